@@ -1,0 +1,29 @@
+"""The one exception for bad input, and the hint that goes with a misspelt name."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["UserError", "did_you_mean"]
+
+
+class UserError(Exception):
+    """Something the user gave (config, data, checkpoint, environment) cannot be used.
+
+    The message is one line: where, what is wrong, what to do. The command line prints it and exits with code 2.
+    """
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return `; did you mean 'X'?` for the nearest known name, else the list of names.
+
+    Example:
+        >>> did_you_mean("naed", ["nade", "markov"])
+        "; did you mean 'nade'?"
+        >>> did_you_mean("zzz", ["nade", "markov"])
+        '; choose from markov, nade'
+    """
+    known = sorted(known)
+    for cutoff in (0.6, 0.4):
+        if match := get_close_matches(str(name), known, n=1, cutoff=cutoff):
+            return f"; did you mean '{match[0]}'?"
+    return f"; choose from {', '.join(known)}"

@@ -1,0 +1,73 @@
+"""Names that a config may use, and where each lives. Adding a model or a dataset is one line here.
+
+Values are `module:Name` strings, so that listing them imports nothing.
+"""
+
+import importlib
+from typing import Any
+
+from ar_lightning.errors import UserError, did_you_mean
+
+__all__ = ["DATA", "LIKELIHOODS", "MODELS", "OPTIMIZERS", "REGISTRIES", "SCHEDULES", "find", "target_of"]
+
+MODELS = {
+    "independent": "ar_lightning.models.tables:Independent",
+    "markov": "ar_lightning.models.tables:Markov",
+    "table": "ar_lightning.models.tables:Table",
+    "nade": "ar_lightning.models.nade:NADE",
+    "row_lstm": "ar_lightning.models.pixelrnn:RowLSTM",
+}
+
+LIKELIHOODS = {
+    "bernoulli": "ar_lightning.likelihoods:Bernoulli",
+    "categorical": "ar_lightning.likelihoods:Categorical",
+}
+
+DATA = {
+    "digits": "ar_lightning.data.images:Digits",
+    "binarized_mnist": "ar_lightning.data.images:BinarizedMNIST",
+    "mnist": "ar_lightning.data.images:MNIST",
+    "fashion_mnist": "ar_lightning.data.images:FashionMNIST",
+    "npz": "ar_lightning.data.arrays:NpzArrays",
+}
+
+OPTIMIZERS = {
+    "adam": "ar_lightning.optim:adam",
+    "adamw": "ar_lightning.optim:adamw",
+    "rmsprop": "ar_lightning.optim:rmsprop",
+    "sgd": "ar_lightning.optim:sgd",
+    "adagrad": "ar_lightning.optim:adagrad",
+}
+
+SCHEDULES = {
+    "constant": "ar_lightning.optim:constant",
+    "cosine": "ar_lightning.optim:cosine",
+    "exponential": "ar_lightning.optim:exponential",
+    "plateau": "ar_lightning.optim:plateau",
+}
+
+REGISTRIES: dict[str, dict[str, str]] = {
+    "model": MODELS,
+    "likelihood": LIKELIHOODS,
+    "data": DATA,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+}
+
+
+def target_of(section: str, name: str) -> str:
+    """Return `module:Name` of a registered name.
+
+    Raises:
+        UserError: no such name; the message says the nearest one.
+    """
+    known = REGISTRIES[section]
+    if name not in known:
+        raise UserError(f"unknown {section} '{name}'{did_you_mean(name, known)}")
+    return known[name]
+
+
+def find(section: str, name: str) -> Any:
+    """Import and return the registered class or function."""
+    module, _, attribute = target_of(section, name).partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,111 @@
+"""Hyper-parameters of a class or function, read from its source without importing it.
+
+A constructor's keyword-only arguments are its config schema. Reading them with `ast` keeps PyTorch out of the way until
+the config has been validated, so that a typo is answered at once.
+"""
+
+import ast
+import importlib.util
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from ar_lightning import fieldtypes
+
+__all__ = ["REQUIRED", "Field", "Schema", "schema_of"]
+
+REQUIRED = object()  # default of an argument that has none
+NAMESPACE = {"Literal": Literal, **{name: getattr(fieldtypes, name) for name in fieldtypes.__all__}}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One hyper-parameter: its name, annotation, default and documentation."""
+
+    name: str
+    annotation: Any
+    default: Any
+    doc: str
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the source of one registered class or function declares.
+
+    `attributes` are its literal class attributes, such as the number of dimensions a model can take.
+    """
+
+    target: str
+    summary: str
+    fields: dict[str, Field]
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def merged(self, other: "Schema") -> "Schema":
+        """This schema with the fields of `other` after its own."""
+        return Schema(self.target, self.summary, {**self.fields, **other.fields}, self.attributes)
+
+
+@lru_cache
+def schema_of(target: str) -> Schema:
+    """Read the schema of `package.module:Name`, a class or a function.
+
+    Raises:
+        LookupError: the module or the name is not there.
+    """
+    module, _, name = target.partition(":")
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise LookupError(f"no module {module}")
+    node = _definition(Path(spec.origin), name)
+    init = node
+    if isinstance(node, ast.ClassDef):
+        init = next((d for d in node.body if isinstance(d, ast.FunctionDef) and d.name == "__init__"), node)
+    doc = ast.get_docstring(node) or ""
+    docs = _argument_docs(doc) | _argument_docs((init is not node and ast.get_docstring(init)) or "")
+    fields = {}
+    if isinstance(init, ast.FunctionDef):
+        for arg, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True):
+            annotation = eval(ast.unparse(arg.annotation), dict(NAMESPACE)) if arg.annotation else Any
+            value = REQUIRED if default is None else ast.literal_eval(default)
+            fields[arg.arg] = Field(arg.arg, annotation, value, docs.get(arg.arg, ""))
+    return Schema(target, doc.partition("\n")[0], fields, _literal_attributes(node))
+
+
+@lru_cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _definition(path: Path, name: str) -> ast.ClassDef | ast.FunctionDef:
+    for node in _parsed(path).body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name:
+            return node
+    raise LookupError(f"no {name} in {path}")
+
+
+def _literal_attributes(node: ast.AST) -> dict[str, Any]:
+    found = {}
+    for statement in node.body if isinstance(node, ast.ClassDef) else []:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=value):
+                try:
+                    found[name] = ast.literal_eval(value)
+                except (ValueError, TypeError):
+                    continue  # not a literal, so not part of the declaration
+    return found
+
+
+def _argument_docs(doc: str) -> dict[str, str]:
+    """Parse the `Args:` block of a docstring into one line per argument."""
+    block = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", doc, re.MULTILINE)
+    docs: dict[str, str] = {}
+    name = ""
+    for line in block[1].splitlines() if block else []:
+        if entry := re.match(r" {4}(\w+): (.*)", line):
+            name, text = entry.groups()
+            docs[name] = text
+        elif name and line.strip():
+            docs[name] += " " + line.strip()
+    return docs
