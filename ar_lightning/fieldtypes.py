@@ -9,10 +9,12 @@ from math import inf, isfinite
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 __all__ = [
+    "Activation",
     "Decay",
     "Fraction",
     "NonNegativeFloat",
     "NonNegativeInt",
+    "Order",
     "PositiveFloat",
     "PositiveInt",
     "Range",
@@ -48,6 +50,8 @@ PositiveFloat = Annotated[float, Range(low=0, open_low=True)]
 NonNegativeFloat = Annotated[float, Range(low=0)]
 Decay = Annotated[float, Range(low=0, high=1, open_high=True)]
 Fraction = Annotated[float, Range(low=0, high=1, open_low=True)]
+Order = Literal["raster", "random"]
+Activation = Literal["sigmoid", "relu"]
 
 
 def plain_type(annotation: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Lightning callbacks: sample grids, throughput and what the terminal shows."""

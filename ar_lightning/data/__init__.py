@@ -1,0 +1,1 @@
+"""Datasets as plain arrays, and the one DataModule that batches any of them."""

@@ -1,0 +1,84 @@
+"""Public data files on this machine: a local copy first, else one verified download."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from ar_lightning.errors import UserError
+
+__all__ = ["data_root", "obtain", "verify"]
+
+ENVIRONMENT = "AR_LIGHTNING_DATA"
+
+
+def data_root(data_dir: str | None) -> Path:
+    """Return the folder of data files: the argument, else `$AR_LIGHTNING_DATA`, else the user's cache folder."""
+    if chosen := data_dir or os.environ.get(ENVIRONMENT):
+        return Path(chosen).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("ar_lightning"))
+
+
+def obtain(known: dict[str, str], base_url: str, folder: Path, *elsewhere: Path) -> dict[str, Path]:
+    """Return a verified path for each file, downloading into `folder` those that no folder has.
+
+    Args:
+        known: checksum of each file name, written `md5:...` or `sha256:...`.
+        base_url: what to put before a name to download it, with its final slash.
+        folder: where to look first and to download to; it is made if need be.
+        elsewhere: more folders to look in.
+
+    Raises:
+        UserError: a file is not the published one, or cannot be downloaded or written.
+    """
+    paths = {}
+    for name, checksum in known.items():
+        if found := next((d / name for d in (folder, *elsewhere) if (d / name).is_file()), None):
+            verify(found, checksum, folder)
+            paths[name] = found
+    missing = [name for name in known if name not in paths]
+    for i, name in enumerate(missing):
+        paths[name] = _download(base_url, missing[i:], known[name], folder)
+    return paths
+
+
+def verify(path: Path, checksum: str, folder: Path) -> None:
+    """Compare a local file with its published checksum.
+
+    Raises:
+        UserError: it differs or cannot be read.
+    """
+    algorithm, _, expected = checksum.partition(":")
+    try:
+        with path.open("rb") as file:
+            actual = hashlib.file_digest(file, algorithm).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    if actual != expected:
+        fix = f"delete it to download it again, or put the right file into {folder}"
+        raise UserError(f"{path}: {algorithm} {actual[:8]}.. is not the published {expected[:8]}..; {fix}")
+
+
+def _download(base_url: str, missing: list[str], checksum: str, folder: Path) -> Path:
+    """Download the first missing file; on failure say where all of them should go."""
+    import pooch
+    import requests
+
+    name = missing[0]
+    url = f"{base_url}{name}"
+    offline = (
+        f"put {', '.join(missing)} from {base_url} into {folder} (data.data_dir or {ENVIRONMENT} name another folder)"
+    )
+    try:
+        # pooch writes to a temporary file beside the target, verifies that, and then renames it.
+        return Path(pooch.retrieve(url, checksum, fname=name, path=folder, progressbar=True))
+    except requests.RequestException as error:
+        status = f"HTTP {error.response.status_code}" if error.response is not None else type(error).__name__
+        raise UserError(f"cannot download {url} ({status}); {offline}") from error
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written ({error.strerror}); set data.data_dir or {ENVIRONMENT}"
+        ) from error
+    except ValueError as error:  # what pooch raises for a wrong checksum
+        raise UserError(f"{url}: the download does not match its published checksum; {offline}") from error

@@ -1,0 +1,186 @@
+"""From arrays to batches: the one DataModule, whatever the dataset."""
+
+from collections.abc import Iterator
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
+
+from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits
+from ar_lightning.errors import UserError
+from ar_lightning.fieldtypes import PositiveInt
+from ar_lightning.spec import DataSpec
+
+__all__ = ["ArrayDataModule", "Batch", "EpochSampler"]
+
+Batch = tuple[Tensor, Tensor | None]
+
+
+class ArrayDataModule(lightning.LightningDataModule):
+    """Batches of any dataset from tensors in memory: `(x, labels)`.
+
+    `x` is `(B, C, *sites)`, int64 levels or float32 values; `labels` is `(B,)` int64, or None where the data has none.
+    What is in a training step does not depend on the number of processes: step `t` takes the same examples of the
+    permutation drawn from `seed` and epoch, divided among them. Evaluation counts every example exactly once. The
+    Trainer needs `use_distributed_sampler=False`.
+
+    Args:
+        dataset: where the arrays come from.
+        seed: of the order of the training examples, together with the epoch.
+        batch_size: examples per training step, over all processes together.
+        eval_batch_size: examples per evaluation step, over all processes together; null for `batch_size`.
+
+    Raises:
+        UserError: `batch_size` cannot be divided among the processes, or a split is smaller than their number.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        seed: int = 0,
+        *,
+        batch_size: PositiveInt = 64,
+        eval_batch_size: PositiveInt | None = None,
+    ) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.seed = seed
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size or batch_size
+        self._loaded: Splits | None = None
+        self._tensors: dict[str, _Batches] = {}
+
+    @property
+    def spec(self) -> DataSpec:
+        """Shape, support and number of classes of one example."""
+        return self.dataset.spec
+
+    @property
+    def regime(self) -> str:
+        """What a published number on this data must agree with."""
+        return self.dataset.regime
+
+    def prepare_data(self) -> None:
+        """Download what is missing, on one process; `setup` of that process reuses the arrays."""
+        self._loaded = self.dataset.load()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Turn the splits into tensors, keeping small integers small."""
+        if not self._tensors:
+            splits = self._loaded or self.dataset.load()
+            self._tensors = {name: _Batches(split) for name, split in splits.items()}
+            self._tensors["train"].augment = self.dataset.augment
+            self._loaded = None
+
+    def split(self, name: str, n: int | None = None) -> Batch:
+        """Return a split, or `n` examples spread evenly over it (a test file may be sorted by class).
+
+        Training examples are as stored, before `augment`; the types are those of a batch.
+        """
+        self.setup()
+        batches = self._tensors[name]
+        size = len(batches)
+        return batches.read(torch.arange(size) if n is None or n >= size else torch.arange(n) * size // n)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled training batches, through `augment`."""
+        rank, world = self._rank_and_world("train")
+        if self.batch_size % world:
+            raise UserError(
+                f"data.batch_size={self.batch_size} cannot be divided among {world} processes; change either"
+            )
+        examples = self._tensors["train"]
+        return _loader(examples, EpochSampler(len(examples), self.seed, rank, world), self.batch_size // world)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Validation batches, in order."""
+        return self._eval_dataloader("valid")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Test batches, in order."""
+        return self._eval_dataloader("test")
+
+    def _eval_dataloader(self, name: str) -> DataLoader[Batch]:
+        rank, world = self._rank_and_world(name)
+        # Lightning's default sampler repeats examples to even out the processes, which biases the number reported.
+        sampler = UnrepeatedDistributedSampler(self._tensors[name], world, rank, shuffle=False) if world > 1 else None
+        return _loader(self._tensors[name], sampler, -(-self.eval_batch_size // world))
+
+    def _rank_and_world(self, name: str) -> tuple[int, int]:
+        self.setup()
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+        if len(self._tensors[name]) < world:
+            raise UserError(
+                f"data: {len(self._tensors[name])} {name} examples for {world} processes; use fewer devices"
+            )
+        return rank, world
+
+
+class EpochSampler(Sampler[int]):
+    """Indices of one process in one epoch: every `world`-th of a permutation that depends on `seed` and epoch only.
+
+    The last `size % world` of the permutation are left out, so that every process makes as many steps.
+
+    Args:
+        size: number of examples.
+        seed: of the permutation, together with the epoch.
+        rank: of this process.
+        world: number of processes.
+    """
+
+    def __init__(self, size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        self.size, self.seed, self.rank, self.world = size, seed, rank, world
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the permutation; Lightning calls this before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.size // self.world
+
+    def __iter__(self) -> Iterator[int]:
+        entropy = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint64)
+        order = torch.randperm(self.size, generator=torch.Generator().manual_seed(int(entropy[0])))
+        return iter(order[: len(self) * self.world][self.rank :: self.world].tolist())
+
+
+class _Batches(TorchDataset[Batch]):
+    """A split in memory, indexed a batch at a time."""
+
+    def __init__(self, split: Split) -> None:
+        self.x = torch.from_numpy(split.x)
+        self.labels = None if split.labels is None else torch.from_numpy(split.labels)
+        self.augment = lambda x: x
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        return self.read(torch.tensor(indices), augmented=True)
+
+    def read(self, indices: Tensor, augmented: bool = False) -> Batch:
+        """Return the examples as a batch, optionally augmented."""
+        x = self.x[indices]
+        x = self.augment(x) if augmented else x
+        return x if x.is_floating_point() else x.long(), None if self.labels is None else self.labels[indices]
+
+
+def _loader(examples: _Batches, sampler: Sampler[int] | None, batch_size: int) -> DataLoader[Batch]:
+    """Fetch whole batches through `__getitems__`.
+
+    The private generator keeps the loader's own draw of a worker seed out of the global one, so that validating more or
+    less often does not change training.
+    """
+    return DataLoader(examples, batch_size, sampler=sampler, collate_fn=_as_is, generator=torch.Generator())
+
+
+def _as_is(batch: Batch) -> Batch:
+    return batch

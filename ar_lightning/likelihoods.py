@@ -1,0 +1,137 @@
+"""What one value is, given the network's parameters: how it is scored, encoded and drawn.
+
+A likelihood maps parameters `(B, C * P, *sites)` and values `(B, C, *sites)` to log-probabilities in nats. The sampler and
+the score share it, so they cannot disagree. Drawing is a pure function of uniform noise, so that a seed means the same
+sample in every loop, batch size and device.
+"""
+
+import math
+from abc import abstractmethod
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ar_lightning.errors import UserError
+from ar_lightning.spec import DataSpec
+
+__all__ = ["Bernoulli", "Categorical", "Likelihood"]
+
+
+class Likelihood(nn.Module):
+    """Base of all likelihoods.
+
+    `supports` names the data it takes; `inputs` and `params` are the encoded inputs and the network outputs per value;
+    `noise` is how many uniforms one draw consumes.
+    """
+
+    supports: tuple[str, ...] = ()
+    inputs: int = 1
+    params: int = 1
+    noise: int = 1
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> Tensor:
+        """Map values `(B, C, *sites)` to network inputs `(B, C * inputs, *sites)` in float32."""
+
+    @abstractmethod
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        """Score values: `(B, C * params, *sites)`, `(B, C, *sites)` to `(B, C, *sites)` nats, float32 or better."""
+
+    @abstractmethod
+    def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+        """Draw values `(N,)` from parameters `(N, params)` and uniform noise `(N, noise)`."""
+
+    @abstractmethod
+    def check(self, x: Tensor) -> None:
+        """Raise ValueError where a value lies outside the support."""
+
+
+class Bernoulli(Likelihood):
+    """Binary values: one logit each.
+
+    Example:
+        >>> likelihood = Bernoulli(DataSpec((1, 2), levels=2))
+        >>> likelihood.log_prob(torch.zeros(1, 1, 2), torch.tensor([[[0, 1]]])).exp()
+        tensor([[[0.5000, 0.5000]]])
+    """
+
+    supports = ("binary",)
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__()
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x.float()
+
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        logits = _at_least_float32(params)
+        return -F.binary_cross_entropy_with_logits(logits, x.to(logits.dtype), reduction="none")
+
+    def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+        p = torch.sigmoid(_at_least_float32(params)[:, 0] / temperature)
+        return (noise[:, 0] < p).long()
+
+    def check(self, x: Tensor) -> None:
+        _check_levels(x, 2)
+
+
+class Categorical(Likelihood):
+    """Values on K levels, scored by a softmax over all of them.
+
+    Args:
+        encoding: what the network reads: `scaled` maps the levels to [-1, 1], `one_hot` gives K channels a value; `auto`
+            takes what suits the model.
+    """
+
+    supports = ("binary", "levels")
+
+    def __init__(self, spec: DataSpec, *, encoding: Literal["auto", "scaled", "one_hot"] = "auto") -> None:
+        super().__init__()
+        if spec.levels is None:
+            raise UserError("the categorical likelihood needs data on levels, not real values")
+        self.levels = self.params = spec.levels
+        self.one_hot = encoding == "one_hot"
+        self.inputs = self.levels if self.one_hot else 1
+
+    def encode(self, x: Tensor) -> Tensor:
+        if not self.one_hot:
+            return x.float() * (2 / (self.levels - 1)) - 1
+        planes = F.one_hot(x.long(), self.levels).movedim(-1, 2)  # (B, C, K, *sites)
+        return planes.flatten(1, 2).float()
+
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        logits = _at_least_float32(params).unflatten(1, (x.shape[1], self.levels))  # (B, C, K, *sites)
+        chosen = logits.gather(2, x.long().unsqueeze(2)).squeeze(2)
+        return chosen - logits.logsumexp(2)
+
+    def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+        p = torch.softmax(_at_least_float32(params) / temperature, dim=1)
+        cumulative = p.cumsum(1)
+        # Scaling by the last entry, not 1, keeps rounding from ever choosing a level beyond the last possible one.
+        below = cumulative <= noise * cumulative[:, -1:]
+        return below.sum(1).clamp_(max=self.levels - 1)
+
+    def check(self, x: Tensor) -> None:
+        _check_levels(x, self.levels)
+
+    def extra_repr(self) -> str:
+        return f"levels={self.levels}, encoding={'one_hot' if self.one_hot else 'scaled'}"
+
+
+def _at_least_float32(params: Tensor) -> Tensor:
+    return params if params.dtype == torch.float64 else params.float()
+
+
+def _check_levels(x: Tensor, levels: int) -> None:
+    if x.is_floating_point() and not bool((x == x.round()).all()):
+        raise ValueError(f"expected whole numbers in 0..{levels - 1}, got fractions")
+    if x.numel() and not (0 <= x.min() and x.max() < levels):
+        low, high = x.min().item(), x.max().item()
+        raise ValueError(f"expected values in 0..{levels - 1}, got {low:g}..{high:g}")
+
+
+def bits(nats: float, dims: int) -> float:
+    """Convert nats per example to bits per dimension."""
+    return nats / (dims * math.log(2))

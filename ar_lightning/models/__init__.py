@@ -1,0 +1,1 @@
+"""Autoregressive networks, one family per file, named after its paper. Plain PyTorch: no Lightning, no config."""

@@ -1,0 +1,53 @@
+r"""NADE, the neural autoregressive distribution estimator.
+
+    h_i = sigmoid(c + W_{<i} x_{<i}),    p(x_i | x_<i) = likelihood(b_i + V_i h_i)
+
+Larochelle & Murray, "The Neural Autoregressive Distribution Estimator", AISTATS 2011. W is shared by all sites, so one pass
+costs O(D H); V is free. Deviations: any likelihood (the paper's is Bernoulli), optional class-dependent hidden bias.
+Reproduces 88.33 nats on fixed binarized MNIST with `conf/published/nade_binarized_mnist.yaml`.
+"""
+
+from torch import Tensor, nn
+
+from ar_lightning.fieldtypes import Activation, NonNegativeInt, Order, PositiveInt
+from ar_lightning.nn.causal import SequenceModel
+from ar_lightning.nn.prefix import PrefixHidden
+from ar_lightning.spec import Shapes
+
+__all__ = ["NADE"]
+
+
+class NADE(SequenceModel):
+    """NADE: one hidden layer that reads the values one by one, in any fixed order.
+
+    References:
+        Larochelle & Murray, The Neural Autoregressive Distribution Estimator (2011).
+
+    Args:
+        hidden: hidden units H.
+        activation: activation f of the hidden units.
+        order: the order in which the values are visited.
+        order_seed: seed of a random order.
+        block: sites computed at a time; memory grows with it.
+        conditional: condition on the data's labels.
+    """
+
+    encoding = "one_hot"
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        *,
+        hidden: PositiveInt = 500,
+        activation: Activation = "sigmoid",
+        order: Order = "random",
+        order_seed: NonNegativeInt = 0,
+        block: PositiveInt = 16,
+        conditional: bool = False,
+    ) -> None:
+        super().__init__(shapes, order, order_seed, conditional)
+        self.units = PrefixHidden(shapes.dims, shapes.inputs, hidden, shapes.params, activation, block)
+        self.class_bias = nn.Embedding(self.classes, hidden) if self.classes else None
+
+    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+        return self.units(past, self.class_bias(cond) if self.class_bias is not None else None)

@@ -1,0 +1,131 @@
+r"""Baselines from first principles: the chain rule written out as tables.
+
+    p(x) = prod_i p(x_i | x_{i-k}, ..., x_{i-1}),    one row of logits for every site i and every context
+
+With `n` binary sites, `independent` (k = 0) has n parameters, `markov` of order 1 has 2n - 1, and `table` (k = n - 1), the
+whole chain rule, has 2^n - 1: it can represent every distribution and generalises from none. They are the floor that any
+network has to beat, and the exact ground truth of the tests. On K levels every binary choice becomes K-way.
+
+Source: the chain rule; see the introduction of Larochelle & Murray, "The Neural Autoregressive Distribution Estimator" (2011).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ar_lightning.errors import UserError
+from ar_lightning.fieldtypes import NonNegativeInt, Order
+from ar_lightning.nn.causal import SequenceModel
+from ar_lightning.nn.streaming import Streaming, with_past
+from ar_lightning.spec import Shapes
+
+__all__ = ["ContextTable", "Independent", "Markov", "Table"]
+
+MAX_ENTRIES = 2**26
+
+
+class ContextTable(Streaming):
+    """Logits looked up by position and by the `k` values before it; rows exist only for contexts that can occur.
+
+    Raises:
+        UserError: the table would be larger than memory allows.
+    """
+
+    offset: Tensor
+    weights: Tensor
+
+    def __init__(self, shapes: Shapes, k: int, classes: int = 0) -> None:
+        super().__init__()
+        self.k = k = min(k, shapes.dims - 1)
+        levels = max(shapes.inputs, 2)
+        rows = [levels ** min(i, k) for i in range(shapes.dims)]  # contexts of each site; Python integers are exact
+        if sum(rows) * shapes.params * max(classes, 1) > MAX_ENTRIES:
+            raise UserError(
+                f"a table over {shapes.dims} sites, {levels} levels and {k} sites of context has more than "
+                f"{MAX_ENTRIES:,} entries: take fewer levels or sites, or a smaller model.memory"
+            )
+        self.register_buffer("offset", torch.tensor([0, *rows[:-1]]).cumsum(0), persistent=False)
+        self.register_buffer("weights", levels ** torch.arange(k - 1, -1, -1), persistent=False)  # oldest value first
+        self.logits = nn.Parameter(torch.zeros(max(classes, 1), sum(rows), shapes.params))
+
+    def forward(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+        """Map the encoded previous values (B, n, E), one-hot or binary, to logits (B, n, P)."""
+        previous = past.argmax(2) if past.shape[2] > 1 else past[..., 0].round().long()  # (B, n)
+        n = past.shape[1]
+        start = self.advance(n)
+        rows = self.offset[start : start + n].expand(len(past), n)
+        if self.k:
+            window = with_past(self.past, previous, dim=1, n=self.k - 1).unfold(1, self.k, 1)  # (B, n, k)
+            rows = rows + (window * self.weights).sum(2)
+        return self.logits[0, rows] if cond is None else self.logits[cond[:, None], rows]
+
+
+class Independent(SequenceModel):
+    """Every site on its own: n parameters on binary data.
+
+    Args:
+        conditional: condition on the data's labels.
+    """
+
+    encoding = "one_hot"
+
+    def __init__(self, shapes: Shapes, *, conditional: bool = False) -> None:
+        super().__init__(shapes, conditional=conditional)
+        self.table = ContextTable(shapes, 0, self.classes)
+
+    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+        return self.table(past, cond)
+
+
+class Markov(SequenceModel):
+    """Order-k Markov chain over the sites, with its own transition table at every site.
+
+    Args:
+        memory: how many values back a site sees (the order k of the chain).
+        order: the order in which the sites are visited.
+        order_seed: seed of a random order.
+        conditional: condition on the data's labels.
+    """
+
+    encoding = "one_hot"
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        *,
+        memory: NonNegativeInt = 1,
+        order: Order = "raster",
+        order_seed: NonNegativeInt = 0,
+        conditional: bool = False,
+    ) -> None:
+        super().__init__(shapes, order, order_seed, conditional)
+        self.table = ContextTable(shapes, memory, self.classes)
+
+    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+        return self.table(past, cond)
+
+
+class Table(SequenceModel):
+    """The chain rule itself, 2^n - 1 parameters on n binary sites; n at most 16.
+
+    Args:
+        order: the order in which the sites are visited.
+        order_seed: seed of a random order.
+        conditional: condition on the data's labels.
+
+    Raises:
+        UserError: more than 16 sites.
+    """
+
+    encoding = "one_hot"
+    max_sites = 16
+
+    def __init__(
+        self, shapes: Shapes, *, order: Order = "raster", order_seed: NonNegativeInt = 0, conditional: bool = False
+    ) -> None:
+        super().__init__(shapes, order, order_seed, conditional)
+        if shapes.dims > self.max_sites:
+            raise UserError(f"the table model takes at most {self.max_sites} sites, the data has {shapes.dims}")
+        self.table = ContextTable(shapes, shapes.dims - 1, self.classes)
+
+    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+        return self.table(past, cond)

@@ -1,0 +1,116 @@
+"""The running pre-activation of NADE: one hidden layer for every site, without a Python step per site.
+
+    a_i = c + sum_{j<i} W_j z_j,    h_i = f(a_i),    params_i = b_i + V_i h_i
+
+All a_i together would take B * D * H numbers. Sites are done in blocks instead: inside a block the prefix sums are one batched
+product and a cumulative sum, only the pre-activation at its end is carried on, and the backward pass walks the blocks from the last
+to the first, taking each block's sum off again and recomputing its activations. Memory is O(B * H * block).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ar_lightning.fieldtypes import Activation
+from ar_lightning.nn.streaming import Streaming
+
+__all__ = ["PrefixHidden"]
+
+
+class PrefixHidden(Streaming):
+    """Hidden units that have read the values before each site, and the outputs they give there.
+
+    Args:
+        dims: number of sites D.
+        inputs: encoded inputs per site E.
+        hidden: hidden units H.
+        params: outputs per site P.
+        activation: f.
+        block: sites computed at a time.
+    """
+
+    def __init__(
+        self, dims: int, inputs: int, hidden: int, params: int, activation: Activation = "sigmoid", block: int = 16
+    ) -> None:
+        super().__init__()
+        self.activation, self.block = activation, block
+        self.W = nn.Parameter(torch.empty(dims, inputs, hidden))  # W[i] reads the value before site i; W[0] reads zeros
+        self.V = nn.Parameter(torch.empty(dims, hidden, params))
+        self.b = nn.Parameter(torch.zeros(dims, params))
+        self.c = nn.Parameter(torch.zeros(hidden))
+        nn.init.normal_(self.W, std=(dims * inputs) ** -0.5)
+        nn.init.normal_(self.V, std=hidden**-0.5)
+
+    def forward(self, past: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Map the values before each of n sites (B, n, E), and a bias of the hidden units (B, H), to (B, n, P)."""
+        n = past.shape[1]
+        start = self.advance(n)
+        W, V, b = (t[start : start + n] for t in (self.W, self.V, self.b))
+        if start:
+            assert self.past is not None
+            a = self.past["a"]
+        else:
+            a = self.c.expand(len(past), -1) if bias is None else self.c + bias
+        with torch.autocast(past.device.type, enabled=False):  # a sum over hundreds of sites is no work for bfloat16
+            ordered = past.transpose(0, 1).to(W.dtype)
+            if self.past is None:
+                return Prefix.apply(ordered, W, V, b, a.to(W.dtype), self.activation, self.block)
+            out, self.past["a"] = prefix(ordered, W, V, b, a.to(W.dtype), self.activation, self.block)
+            return out
+
+
+def prefix(
+    past: Tensor, W: Tensor, V: Tensor, b: Tensor, a: Tensor, activation: Activation, block: int
+) -> tuple[Tensor, Tensor]:
+    """Return the outputs (B, n, P) at n sites and the pre-activation (B, H) after the last; `past` is (n, B, E)."""
+    outs = []
+    for i in range(0, len(past), block):
+        A = pre_activations(past[i : i + block], W[i : i + block], a)
+        a = A[-1]
+        h = A.sigmoid() if activation == "sigmoid" else A.relu()
+        outs.append(torch.baddbmm(b[i : i + block, None], h, V[i : i + block]))
+    return torch.cat(outs).transpose(0, 1), a
+
+
+def pre_activations(past: Tensor, W: Tensor, a: Tensor) -> Tensor:
+    """Return a_i (k, B, H) of a block of k sites, given the values before each and the pre-activation before the block."""
+    A = torch.bmm(past, W)
+    A[0] += a
+    return torch.cumsum(A, 0, out=A)
+
+
+class Prefix(torch.autograd.Function):
+    """`prefix` with a backward pass that recomputes instead of remembering."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, past: Tensor, W: Tensor, V: Tensor, b: Tensor, a: Tensor, activation: Activation, block: int
+    ) -> Tensor:
+        out, end = prefix(past, W, V, b, a, activation, block)
+        ctx.save_for_backward(past, W, V, end)
+        ctx.activation, ctx.block = activation, block
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        past, W, V, a = ctx.saved_tensors
+        grad = grad.transpose(0, 1).contiguous()  # (n, B, P)
+        dpast = torch.empty_like(past) if ctx.needs_input_grad[0] else None
+        dW, dV = torch.empty_like(W), torch.empty_like(V)
+        da = torch.zeros_like(a)  # gradient of the pre-activation, summed over all later sites
+        for i in reversed(range(0, len(past), ctx.block)):
+            s = slice(i, i + ctx.block)
+            a = a - torch.einsum("kbe,keh->bh", past[s], W[s])  # the pre-activation before the block
+            A = pre_activations(past[s], W[s], a)
+            h = A.sigmoid_() if ctx.activation == "sigmoid" else A.relu_()
+            torch.bmm(h.transpose(1, 2), grad[s], out=dV[s])
+            dh = torch.bmm(grad[s], V[s].transpose(1, 2))
+            dA = dh * (h * (1 - h) if ctx.activation == "sigmoid" else (h > 0).to(h.dtype))
+            dA[-1] += da
+            dA = dA.flip(0).cumsum_(0).flip(0)  # what site i adds reaches every later one
+            torch.bmm(past[s].transpose(1, 2), dA, out=dW[s])
+            if dpast is not None:
+                torch.bmm(dA, W[s].transpose(1, 2), out=dpast[s])
+            da = dA[0]
+        return dpast, dW, dV, grad.sum(1), da, None, None

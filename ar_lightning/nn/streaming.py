@@ -1,0 +1,78 @@
+"""One forward, two modes: inside `streaming(model)` a causal module remembers what it has read, and reads on from there.
+
+The memory replaces the padding that stands for "before the first site" otherwise. It exists only inside the context, only
+in eval mode, is never part of a `state_dict`, and is gone on exit or error.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Streaming", "start_row", "streaming", "with_past"]
+
+
+class Streaming(nn.Module):
+    """A module that keeps its past while streaming.
+
+    `past` is None in the parallel mode; while streaming it is a dict, empty until the first step.
+    """
+
+    past: dict[str, Any] | None = None
+
+    def advance(self, n: int) -> int:
+        """Return the position of the first of `n` new sites: 0 in parallel mode, else how many were read before."""
+        if self.past is None:
+            return 0
+        start = self.past.get("position", 0)
+        self.past["position"] = start + n
+        return int(start)
+
+    def start_row(self, batch: int, width: int) -> None:
+        """Prepare for the next row of `batch` images of `width` pixels; called before its first pixel, while streaming."""
+
+
+@contextmanager
+def streaming(model: nn.Module) -> Iterator[None]:
+    """Let `model` read its input one piece at a time.
+
+    Raises:
+        RuntimeError: the model is in training mode, or streaming already.
+    """
+    if model.training:
+        raise RuntimeError("streaming needs eval mode: call model.eval() first")
+    modules = [m for m in model.modules() if isinstance(m, Streaming)]
+    if any(m.past is not None for m in modules):
+        raise RuntimeError("this model is streaming already")
+    try:
+        for m in modules:
+            m.past = {}
+        yield
+    finally:
+        for m in modules:
+            m.past = None
+
+
+def start_row(model: nn.Module, batch: int, width: int) -> None:
+    """Tell every streaming module that a new row of the images begins."""
+    for m in model.modules():
+        if isinstance(m, Streaming):
+            m.start_row(batch, width)
+
+
+def with_past(past: dict[str, Any] | None, x: Tensor, dim: int, n: int) -> Tensor:
+    """Put the `n` last inputs before `x` along `dim`: zeros, or what was read while streaming."""
+    if not n:
+        return x
+    if past and "tail" in past:
+        before = past["tail"]
+    else:
+        shape = list(x.shape)
+        shape[dim] = n
+        before = x.new_zeros(shape)
+    window = torch.cat([before, x], dim)
+    if past is not None:
+        past["tail"] = window.narrow(dim, window.shape[dim] - n, n)
+    return window
