@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ar_lightning.errors import UserError, did_you_mean
 from ar_lightning.likelihoods import Likelihood
 from ar_lightning.registry import find
-from ar_lightning.sampling import Draw, sample_naive, sampler_of, uniform_noise
+from ar_lightning.sampling import Draw, sample_naive, sampler_of
 from ar_lightning.spec import DataSpec, Shapes
 
 __all__ = ["Density", "build_density", "load"]
@@ -73,6 +73,7 @@ class Density(nn.Module):
         mask: Tensor | None = None,
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
+        noise: Tensor | None = None,
         naive: bool = False,
     ) -> Tensor:
         """Draw n examples `(n, C, *sites)`, or complete known ones.
@@ -87,6 +88,7 @@ class Density(nn.Module):
             mask: booleans that broadcast to `(n, C, *sites)`.
             temperature: below 1 sharpens, above 1 flattens each conditional; 1 draws from the density.
             generator: CPU generator of the noise; the same seed gives the same samples in any batch size.
+            noise: the noise itself, instead of a generator; a part of `self.noise(...)` gives that part of the samples.
             naive: a full forward pass per value; for tests and comparisons.
 
         Raises:
@@ -96,7 +98,7 @@ class Density(nn.Module):
             raise ValueError(f"temperature must be positive, got {temperature}")
         if (known is None) != (mask is None):
             raise ValueError("completion needs both `known` and `mask`")
-        noise = uniform_noise(n, self.spec.dims, self.likelihood.noise, generator)
+        noise = self.noise(n, generator) if noise is None else noise
         if known is not None and mask is not None:
             self._check(known, cond)
             mask = mask.expand(n, *self.spec.shape)
@@ -111,6 +113,13 @@ class Density(nn.Module):
             ])  # fmt: skip
         finally:
             self.train(was_training)
+
+    def noise(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return the uniforms `(n, D, likelihood.noise)` that n samples are a function of.
+
+        They are drawn on the CPU, so that a seed means the same on every device.
+        """
+        return torch.rand(n, self.spec.dims, self.likelihood.noise, generator=generator)
 
     def _sample_batch(
         self, part: Tensor, cond: Tensor | None, known: Tensor | None, mask: Tensor | None, noise: Tensor,

@@ -85,10 +85,3 @@ def sample_raster(model: RasterModel, draw: Draw, x: Tensor, cond: Tensor | None
                 params = model.pixel(left, features[..., j : j + 1], cond)
                 x[:, 0, i, j] = draw(params[:, :, 0, 0], i * width + j)
     return x
-
-
-def uniform_noise(n: int, dims: int, per_value: int, generator: torch.Generator | None = None) -> Tensor:
-    """Return `(n, dims, per_value)` uniforms in [0, 1), drawn on the CPU so that a seed means the same everywhere."""
-    return torch.rand(n, dims, per_value, generator=generator)
-
-

@@ -180,7 +180,8 @@ class MNIST(_IdxImages):
 
     Args:
         levels: grey levels a pixel is quantised to.
-        binarize: dynamic draws training pixels anew at each access with probability grey / 255; threshold is grey > 127.
+        binarize: dynamic draws training pixels anew at each access, 1 with probability grey / 255; threshold is
+            grey > 127.
         data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
     """
 
@@ -208,7 +209,8 @@ class FashionMNIST(_IdxImages):
 
     Args:
         levels: grey levels a pixel is quantised to.
-        binarize: dynamic draws training pixels anew at each access with probability grey / 255; threshold is grey > 127.
+        binarize: dynamic draws training pixels anew at each access, 1 with probability grey / 255; threshold is
+            grey > 127.
         data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
     """
 

@@ -1,6 +1,7 @@
 """From arrays to batches: the one DataModule, whatever the dataset."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import lightning
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
-from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits
+from ar_lightning.data.arrays import Dataset, Split, Splits
 from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import PositiveInt
 from ar_lightning.spec import DataSpec
@@ -72,8 +73,8 @@ class ArrayDataModule(lightning.LightningDataModule):
         """Turn the splits into tensors, keeping small integers small."""
         if not self._tensors:
             splits = self._loaded or self.dataset.load()
-            self._tensors = {name: _Batches(split) for name, split in splits.items()}
-            self._tensors["train"].augment = self.dataset.augment
+            augment = {"train": self.dataset.augment}
+            self._tensors = {name: _Batches(split, augment.get(name)) for name, split in splits.items()}
             self._loaded = None
 
     def split(self, name: str, n: int | None = None) -> Batch:
@@ -152,10 +153,10 @@ class EpochSampler(Sampler[int]):
 class _Batches(TorchDataset[Batch]):
     """A split in memory, indexed a batch at a time."""
 
-    def __init__(self, split: Split) -> None:
+    def __init__(self, split: Split, augment: Callable[[Tensor], Tensor] | None) -> None:
         self.x = torch.from_numpy(split.x)
         self.labels = None if split.labels is None else torch.from_numpy(split.labels)
-        self.augment = lambda x: x
+        self.augment = augment
 
     def __len__(self) -> int:
         return len(self.x)
@@ -169,7 +170,7 @@ class _Batches(TorchDataset[Batch]):
     def read(self, indices: Tensor, augmented: bool = False) -> Batch:
         """Return the examples as a batch, optionally augmented."""
         x = self.x[indices]
-        x = self.augment(x) if augmented else x
+        x = self.augment(x) if augmented and self.augment else x
         return x if x.is_floating_point() else x.long(), None if self.labels is None else self.labels[indices]
 
 
@@ -182,5 +183,5 @@ def _loader(examples: _Batches, sampler: Sampler[int] | None, batch_size: int) -
     return DataLoader(examples, batch_size, sampler=sampler, collate_fn=_as_is, generator=torch.Generator())
 
 
-def _as_is(batch: Batch) -> Batch:
+def _as_is(batch: Any) -> Any:
     return batch

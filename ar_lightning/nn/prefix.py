@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ar_lightning.fieldtypes import Activation
 from ar_lightning.nn.streaming import Streaming
@@ -36,7 +37,7 @@ class PrefixHidden(Streaming):
         super().__init__()
         self.activation, self.block = activation, block
         self.W = nn.Parameter(torch.empty(dims, inputs, hidden))  # W[i] reads the value before site i; W[0] reads zeros
-        self.V = nn.Parameter(torch.empty(dims, hidden, params))
+        self.V = nn.Parameter(torch.empty(dims, params, hidden))
         self.b = nn.Parameter(torch.zeros(dims, params))
         self.c = nn.Parameter(torch.zeros(hidden))
         nn.init.normal_(self.W, std=(dims * inputs) ** -0.5)
@@ -67,17 +68,26 @@ def prefix(
     outs = []
     for i in range(0, len(past), block):
         A = pre_activations(past[i : i + block], W[i : i + block], a)
-        a = A[-1]
-        h = A.sigmoid() if activation == "sigmoid" else A.relu()
-        outs.append(torch.baddbmm(b[i : i + block, None], h, V[i : i + block]))
-    return torch.cat(outs).transpose(0, 1), a
+        a = A[-1].clone()
+        h = activate_(A, activation)
+        outs.append(torch.bmm(V[i : i + block], h.mT))  # (k, P, B)
+    return (torch.cat(outs) + b[:, :, None]).permute(2, 0, 1), a
 
 
 def pre_activations(past: Tensor, W: Tensor, a: Tensor) -> Tensor:
     """Return a_i (k, B, H) of a block of k sites, given the values before each and the pre-activation before the block."""
-    A = torch.bmm(past, W)
+    A = product(past, W)
     A[0] += a
     return torch.cumsum(A, 0, out=A)
+
+
+def activate_(A: Tensor, activation: Activation) -> Tensor:
+    return A.sigmoid_() if activation == "sigmoid" else A.relu_()
+
+
+def product(x: Tensor, W: Tensor) -> Tensor:
+    """Batched matrix product; broadcasting is ten times faster than it where the inner dimension is one."""
+    return x * W if x.shape[-1] == 1 else torch.bmm(x, W)
 
 
 class Prefix(torch.autograd.Function):
@@ -93,24 +103,28 @@ class Prefix(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         past, W, V, a = ctx.saved_tensors
-        grad = grad.transpose(0, 1).contiguous()  # (n, B, P)
+        grad = grad.permute(1, 2, 0).contiguous()  # (n, P, B)
         dpast = torch.empty_like(past) if ctx.needs_input_grad[0] else None
         dW, dV = torch.empty_like(W), torch.empty_like(V)
         da = torch.zeros_like(a)  # gradient of the pre-activation, summed over all later sites
+        derivative = torch.ops.aten.sigmoid_backward if ctx.activation == "sigmoid" else relu_backward
         for i in reversed(range(0, len(past), ctx.block)):
             s = slice(i, i + ctx.block)
             a = a - torch.einsum("kbe,keh->bh", past[s], W[s])  # the pre-activation before the block
-            A = pre_activations(past[s], W[s], a)
-            h = A.sigmoid_() if ctx.activation == "sigmoid" else A.relu_()
-            torch.bmm(h.transpose(1, 2), grad[s], out=dV[s])
-            dh = torch.bmm(grad[s], V[s].transpose(1, 2))
-            dA = dh * (h * (1 - h) if ctx.activation == "sigmoid" else (h > 0).to(h.dtype))
+            h = activate_(pre_activations(past[s], W[s], a), ctx.activation)
+            torch.bmm(grad[s], h, out=dV[s])
+            dA = derivative(product(grad[s].mT, V[s]), h)
             dA[-1] += da
             dA = dA.flip(0).cumsum_(0).flip(0)  # what site i adds reaches every later one
-            torch.bmm(past[s].transpose(1, 2), dA, out=dW[s])
+            torch.bmm(past[s].mT, dA, out=dW[s])
             if dpast is not None:
-                torch.bmm(dA, W[s].transpose(1, 2), out=dpast[s])
+                torch.bmm(dA, W[s].mT, out=dpast[s])
             da = dA[0]
-        return dpast, dW, dV, grad.sum(1), da, None, None
+        return dpast, dW, dV, grad.sum(2), da, None, None
+
+
+def relu_backward(grad: Tensor, h: Tensor) -> Tensor:
+    return torch.ops.aten.threshold_backward(grad, h, 0)

@@ -1,0 +1,85 @@
+"""The one LightningModule: trains any density by maximum likelihood."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from ar_lightning import __version__
+from ar_lightning.density import CHECKPOINT_KEY, Density
+from ar_lightning.metrics import BitsPerDim, NegativeLogLikelihood
+from ar_lightning.registry import find
+
+__all__ = ["LitDensity"]
+
+Batch = tuple[Tensor, Tensor | None]
+
+
+class LitDensity(pl.LightningModule):
+    """Minimises the mean of `density.loss`; scores by exact nats per example and bits per dimension.
+
+    Args:
+        density: the model and its likelihood.
+        config: the resolved config; kept in every checkpoint, so that `load` needs nothing else.
+    """
+
+    def __init__(self, density: Density, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.density = density
+        self.config = config
+        # One pair of metrics a stage: their states are reset at the end of its epoch.
+        self.metrics = torch.nn.ModuleDict({
+            f"{stage}_{name}": metric
+            for stage in ("train", "val", "test")
+            for name, metric in (("nll", NegativeLogLikelihood()), ("bpd", BitsPerDim(density.spec.dims)))
+        })  # fmt: skip
+
+    def on_train_epoch_start(self) -> None:
+        """Make an epoch's randomness a function of seed and epoch alone, so that a resumed run repeats it exactly."""
+        torch.manual_seed(epoch_seed(self.config["seed"], self.current_epoch, self.global_rank))
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        loss = self.density.loss(*batch)
+        self._update("train", loss.detach())
+        mean = loss.mean()
+        self.log("train/loss", mean, on_step=True, on_epoch=False, batch_size=len(loss))
+        return mean
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        self._update("val", -self.density.log_prob(*batch))
+
+    def test_step(self, batch: Batch, index: int) -> None:
+        self._update("test", -self.density.log_prob(*batch))
+
+    def _update(self, stage: str, nll: Tensor) -> None:
+        for name in ("nll", "bpd"):
+            metric: Any = self.metrics[f"{stage}_{name}"]
+            metric.update(nll)
+            self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, batch_size=len(nll))
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Log the norm of the gradient before clipping, at the steps that are logged."""
+        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            grads = [p.grad for p in self.parameters() if p.grad is not None]
+            self.log("train/grad_norm", torch.nn.utils.get_total_norm(grads), batch_size=1)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = _build("optimizer", self.config["optimizer"], self.density.parameters())
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = _build("schedule", self.config["schedule"], optimizer, steps)
+        return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[CHECKPOINT_KEY] = {
+            "version": __version__, "config": self.config, "data": self.density.spec.to_dict(),
+        }  # fmt: skip
+
+
+def epoch_seed(seed: int, epoch: int, rank: int) -> int:
+    """Return a seed that differs between epochs and ranks."""
+    return (seed * 1_000_003 + epoch * 1_009 + rank) % 2**63
+
+
+def _build(section: str, chosen: dict[str, Any], *args: Any) -> Any:
+    return find(section, chosen["name"])(*args, **{k: v for k, v in chosen.items() if k != "name"})

@@ -1,0 +1,176 @@
+"""User arrays: what is inferred, how splits are made, and what each bad file is told."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ar_lightning.data.arrays import NpzArrays, shuffled
+from ar_lightning.errors import UserError
+from ar_lightning.spec import DataSpec
+
+
+def saved(folder: Path, **arrays: Any) -> str:
+    path = folder / "mine.npz"
+    np.savez(path, **arrays)
+    return str(path)
+
+
+def bits(*shape: int) -> np.ndarray:
+    return np.arange(np.prod(shape)).reshape(shape) % 2
+
+
+def error_of(**args: Any) -> str:
+    with pytest.raises(UserError) as info:
+        NpzArrays(**args).load()
+    assert "\n" not in str(info.value)
+    return str(info.value)
+
+
+def test_import_needs_neither_torch_nor_lightning() -> None:
+    code = "import sys, ar_lightning.data.images; print({'torch', 'lightning', 'sklearn', 'pooch'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("given", "shape"),
+    [
+        ((20, 5), (1, 5)),
+        ((20, 5, 6), (1, 5, 6)),
+        ((20, 1, 5, 6), (1, 5, 6)),
+        ((20, 3, 5, 6), (3, 5, 6)),
+        ((20, 5, 6, 1), (1, 5, 6)),
+        ((20, 5, 6, 3), (3, 5, 6)),
+    ],
+)
+def test_layouts(tmp_path: Path, given: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    data = NpzArrays(path=saved(tmp_path, train=bits(*given)))
+    assert data.spec == DataSpec(shape, 2)
+    assert data.load()["train"].x.shape[1:] == shape
+
+
+def test_channels_last_are_moved_not_reshaped(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (10, 4, 5, 3), dtype=np.uint8)
+    x[0, 0, 0, 0] = 255
+    split = NpzArrays(path=saved(tmp_path, train=x, valid=x, test=x)).load()["test"]
+    np.testing.assert_array_equal(split.x[:, 2, 1, 3], x[:, 1, 3, 2])
+
+
+@pytest.mark.parametrize(
+    ("train", "levels"),
+    [
+        (np.zeros((10, 3), bool), 2),
+        (np.zeros((10, 3)), 2),
+        (np.full((10, 3), 64, np.uint8), 65),
+        (np.full((10, 3), 200, np.uint8), 256),
+        (np.full((10, 3), 200, np.int64), 201),
+        (np.full((10, 3), 300), 301),
+        (np.full((10, 3), 7.0), 8),
+        (np.full((10, 3), 0.5), None),
+        (np.full((10, 3), -1.0), None),
+    ],
+)
+def test_inferred_levels(tmp_path: Path, train: np.ndarray, levels: int | None) -> None:
+    data = NpzArrays(path=saved(tmp_path, train=train))
+    x = data.load()["train"].x
+    assert data.spec.levels == levels
+    assert x.dtype == (np.float32 if levels is None else np.uint8 if levels <= 256 else np.int32)
+    np.testing.assert_array_equal(x, np.broadcast_to(train.reshape(-1)[0], x.shape))
+
+
+def test_levels_cover_every_split_and_may_be_given(tmp_path: Path) -> None:
+    path = saved(tmp_path, train=bits(10, 3), valid=bits(10, 3), test=bits(10, 3) * 5)
+    assert NpzArrays(path=path).spec.levels == 6
+    assert NpzArrays(path=path, levels=10).spec.levels == 10
+
+
+def test_held_out_splits_partition_train(tmp_path: Path) -> None:
+    x = np.arange(103)[:, None]
+    path = saved(tmp_path, train=x, train_labels=x[:, 0] % 4)
+    splits = NpzArrays(path=path).load()
+    assert [len(splits[s].x) for s in ("train", "valid", "test")] == [83, 10, 10]
+    assert sorted(np.concatenate([s.x.ravel() for s in splits.values()])) == list(range(103))
+    for split in splits.values():
+        np.testing.assert_array_equal(split.labels, split.x.ravel() % 4)
+    assert NpzArrays(path=path).spec.classes == 4
+
+
+def test_splits_depend_on_the_seed_alone(tmp_path: Path) -> None:
+    path = saved(tmp_path, train=np.arange(100)[:, None])
+    first = NpzArrays(path=path).load()["valid"].x
+    np.random.seed(5)
+    state = np.random.get_state(legacy=False)["state"]["key"].copy(), torch.get_rng_state()
+    np.testing.assert_array_equal(NpzArrays(path=path).load()["valid"].x, first)
+    assert (np.random.get_state(legacy=False)["state"]["key"] == state[0]).all()
+    assert torch.equal(torch.get_rng_state(), state[1])
+    assert (NpzArrays(path=path, split_seed=1).load()["valid"].x != first).any()
+    np.testing.assert_array_equal(shuffled(8, 0), [6, 2, 1, 7, 3, 0, 5, 4])  # the same in every version of NumPy
+
+
+def test_splits_of_the_file_are_kept(tmp_path: Path) -> None:
+    x = bits(20, 3)
+    data = NpzArrays(
+        path=saved(tmp_path, train_images=x, test_images=x[:7], train_labels=x[:, 0], test_labels=x[:7, 0])
+    )
+    splits = data.load()
+    assert [len(splits[s].x) for s in ("train", "valid", "test")] == [18, 2, 7]
+    assert "valid held out" in data.regime and "18/2/7" in data.regime
+
+
+BAD = {
+    "missing train": ({"tran": bits(9, 2)}, {}, "did you mean 'tran'"),
+    "nan": ({"train": np.full((9, 2), np.nan)}, {}, "NaN"),
+    "inf": ({"train": np.full((9, 2), np.inf)}, {}, "infinite"),
+    "negative": ({"train": -bits(9, 2)}, {}, "negative integer -1"),
+    "above levels": ({"train": bits(9, 2) * 7}, {"levels": 4}, "data.levels=8"),
+    "test above levels": ({"train": bits(9, 2), "test": bits(9, 2) * 3}, {"levels": 2}, "'test' holds the value 3"),
+    "real with levels": ({"train": np.full((9, 2), 0.5)}, {"levels": 4}, "leave data.levels out"),
+    "mixed kinds": ({"train": bits(9, 2), "test": np.full((9, 2), 0.5)}, {}, "'train' holds integers but 'test'"),
+    "too many levels": ({"train": bits(9, 2) * 10**6}, {}, "up to 1000000"),
+    "text": ({"train": np.array([["a", "b"]])}, {}, "save booleans, integers or floats"),
+    "shapes": ({"train": bits(9, 2), "test": bits(9, 3)}, {}, "'test' has examples of shape (3,)"),
+    "layout": ({"train": bits(9, 2, 3, 4)}, {}, "reshape to"),
+    "flat": ({"train": bits(9)}, {}, "reshape to"),
+    "empty": ({"train": bits(9, 2), "valid": bits(0, 2)}, {}, "'valid' is empty"),
+    "too few": ({"train": bits(2, 2)}, {}, "too few"),
+    "label count": ({"train": bits(9, 2), "train_labels": bits(8)}, {}, "8 labels for 9"),
+    "label kind": ({"train": bits(9, 2), "train_labels": np.ones(9)}, {}, "integers >= 0"),
+    "label sign": ({"train": bits(9, 2), "train_labels": -bits(9)}, {}, "integers >= 0"),
+    "labels in part": ({"train": bits(9, 2), "test": bits(9, 2), "train_labels": bits(9)}, {}, "no 'test_labels'"),
+    "stray labels": ({"train": bits(9, 2), "test_labels": bits(9)}, {}, "no 'test' to go with"),
+    "objects": ({"train": np.array([{}, {}], dtype=object)}, {}, "pickled objects"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_arrays_are_answered_in_one_line(tmp_path: Path, case: str) -> None:
+    arrays, args, expected = BAD[case]
+    message = error_of(path=saved(tmp_path, **arrays), **args)
+    assert expected in message and "mine.npz" in message
+
+
+def test_bad_paths_are_answered_by_the_constructor(tmp_path: Path) -> None:
+    saved(tmp_path, train=bits(9, 2))
+    with pytest.raises(UserError, match=r"give data\.path=my\.npz"):
+        NpzArrays()
+    with pytest.raises(UserError, match=r"did you mean 'mine\.npz'"):
+        NpzArrays(path=str(tmp_path / "mime.npz"))
+    with pytest.raises(UserError, match="no folder"):
+        NpzArrays(path=str(tmp_path / "nowhere" / "mine.npz"))
+
+
+@pytest.mark.parametrize("kind", ["text", "npy", "empty", "truncated", "flipped"])
+def test_bad_files_are_answered_in_one_line(tmp_path: Path, kind: str) -> None:
+    path = Path(saved(tmp_path, train=bits(100, 50)))
+    whole = path.read_bytes()
+    if kind == "npy":
+        with path.open("wb") as file:
+            np.save(file, bits(9, 2))
+    else:
+        flipped = whole[:5000] + bytes([whole[5000] ^ 255]) + whole[5001:]
+        path.write_bytes({"text": b"hello", "empty": b"", "truncated": whole[:-300], "flipped": flipped}[kind])
+    assert str(path) in error_of(path=str(path))
