@@ -42,6 +42,10 @@ class Density(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
     def log_prob(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         """Return log p(x | cond) in nats.
 
@@ -131,7 +135,7 @@ class Density(nn.Module):
         k, m = rows(known), rows(mask)
         draw = Draw(
             self.likelihood, noise[part].to(self.device),
-            None if k is None else k.flatten(1), None if m is None else m.flatten(1), temperature,
+            None if k is None else k.flatten(1), None if m is None else m.flatten(1), temperature, self.dtype,
         )  # fmt: skip
         dtype = torch.float32 if self.spec.levels is None else torch.long
         x = torch.zeros(len(part), *self.spec.shape, dtype=dtype, device=self.device)
@@ -139,7 +143,7 @@ class Density(nn.Module):
         return loop(self.model, draw, x, rows(cond) if self.conditional else None)
 
     def _encode(self, x: Tensor) -> Tensor:
-        return self.likelihood.encode(x).to(next(self.parameters()).dtype)
+        return self.likelihood.encode(x).to(self.dtype)
 
     def _check(self, x: Tensor, cond: Tensor | None) -> None:
         if tuple(x.shape[1:]) != self.spec.shape:

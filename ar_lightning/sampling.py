@@ -25,13 +25,15 @@ class Draw:
         known: values to keep `(B, D)`, or None.
         mask: True where a value is known `(B, D)`, or None.
         temperature: below 1 sharpens, above 1 flattens each conditional.
+        dtype: of the network's inputs.
     """
 
     def __init__(
-        self, likelihood: Likelihood, noise: Tensor, known: Tensor | None, mask: Tensor | None, temperature: float
-    ) -> None:
+        self, likelihood: Likelihood, noise: Tensor, known: Tensor | None = None, mask: Tensor | None = None,
+        temperature: float = 1.0, dtype: torch.dtype = torch.float32,
+    ) -> None:  # fmt: skip
         self.likelihood, self.noise, self.known, self.mask = likelihood, noise, known, mask
-        self.temperature = temperature
+        self.temperature, self.dtype = temperature, dtype
 
     def __call__(self, params: Tensor, site: int) -> Tensor:
         """Return the values `(B,)` of a site, given its parameters `(B, P)`."""
@@ -39,6 +41,11 @@ class Draw:
         if self.known is None or self.mask is None:
             return drawn
         return torch.where(self.mask[:, site], self.known[:, site], drawn)
+
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return what the network reads of values `(B, C, *sites)`."""
+        return self.likelihood.encode(x).to(self.dtype)
 
 
 Sampler = Callable[..., Tensor]
@@ -53,7 +60,7 @@ def sample_naive(model: SequenceModel | RasterModel, draw: Draw, x: Tensor, cond
     """Fill `x` (B, C, *sites) with a full forward pass per value."""
     flat = x.flatten(1)  # a view: x fills up as sites are drawn
     for site in model.order.tolist():
-        params = model(draw.likelihood.encode(x), cond)
+        params = model(draw.encode(x), cond)
         per_value = params.view(len(x), x.shape[1], model.shapes.params, -1).transpose(2, 3).flatten(1, 2)  # (B, D, P)
         flat[:, site] = draw(per_value[:, site], site)
     return x
@@ -62,26 +69,25 @@ def sample_naive(model: SequenceModel | RasterModel, draw: Draw, x: Tensor, cond
 def sample_sequence(model: SequenceModel, draw: Draw, x: Tensor, cond: Tensor | None = None) -> Tensor:
     """Fill `x` (B, C, *sites) value by value, feeding each back to the network."""
     flat = x.flatten(1)
-    past = torch.zeros(len(x), 1, model.shapes.inputs, device=x.device)
+    past = torch.zeros(len(x), 1, model.shapes.inputs, device=x.device, dtype=draw.dtype)
     with streaming(model):
         for site in model.order.tolist():
             value = draw(model.scan(past, cond)[:, 0], site)
             flat[:, site] = value
-            past = draw.likelihood.encode(value[:, None, None])[:, None, :, 0]
+            past = draw.encode(value[:, None, None])[:, None, :, 0]
     return x
 
 
 def sample_raster(model: RasterModel, draw: Draw, x: Tensor, cond: Tensor | None = None) -> Tensor:
     """Fill images `x` (B, 1, H, W) pixel by pixel: row features once per row, then the pixels from the left."""
-    encode = draw.likelihood.encode
     height, width = x.shape[2:]
-    nothing = torch.zeros_like(encode(x[:, :, :1]))  # what lies above the first row, and left of the first pixel
+    nothing = torch.zeros_like(draw.encode(x[:, :, :1]))  # what lies above the first row, and left of the first pixel
     with streaming(model):
         for i in range(height):
             start_row(model, len(x), width)
-            features = model.row(encode(x[:, :, i - 1 : i]) if i else nothing, cond)
+            features = model.row(draw.encode(x[:, :, i - 1 : i]) if i else nothing, cond)
             for j in range(width):
-                left = encode(x[:, :, i : i + 1, j - 1 : j]) if j else nothing[..., :1]
+                left = draw.encode(x[:, :, i : i + 1, j - 1 : j]) if j else nothing[..., :1]
                 params = model.pixel(left, features[..., j : j + 1], cond)
                 x[:, 0, i, j] = draw(params[:, :, 0, 0], i * width + j)
     return x

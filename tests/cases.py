@@ -1,0 +1,101 @@
+"""Every registered model with every likelihood it can take, on tiny data: what the invariant tests run over.
+
+A new model or likelihood is covered from the moment it is registered; `SMALL` only makes some of them faster.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ar_lightning.density import Density, build_density
+from ar_lightning.registry import LIKELIHOODS, MODELS
+from ar_lightning.schema import Schema, schema_of
+from ar_lightning.spec import DataSpec
+
+SMALL: dict[str, dict[str, Any]] = {
+    "nade": {"hidden": 7, "block": 4},
+    "row_lstm": {"hidden": 6, "layers": 2, "head": 8},
+}
+CLASSES = 3
+BINARY, LEVELS = DataSpec((1, 2, 3), 2, CLASSES), DataSpec((1, 2, 2), 3, CLASSES)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model, with one likelihood, on one kind of data."""
+
+    model: str
+    likelihood: str
+    spec: DataSpec
+    options: dict[str, Any] = field(default_factory=dict)
+    encoding: str = "auto"
+
+    def __str__(self) -> str:
+        options = ",".join(f"{k}={v}" for k, v in self.options.items())
+        return "-".join(filter(None, (self.model, self.likelihood, "x".join(map(str, self.spec.shape)), options)))
+
+    def on(self, spec: DataSpec) -> "Case":
+        """The same on data of another shape."""
+        return Case(self.model, self.likelihood, spec, self.options, self.encoding)
+
+    def build(self, dtype: torch.dtype = torch.float64, seed: int = 0) -> Density:
+        """The density in eval mode, its weights large enough for every dependence to show."""
+        torch.manual_seed(seed)
+        options = defaults(schema_of(MODELS[self.model])) | SMALL.get(self.model, {}) | self.options
+        likelihood = defaults(schema_of(LIKELIHOODS[self.likelihood]))
+        config = {
+            "model": {"name": self.model, **options},
+            "likelihood": {"name": self.likelihood, **likelihood},
+        }
+        density = build_density(config, self.spec)
+        for p in density.parameters():
+            p.data += 0.5 * torch.randn_like(p)
+        return density.to(dtype).eval()
+
+    @property
+    def conditional(self) -> bool:
+        return bool(self.options.get("conditional"))
+
+    def labels(self, n: int) -> torch.Tensor | None:
+        """Labels for n examples of a conditional model, else None."""
+        return torch.arange(n) % CLASSES if self.conditional else None
+
+
+def defaults(schema: Schema) -> dict[str, Any]:
+    return {f.name: f.default for f in schema.fields.values()}
+
+
+def variants(model: str) -> list[dict[str, Any]]:
+    """Options that change what a model is: a random order, conditioning on labels."""
+    fields = schema_of(MODELS[model]).fields
+    order = {"order": "random"} if "order" in fields else {}
+    plain = {"order": "raster"} if "order" in fields else {}
+    return [plain, *([order] if order else []), *([{"conditional": True, **order}] if "conditional" in fields else [])]
+
+
+def all_cases() -> list[Case]:
+    cases = []
+    for model in MODELS:
+        for likelihood, target in LIKELIHOODS.items():
+            supports = schema_of(target).attributes["supports"]
+            for spec in (BINARY, LEVELS):
+                if spec.support in supports:
+                    cases += [Case(model, likelihood, spec, options) for options in variants(model)]
+    return cases
+
+
+CASES = all_cases()
+
+
+def every_value(spec: DataSpec) -> torch.Tensor:
+    """All data there are: `(K^D, *shape)`."""
+    return torch.cartesian_prod(*[torch.arange(spec.levels or 0)] * spec.dims).view(-1, *spec.shape)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def random_values(spec: DataSpec, n: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(spec.levels or 0, (n, *spec.shape), generator=seeded(seed))

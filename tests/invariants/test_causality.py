@@ -1,0 +1,88 @@
+"""A model's parameters at a site depend on earlier values only, and on all the earlier values it claims to see."""
+
+import pytest
+import torch
+
+from ar_lightning.density import Density
+from ar_lightning.registry import MODELS
+from tests.cases import CASES, Case, random_values
+
+UNSEEN = {"independent": 0, "markov": 1}  # how many values back a model sees, where that is not all of them
+
+
+def changes(density: Density, x: torch.Tensor, cond: torch.Tensor | None) -> torch.Tensor:
+    """Return `(D, D)`: whether the parameters of site i change with value j, by trying every value there."""
+    spec = density.spec
+    changed = torch.zeros(spec.dims, spec.dims, dtype=torch.bool)
+    before = parameters(density, x, cond)
+    for j in range(spec.dims):
+        for step in range(1, spec.levels or 0):
+            other = x.clone()
+            other.view(len(x), -1)[:, j] = (other.view(len(x), -1)[:, j] + step) % spec.levels
+            changed[:, j] |= (parameters(density, other, cond) != before).flatten(2).any(2).any(0)
+    return changed
+
+
+def parameters(density: Density, x: torch.Tensor, cond: torch.Tensor | None) -> torch.Tensor:
+    """Return the likelihood's parameters per value: `(B, D, P)`."""
+    params = density.model(density._encode(x), cond)
+    return per_value(density, params)
+
+
+def per_value(density: Density, params: torch.Tensor) -> torch.Tensor:
+    return params.view(len(params), density.spec.shape[0], density.likelihood.params, -1).transpose(2, 3).flatten(1, 2)
+
+
+def in_order(matrix: torch.Tensor, density: Density) -> torch.Tensor:
+    order = density.model.order
+    return matrix[order][:, order]
+
+
+def jacobian(density: Density, x: torch.Tensor) -> torch.Tensor:
+    """Return `(D, D)`: the size of the gradient of site i's parameters with respect to the encoded value j."""
+    spec = density.spec
+    z = density._encode(x).requires_grad_()
+    rows = []
+    for i in range(spec.dims):
+        total = torch.zeros(spec.dims, dtype=torch.float64)
+        for k in range(density.likelihood.params):
+            output = per_value(density, density.model(z))[0, i, k]
+            (gradient,) = torch.autograd.grad(output, z, allow_unused=True)
+            if gradient is not None:  # tables look values up: they have no gradient, the next test covers them
+                total += gradient.view(spec.shape[0], density.likelihood.inputs, -1).abs().sum(1).flatten()
+        rows.append(total)
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not c.conditional], ids=str)
+def test_jacobian_is_strictly_lower_triangular(case: Case) -> None:
+    density = case.build()
+    assert not torch.triu(in_order(jacobian(density, random_values(case.spec, 1)), density)).any()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_compiled_model_is_as_causal(model: str) -> None:
+    case = next(c for c in CASES if c.model == model)
+    density = case.build()
+    x = random_values(case.spec, 1)
+    eager = jacobian(density, x)
+    density.model.compile(backend="aot_eager")
+    assert torch.allclose(jacobian(density, x), eager, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_claimed_value_counts_and_no_later_one(case: Case) -> None:
+    density = case.build()
+    x = random_values(case.spec, 8)
+    seen = in_order(changes(density, x, case.labels(8)), density)
+    distance = torch.arange(case.spec.dims)[:, None] - torch.arange(case.spec.dims)
+    claimed = (distance > 0) & (distance <= UNSEEN.get(case.model, case.spec.dims))
+    assert torch.equal(seen, claimed)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.conditional], ids=str)
+def test_labels_reach_every_site(case: Case) -> None:
+    density = case.build()
+    x = random_values(case.spec, 4)
+    one, two = (parameters(density, x, torch.full((4,), label)) for label in (0, 1))
+    assert (one != two).any(2).any(0).all()

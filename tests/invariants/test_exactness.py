@@ -1,0 +1,133 @@
+"""The probabilities are probabilities, and the sampler draws from them."""
+
+import math
+
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from ar_lightning.density import Density
+from ar_lightning.sampling import Draw, sampler_of
+from tests.cases import CASES, Case, every_value, random_values, seeded
+from tests.invariants.test_causality import parameters
+
+SAMPLES = 20_000
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_probabilities_sum_to_one(case: Case) -> None:
+    x = every_value(case.spec)
+    for label in range(case.spec.classes if case.conditional else 1):
+        cond = torch.full((len(x),), label) if case.conditional else None
+        with torch.no_grad():
+            total = case.build().log_prob(x, cond).logsumexp(0)
+        assert total.item() == pytest.approx(0, abs=1e-10)
+
+
+class Recorder(Draw):
+    """Records the parameters it is shown, site by site."""
+
+    def __call__(self, params: torch.Tensor, site: int) -> torch.Tensor:
+        self.seen[site] = params
+        return super().__call__(params, site)
+
+    seen: dict[int, torch.Tensor]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@torch.no_grad()
+def test_streaming_equals_the_full_forward(case: Case) -> None:
+    density, n = case.build(torch.float32), 5
+    x, cond = random_values(case.spec, n), case.labels(n)
+    everything = torch.ones(n, case.spec.dims, dtype=torch.bool)
+    draw = Recorder(density.likelihood, density.noise(n), x.flatten(1), everything, 1.0)
+    draw.seen = {}
+    fed = sampler_of(density.model)(density.model, draw, torch.zeros_like(x), cond)
+    streamed = torch.stack([draw.seen[site] for site in range(case.spec.dims)], 1)
+    assert torch.equal(fed, x)
+    assert (streamed - parameters(density, x, cond)).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_same_seed_same_samples_in_both_loops_and_any_batch(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    density, n = case.build(), 50
+    cond = case.labels(n)
+    streamed = density.sample(n, cond, generator=seeded(3))
+    assert torch.equal(streamed, density.sample(n, cond, generator=seeded(3), naive=True))
+    assert not torch.equal(streamed, density.sample(n, cond, generator=seeded(4)))
+    monkeypatch.setattr("ar_lightning.density.BATCH", 7)
+    assert torch.equal(streamed, density.sample(n, cond, generator=seeded(3)))
+
+
+def assert_frequencies(density: Density, drawn: torch.Tensor, x: torch.Tensor, log_p: torch.Tensor) -> None:
+    """Chi-square test of draws against the probabilities of all values `x`."""
+    levels = density.spec.levels or 0
+    place = levels ** torch.arange(density.spec.dims)
+    assert drawn.dtype == torch.long and 0 <= drawn.min() and drawn.max() < levels
+    index = {int(code): i for i, code in enumerate((x.flatten(1) * place).sum(1))}
+    counts = torch.zeros(len(x), dtype=torch.float64)
+    for code, count in zip(*(drawn.flatten(1) * place).sum(1).unique(return_counts=True), strict=True):
+        assert int(code) in index, "a value that has no probability was drawn"
+        counts[index[int(code)]] += count
+    expected = log_p.double().exp() * len(drawn)
+    rare = expected < 5  # the chi-square approximation wants larger cells
+    observed = torch.cat([counts[~rare], counts[rare].sum()[None]])
+    wanted = torch.cat([expected[~rare], expected[rare].sum()[None]])
+    keep = wanted > 0
+    assert chisquare(observed[keep], wanted[keep] * observed[keep].sum() / wanted[keep].sum()).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@torch.no_grad()
+def test_sample_frequencies_match_the_probabilities(case: Case) -> None:
+    density = case.build()
+    x = every_value(case.spec)
+    label = 1
+    many, cond = (torch.full((n,), label) if case.conditional else None for n in (SAMPLES, len(x)))
+    assert_frequencies(density, density.sample(SAMPLES, many, generator=seeded(1)), x, density.log_prob(x, cond))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@torch.no_grad()
+def test_completions_follow_the_conditional(case: Case) -> None:
+    density = case.build()
+    mask = torch.zeros(case.spec.dims, dtype=torch.bool)
+    mask[density.model.order[: case.spec.dims // 2]] = True
+    mask = mask.view(case.spec.shape)
+    known = random_values(case.spec, 1, seed=5)
+    x = every_value(case.spec)
+    x = x[(x == known)[:, mask].all(1)]
+    many, cond = (torch.full((n,), 2) if case.conditional else None for n in (SAMPLES, len(x)))
+    drawn = density.sample(SAMPLES, many, known.expand(SAMPLES, *case.spec.shape), mask, generator=seeded(2))
+    assert (drawn == known)[:, mask].all()
+    log_p = density.log_prob(x, cond)
+    assert_frequencies(density, drawn, x, log_p - log_p.logsumexp(0))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@torch.no_grad()
+def test_temperature_sharpens_and_flattens(case: Case) -> None:
+    density, n = case.build(), 400
+    cond = case.labels(n)
+    cold, plain, hot = (
+        density.log_prob(density.sample(n, cond, temperature=t, generator=seeded(6)), cond).mean() for t in (0.5, 1, 2)
+    )
+    assert cold > plain > hot
+    assert math.isfinite(hot)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_streaming_leaves_no_trace(case: Case) -> None:
+    from ar_lightning.nn.streaming import Streaming, streaming
+
+    density = case.build()
+    before = set(density.state_dict())
+    with pytest.raises(ZeroDivisionError), streaming(density.model):
+        assert set(density.state_dict()) == before
+        raise ZeroDivisionError
+    assert all(m.past is None for m in density.modules() if isinstance(m, Streaming))
+    density.train()
+    with pytest.raises(RuntimeError, match="eval mode"), streaming(density.model):
+        pass
+    density.sample(2, case.labels(2))
+    assert density.training
