@@ -82,8 +82,9 @@ class Density(nn.Module):
     ) -> Tensor:
         """Draw n examples `(n, C, *sites)`, or complete known ones.
 
-        Completion is exact, a draw from p(unknown | known), where the known values come first in the model's order (the upper
-        rows of an image in raster order). Values known after an unknown one are kept, but earlier draws do not see them.
+        Completion is exact, a draw from p(unknown | known), where the known values come first in the model's order
+        (the upper rows of an image in raster order). Values known after an unknown one are kept, but earlier draws do
+        not see them.
 
         Args:
             n: number of samples.

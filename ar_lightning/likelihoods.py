@@ -1,8 +1,8 @@
 """What one value is, given the network's parameters: how it is scored, encoded and drawn.
 
-A likelihood maps parameters `(B, C * P, *sites)` and values `(B, C, *sites)` to log-probabilities in nats. The sampler and
-the score share it, so they cannot disagree. Drawing is a pure function of uniform noise, so that a seed means the same
-sample in every loop, batch size and device.
+A likelihood maps parameters `(B, C * P, *sites)` and values `(B, C, *sites)` to log-probabilities in nats. The
+sampler and the score share it, so they cannot disagree. Drawing is a pure function of uniform noise, so that a seed
+means the same sample in every loop, batch size and device.
 """
 
 import math
@@ -81,7 +81,8 @@ class Categorical(Likelihood):
     """Values on K levels, scored by a softmax over all of them.
 
     Args:
-        encoding: what the network reads: `scaled` maps the levels to [-1, 1], `one_hot` gives K channels a value; `auto`
+        encoding: what the network reads: `scaled` maps the levels to [-1, 1], `one_hot` gives K channels a value;
+            `auto`
             takes what suits the model.
     """
 
@@ -127,7 +128,7 @@ def _at_least_float32(params: Tensor) -> Tensor:
 def _check_levels(x: Tensor, levels: int) -> None:
     if x.is_floating_point() and not bool((x == x.round()).all()):
         raise ValueError(f"expected whole numbers in 0..{levels - 1}, got fractions")
-    if x.numel() and not (0 <= x.min() and x.max() < levels):
+    if x.numel() and not (x.min() >= 0 and x.max() < levels):
         low, high = x.min().item(), x.max().item()
         raise ValueError(f"expected values in 0..{levels - 1}, got {low:g}..{high:g}")
 

@@ -148,9 +148,7 @@ def exponential(optimizer: Optimizer, steps: int, *, gamma: Fraction = 0.999995)
     return _per_step(ExponentialLR(optimizer, gamma))
 
 
-def plateau(
-    optimizer: Optimizer, steps: int, *, factor: Decay = 0.5, patience: NonNegativeInt = 5
-) -> dict[str, Any]:
+def plateau(optimizer: Optimizer, steps: int, *, factor: Decay = 0.5, patience: NonNegativeInt = 5) -> dict[str, Any]:
     """Lower the learning rate whenever the validation score stops improving.
 
     Args:

@@ -1,7 +1,8 @@
 """The only sampling loops: one per way of being causal, and the naive one that every model gets for free.
 
-All draw the value of site d from `noise[:, d]`, so the loops give the same samples for the same noise. Known values are kept: the
-network is fed them in place of draws, which conditions on every known value that comes before a drawn one in the model's order.
+All draw the value of site d from `noise[:, d]`, so the loops give the same samples for the same noise. Known values
+are kept: the network is fed them in place of draws, which conditions on every known value that comes before a drawn
+one in the model's order.
 """
 
 from collections.abc import Callable
@@ -41,7 +42,6 @@ class Draw:
         if self.known is None or self.mask is None:
             return drawn
         return torch.where(self.mask[:, site], self.known[:, site], drawn)
-
 
     def encode(self, x: Tensor) -> Tensor:
         """Return what the network reads of values `(B, C, *sites)`."""

@@ -159,9 +159,7 @@ def build_data_module(config: dict[str, Any]) -> ArrayDataModule:
     """Build the DataModule that the `data` section describes."""
     section = config["data"]
     module_keys = schema_of(DATA_MODULE).fields
-    return ArrayDataModule(
-        build_dataset(section), config["seed"], **{k: section[k] for k in module_keys}
-    )
+    return ArrayDataModule(build_dataset(section), config["seed"], **{k: section[k] for k in module_keys})
 
 
 def build_lit(config: dict[str, Any], data: ArrayDataModule) -> LitDensity:
@@ -275,10 +273,12 @@ def _result(
 
 
 def _git_revision() -> str | None:
-    """Return the commit of the project's checkout, with `-dirty` after it where files were changed; None outside git."""
+    """Return the commit of the project's checkout, with `-dirty` where files were changed; None outside git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None

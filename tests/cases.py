@@ -86,6 +86,8 @@ def all_cases() -> list[Case]:
 
 
 CASES = all_cases()
+# Large enough for every row and kernel to matter; too large to enumerate.
+LARGE_CASES = [case.on(DataSpec((1, 4, 4), 2, CLASSES)) for case in CASES if case.spec == BINARY]
 
 
 def every_value(spec: DataSpec) -> torch.Tensor:

@@ -22,8 +22,8 @@ COMPLETIONS = 6  # completions of each
 class SampleGrids(pl.Callback):
     """Grids of samples and of completions, every few epochs and at the end.
 
-    Samples come from the averaged weights when EMA is on, are shared out over the ranks, and use a generator of their own, so that
-    training does not depend on whether anyone looks.
+    Samples come from the averaged weights when EMA is on, are shared out over the ranks, and use a generator of their
+    own, so that training does not depend on whether anyone looks.
 
     Args:
         every: epochs between pictures; 0 makes them at the end of training only.
@@ -46,7 +46,7 @@ class SampleGrids(pl.Callback):
         self.every, self.n, self.temperature, self.completions = every, n, temperature, completions
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Runs while the averaged weights are in place; at the end of training, `draw` is called on the best weights."""
+        """Draw every few epochs, while the averaged weights are in place; `train.run` draws the final pictures."""
         epoch = trainer.current_epoch + 1
         if not trainer.sanity_checking and self.every and epoch % self.every == 0 and epoch != trainer.max_epochs:
             self.draw(trainer, pl_module, f"epoch-{epoch:04d}")
@@ -98,7 +98,7 @@ class SampleGrids(pl.Callback):
 
 
 def first_half(density: Density) -> Tensor:
-    """Return the mask `(C, *sites)` of the first half of the values in the model's order: the upper rows, in raster order."""
+    """Return the mask `(C, *sites)` of the first half of the values in the model's order (raster: the upper rows)."""
     mask = torch.zeros(density.spec.dims, dtype=torch.bool)
     mask[density.model.order[: density.spec.dims // 2].cpu()] = True
     return mask.view(density.spec.shape)

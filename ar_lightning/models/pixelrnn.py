@@ -2,9 +2,10 @@ r"""PixelRNN: recurrent networks over the rows of an image.
 
     v_0 = conv_A(x),    v_l = v_{l-1} + up(LSTM_l(v_{l-1})),    p(x_ij | x_<ij) = likelihood(head(v_L))
 
-van den Oord, Kalchbrenner & Kavukcuoglu, "Pixel Recurrent Neural Networks", ICML 2016. Here the Row LSTM: a 7x7 convolution of mask A,
-layers whose state runs down the rows (`nn/row_lstm.py`) in a residual stream of 2h channels, then two ReLU and 1x1 layers.
-The masked kernels are cropped to what they may see: rows above (3x7) and pixels to the left (1x3) for the first layer.
+van den Oord, Kalchbrenner & Kavukcuoglu, "Pixel Recurrent Neural Networks", ICML 2016. Here the Row LSTM: a 7x7
+convolution of mask A, layers whose state runs down the rows (`nn/row_lstm.py`) in a residual stream of 2h channels,
+then two ReLU and 1x1 layers. The masked kernels are cropped to what they may see: rows above (3x7) and pixels to the
+left (1x3) for the first layer.
 Deviations: class-dependent bias of the first map when conditional; one channel (no R -> G -> B masks).
 """
 
@@ -59,7 +60,12 @@ class RowLSTM(RasterModel):
         self.layers = nn.ModuleList(RowLSTMLayer(stream, hidden) for _ in range(layers))
         self.up = nn.ModuleList(Pointwise(hidden, stream) for _ in range(layers))
         self.head = nn.Sequential(
-            nn.ReLU(), Pointwise(stream, head), nn.ReLU(), Pointwise(head, head), nn.ReLU(), Pointwise(head, shapes.params)
+            nn.ReLU(),
+            Pointwise(stream, head),
+            nn.ReLU(),
+            Pointwise(head, head),
+            nn.ReLU(),
+            Pointwise(head, shapes.params),
         )
 
     def row(self, above: Tensor, cond: Tensor | None = None) -> Tensor:

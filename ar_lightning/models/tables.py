@@ -2,11 +2,12 @@ r"""Baselines from first principles: the chain rule written out as tables.
 
     p(x) = prod_i p(x_i | x_{i-k}, ..., x_{i-1}),    one row of logits for every site i and every context
 
-With `n` binary sites, `independent` (k = 0) has n parameters, `markov` of order 1 has 2n - 1, and `table` (k = n - 1), the
-whole chain rule, has 2^n - 1: it can represent every distribution and generalises from none. They are the floor that any
-network has to beat, and the exact ground truth of the tests. On K levels every binary choice becomes K-way.
+With `n` binary sites, `independent` (k = 0) has n parameters, `markov` (k = 1) has 2n - 1, and `table` (k = n - 1), the
+whole chain rule, has 2^n - 1: it can represent every distribution and generalises from none. They are the floor that
+any network has to beat, and the exact ground truth of the tests. On K levels every binary choice becomes K-way.
 
-Source: the chain rule; see the introduction of Larochelle & Murray, "The Neural Autoregressive Distribution Estimator" (2011).
+Source: the chain rule; see the introduction of Larochelle & Murray, "The Neural Autoregressive Distribution
+    Estimator" (2011).
 """
 
 import torch

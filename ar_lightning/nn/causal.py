@@ -1,7 +1,8 @@
 """The two ways a network can be causal: site after site in any order, or pixel after pixel in raster order.
 
-Both give `forward(z, cond)`, which maps encoded inputs `(B, C * E, *sites)` to parameters `(B, C * P, *sites)` for all sites at
-once, and a finer method that reads only new sites while streaming. The sampler calls that one; the model is the same.
+Both give `forward(z, cond)`, which maps encoded inputs `(B, C * E, *sites)` to parameters `(B, C * P, *sites)` for
+all sites at once, and a finer method that reads only new sites while streaming. The sampler calls that one; the model
+is the same.
 """
 
 from abc import abstractmethod

@@ -2,9 +2,10 @@
 
     a_i = c + sum_{j<i} W_j z_j,    h_i = f(a_i),    params_i = b_i + V_i h_i
 
-All a_i together would take B * D * H numbers. Sites are done in blocks instead: inside a block the prefix sums are one batched
-product and a cumulative sum, only the pre-activation at its end is carried on, and the backward pass walks the blocks from the last
-to the first, taking each block's sum off again and recomputing its activations. Memory is O(B * H * block).
+All a_i together would take B * D * H numbers. Sites are done in blocks instead: inside a block the prefix sums are
+one batched product and a cumulative sum, only the pre-activation at its end is carried on, and the backward pass
+walks the blocks from the last to the first, taking each block's sum off again and recomputing its activations. Memory
+is O(B * H * block).
 """
 
 from typing import Any
@@ -76,7 +77,7 @@ def prefix(
 
 
 def pre_activations(past: Tensor, W: Tensor, a: Tensor, buffer: Tensor) -> Tensor:
-    """Return a_i (k, B, H) of a block of k sites, in the buffer, given the values before each and what came before the block."""
+    """Return a_i (k, B, H) of a block of k sites, in the buffer, given the values before each and a before the block."""
     A = product(past, W, buffer[: len(past)])
     A[0] += a
     return torch.cumsum(A, 0, out=A)
@@ -112,7 +113,10 @@ class Prefix(torch.autograd.Function):
         dW, dV = torch.empty_like(W), torch.empty_like(V)
         da = torch.zeros_like(a)  # gradient of the pre-activation, summed over all later sites
         size = (min(ctx.block, len(past)), past.shape[1], W.shape[2])
-        buffer, other = past.new_empty(size), past.new_empty(size)  # fresh memory for each block would cost more than the sums
+        buffer, other = (
+            past.new_empty(size),
+            past.new_empty(size),
+        )  # fresh memory for each block would cost more than the sums
         for i in reversed(range(0, len(past), ctx.block)):
             s = slice(i, i + ctx.block)
             a = a - torch.einsum("kbe,keh->bh", past[s], W[s])  # the pre-activation before the block

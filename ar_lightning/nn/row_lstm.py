@@ -2,8 +2,9 @@
 
     [o, f, i, g] = input-to-state(v_y) + K * h_{y-1},    c_y = f c_{y-1} + i g,    h_y = o tanh(c_y)
 
-with sigmoid gates and tanh content. The input-to-state convolution is masked along the row (the pixel and its left neighbour,
-mask B of the paper's kernel of 3); K is an unmasked kernel of 3 over the row above, whose every pixel is in the past.
+with sigmoid gates and tanh content. The input-to-state convolution is masked along the row (the pixel and its left
+neighbour, mask B of the paper's kernel of 3); K is an unmasked kernel of 3 over the row above, whose every pixel is
+in the past.
 """
 
 from typing import Any

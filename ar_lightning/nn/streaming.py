@@ -1,7 +1,7 @@
-"""One forward, two modes: inside `streaming(model)` a causal module remembers what it has read, and reads on from there.
+"""One forward, two modes: inside `streaming(model)` a causal module remembers what it has read, and reads on.
 
-The memory replaces the padding that stands for "before the first site" otherwise. It exists only inside the context, only
-in eval mode, is never part of a `state_dict`, and is gone on exit or error.
+The memory replaces the padding that stands for "before the first site" otherwise. It exists only inside the context,
+only in eval mode, is never part of a `state_dict`, and is gone on exit or error.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Streaming(nn.Module):
         return int(start)
 
     def start_row(self, batch: int, width: int) -> None:
-        """Prepare for the next row of `batch` images of `width` pixels; called before its first pixel, while streaming."""
+        """Prepare for the next row of `batch` images of `width` pixels, before its first pixel, while streaming."""
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import torch
 
 from ar_lightning.density import Density
 from ar_lightning.registry import MODELS
-from tests.cases import CASES, Case, random_values
+from tests.cases import CASES, LARGE_CASES, Case, random_values
 
 UNSEEN = {"independent": 0, "markov": 1}  # how many values back a model sees, where that is not all of them
 
@@ -54,7 +54,7 @@ def jacobian(density: Density, x: torch.Tensor) -> torch.Tensor:
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if not c.conditional], ids=str)
+@pytest.mark.parametrize("case", [c for c in CASES + LARGE_CASES if not c.conditional], ids=str)
 def test_jacobian_is_strictly_lower_triangular(case: Case) -> None:
     density = case.build()
     assert not torch.triu(in_order(jacobian(density, random_values(case.spec, 1)), density)).any()
@@ -70,7 +70,7 @@ def test_compiled_model_is_as_causal(model: str) -> None:
     assert torch.allclose(jacobian(density, x), eager, atol=1e-12)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES + LARGE_CASES, ids=str)
 def test_every_claimed_value_counts_and_no_later_one(case: Case) -> None:
     density = case.build()
     x = random_values(case.spec, 8)
