@@ -195,7 +195,7 @@ def run(config: dict[str, Any], run_dir: Path, resume: bool = False) -> dict[str
     checkpoint = last if resume and last.exists() else None
     for logger in loggers:
         if isinstance(logger, CSVMetrics):
-            logger.resume_at(_step_of(checkpoint) if checkpoint else -1)
+            logger.resume_at(_last_step(checkpoint) if checkpoint else -1)
     _announce(config, run_dir, data, lit, checkpoint)
     _fit(trainer, lit, data, checkpoint)
     best = Path(trainer.checkpoint_callbacks[0].best_model_path or last)  # type: ignore[attr-defined]
@@ -236,8 +236,9 @@ def _announce(
     )
 
 
-def _step_of(checkpoint: Path) -> int:
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+def _last_step(checkpoint: Path) -> int:
+    """Return the number, from zero, of the last optimizer step that a checkpoint holds."""
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]) - 1
 
 
 def _result(

@@ -1,0 +1,150 @@
+"""Training is what it says: exact over processes, the same after a power cut, the same through EMA and compilation."""
+
+import csv
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ar_lightning.density import load
+from ar_lightning.registry import MODELS
+from tests.commands import QUICK, result, run_apart, run_here, start
+
+EXACT = ("train/nll", "train/bpd", "val/nll", "val/bpd", "train/loss", "train/grad_norm")
+
+
+@pytest.fixture(scope="module")
+def odd_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Arrays whose sizes nothing divides."""
+    path = tmp_path_factory.mktemp("data") / "odd.npz"
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.random((n, 4, 4)) < rng.random((4, 4)) for name, n in (("train", 101), ("valid", 37), ("test", 53))}
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_likelihood_on_two_processes_equals_one(model: str, odd_data: Path, tmp_path: Path) -> None:
+    common = [
+        f"model={model}", "data.name=npz", f"data.path={odd_data}", "data.batch_size=10", "trainer.max_epochs=1",
+        "optimizer.lr=1e-9", "trainer.accelerator=cpu", "samples.n=3", "tracking.mode=disabled",
+    ]  # fmt: skip
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert run_here(*common, "trainer.devices=1", f"run_dir={one}") == 0
+    run_apart(*common, "trainer.devices=2", "trainer.strategy=ddp", f"run_dir={two}")
+    assert result(two)["world_size"] == 2
+    for key in ("test/nll", "val/nll"):
+        assert result(two)[key] == pytest.approx(result(one)[key], rel=1e-6)
+    assert (two / "samples" / "final.png").read_bytes() == (one / "samples" / "final.png").read_bytes()
+
+
+def rows(run_dir: Path) -> list[dict[str, str]]:
+    with (run_dir / "metrics.csv").open(newline="") as file:
+        kept = [{k: v for k, v in row.items() if k in ("step", *EXACT)} for row in csv.DictReader(file)]
+    return [row for row in kept if any(row.get(k) for k in EXACT)]
+
+
+@pytest.mark.parametrize("config", ["nade", "pixelrnn"])
+def test_killed_and_resumed_equals_uninterrupted(config: str, tmp_path: Path) -> None:
+    """SIGKILL in the middle of the third epoch: weights and metrics of the end are the same bit for bit."""
+    options = [
+        "--config", f"conf/{config}.yaml", "trainer.max_epochs=4", "trainer.log_every=1", "trainer.ema=0.9",
+        "schedule=cosine", "samples.every=1", "samples.n=4", "tracking.mode=disabled", "trainer.accelerator=cpu",
+    ]  # fmt: skip
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    process = start(*options, f"run_dir={cut}")
+    last = cut / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if last.exists() and torch.load(last, weights_only=True)["epoch"] >= 1:
+            time.sleep(0.2)  # into the next epoch
+            break
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it had finished before it could be killed"
+    assert not (cut / "result.json").exists()
+
+    assert run_here("--resume", str(cut)) == 0
+    assert run_here(*options, f"run_dir={whole}") == 0
+    a, b = (torch.load(d / "checkpoints" / "last.ckpt", weights_only=True) for d in (whole, cut))
+    for weights in ("state_dict", "current_model_state"):
+        assert all(torch.equal(a[weights][k], b[weights][k]) for k in a[weights])
+    assert a["global_step"] == b["global_step"] and a["optimizer_states"][0]["state"].keys()
+    assert rows(whole) == rows(cut)
+    assert result(whole)["test/nll"] == result(cut)["test/nll"]
+    assert (whole / "samples" / "final.png").read_bytes() == (cut / "samples" / "final.png").read_bytes()
+
+
+def test_a_run_without_a_checkpoint_starts_again(tmp_path: Path) -> None:
+    assert run_here("--config", "conf/nade.yaml", *QUICK, f"run_dir={tmp_path / 'a'}") == 0
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "config.yaml").write_text((tmp_path / "a" / "config.yaml").read_text())
+    assert run_here("--resume", str(tmp_path / "b")) == 0
+    assert result(tmp_path / "a")["test/nll"] == result(tmp_path / "b")["test/nll"]
+
+
+def test_a_finished_run_can_be_prolonged(tmp_path: Path) -> None:
+    base = ["--config", "conf/nade.yaml", *QUICK, "schedule=constant"]
+    assert run_here(*base, f"run_dir={tmp_path / 'short'}") == 0
+    assert run_here("--resume", str(tmp_path / "short"), "trainer.max_epochs=3") == 0
+    assert run_here(*base, "trainer.max_epochs=3", f"run_dir={tmp_path / 'long'}") == 0
+    assert result(tmp_path / "short")["epochs"] == 3
+    assert result(tmp_path / "short")["test/nll"] == result(tmp_path / "long")["test/nll"]
+
+
+def test_looking_does_not_change_training(tmp_path: Path) -> None:
+    """Samples, validation and pictures draw from generators of their own."""
+    base = ["--config", "conf/nade.yaml", *QUICK, "trainer.max_epochs=2"]
+    assert run_here(*base, "samples.every=1", f"run_dir={tmp_path / 'often'}") == 0
+    assert run_here(*base, "samples.every=0", "trainer.val_every=2", f"run_dir={tmp_path / 'never'}") == 0
+    a, b = (torch.load(tmp_path / d / "checkpoints" / "last.ckpt", weights_only=True) for d in ("often", "never"))
+    assert all(torch.equal(a["state_dict"][k], b["state_dict"][k]) for k in a["state_dict"])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_averaged_and_compiled_checkpoints_load_like_any(
+    model: str, odd_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: original(self, backend="aot_eager"))
+    base = [f"model={model}", "data.name=npz", f"data.path={odd_data}", *QUICK, "seed=3"]
+    densities = {}
+    for name, options in {"plain": [], "compiled": ["trainer.compile=true"], "averaged": ["trainer.ema=0.5"]}.items():
+        assert run_here(*base, *options, f"run_dir={tmp_path / name}") == 0
+        densities[name] = load(tmp_path / name)
+        x = torch.from_numpy(np.load(odd_data)["test"]).long()[:20, None]  # the two batches that QUICK tests
+    with torch.no_grad():
+        scores = {name: density.log_prob(x) for name, density in densities.items()}
+    assert torch.allclose(scores["plain"], scores["compiled"], atol=1e-4)
+    assert not torch.equal(scores["plain"], scores["averaged"])
+    averaged = torch.load(tmp_path / "averaged" / "checkpoints" / "best.ckpt", weights_only=True)
+    key = next(k for k in averaged["state_dict"] if averaged["state_dict"][k].is_floating_point())
+    assert torch.equal(densities["averaged"].state_dict()[key.removeprefix("density.")], averaged["state_dict"][key])
+    assert not torch.equal(averaged["state_dict"][key], averaged["current_model_state"][key])
+
+
+def test_the_reported_likelihood_is_the_loaded_density_s(odd_data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = ["data.name=npz", f"data.path={odd_data}", "trainer.max_epochs=2", "tracking.mode=disabled", "samples.n=4"]
+    assert run_here("model=nade", *options, f"run_dir={run}") == 0
+    x = torch.from_numpy(np.load(odd_data)["test"]).long()[:, None]
+    with torch.no_grad():
+        nll = -load(run).log_prob(x).double().mean().item()
+    assert result(run)["test/nll"] == pytest.approx(nll, rel=1e-6)
+    assert result(run)["test/bpd"] == pytest.approx(nll / (16 * np.log(2)), rel=1e-6)
+    assert result(run)["test_examples"] == 53
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
+@pytest.mark.parametrize("model", ["nade", "row_lstm"])
+def test_other_precisions_train(model: str, precision: str, odd_data: Path, tmp_path: Path) -> None:
+    base = [f"model={model}", "data.name=npz", f"data.path={odd_data}", *QUICK]
+    nll = {}
+    for p in ("32-true", precision):
+        assert run_here(*base, f"trainer.precision={p}", f"run_dir={tmp_path / p}") == 0
+        nll[p] = result(tmp_path / p)["test/nll"]
+    assert nll[precision] == pytest.approx(nll["32-true"], rel=2e-2)
