@@ -1,6 +1,10 @@
-"""Refuse what cannot work before any work is done: pairs that do not fit, missing files, absent devices. Imports no PyTorch."""
+"""Refuse what cannot work before any work is done: pairs that do not fit, missing files, absent devices.
+
+Imports no PyTorch: what a model or likelihood can take is read from the class attributes in its source.
+"""
 
 import ctypes.util
+import importlib.util
 import re
 import sys
 from pathlib import Path
@@ -14,17 +18,20 @@ from ar_lightning.spec import DataSpec
 __all__ = ["build_dataset", "check_config"]
 
 
-def check_config(config: dict[str, Any]) -> None:
-    """Check that model, likelihood, data and devices go together.
+def check_config(config: dict[str, Any]) -> Any:
+    """Check that model, likelihood and data go together, and that the devices are there; return the dataset.
 
     Raises:
         UserError: they do not; the message names the keys to change.
     """
     check_devices(config["trainer"])
-    spec = build_dataset(config["data"]).spec
+    check_optimizer(config["optimizer"])
+    dataset = build_dataset(config["data"])
+    spec = dataset.spec
     data = f"data.name={config['data']['name']} ({spec})"
     check_likelihood(config["likelihood"]["name"], spec, data)
     check_model(config["model"], spec, data)
+    return dataset
 
 
 def build_dataset(section: dict[str, Any]) -> Any:
@@ -35,6 +42,8 @@ def build_dataset(section: dict[str, Any]) -> Any:
 
 def check_likelihood(name: str, spec: DataSpec, data: str) -> None:
     """Refuse a likelihood whose support is not the data's."""
+    if spec.levels == 1:
+        raise UserError(f"{data}: every value is the same, so there is nothing to model")
     supports = {n: schema_of(target).attributes.get("supports", ()) for n, target in LIKELIHOODS.items()}
     fitting = sorted(n for n, kinds in supports.items() if spec.support in kinds)
     if not fitting:
@@ -62,22 +71,36 @@ def check_model(section: dict[str, Any], spec: DataSpec, data: str) -> None:
         raise UserError(f"model.conditional=true needs labels, and {data} has none")
 
 
+def check_optimizer(section: dict[str, Any]) -> None:
+    """Refuse what the optimizer itself would refuse, but only once the data has been read."""
+    if section.get("nesterov") and not section["momentum"]:
+        raise UserError("optimizer.nesterov=true needs optimizer.momentum above 0, such as 0.9")
+
+
 def check_devices(trainer: dict[str, Any]) -> None:
-    """Refuse devices that are no devices, and a GPU where there is none."""
-    devices = trainer["devices"]
-    if isinstance(devices, int) and devices < 1 and devices != -1:
+    """Refuse devices that are no devices, and an accelerator that is not there."""
+    accelerator, devices = trainer["accelerator"], trainer["devices"]
+    numbers = [int(n) for n in re.findall(r"\d+", str(devices))]
+    if isinstance(devices, str) and "," in devices:
+        legal = re.fullmatch(r"\d+(,\d+)*,?", devices) and len(set(numbers)) == len(numbers)
+    else:
+        legal = str(devices) in ("auto", "-1") or (str(devices).isdecimal() and int(devices) > 0)
+    if not legal:
         raise UserError(f"trainer.devices={devices}: expected a number of devices, a list such as '0,1', or auto")
-    if isinstance(devices, str) and devices != "auto" and not re.fullmatch(r"\d+(,\d+)*,?", devices):
-        raise UserError(f"trainer.devices={devices}: expected a number of devices, a list such as '0,1', or auto")
-    accelerator = trainer["accelerator"]
-    if accelerator == "cpu" and isinstance(devices, str) and "," in devices:
-        raise UserError(f"trainer.devices={devices}: a CPU has no device numbers; give a number of processes")
-    if accelerator == "mps" and sys.platform != "darwin":
-        raise UserError("trainer.accelerator=mps: that is an Apple GPU; this machine has none, use auto or cpu")
-    if accelerator in ("gpu", "cuda") and sys.platform == "linux" and not gpu_driver():
-        raise UserError(f"trainer.accelerator={accelerator}: no GPU driver on this machine, use auto or cpu")
+    if accelerator == "cpu" and (str(devices) == "-1" or "," in str(devices)):
+        raise UserError(f"trainer.devices={devices}: CPUs have no device numbers; give a number of processes")
+    if not may_have(accelerator):
+        raise UserError(f"trainer.accelerator={accelerator}: there is none on this machine; use auto or cpu")
 
 
-def gpu_driver() -> bool:
-    """Whether a CUDA or ROCm driver is there; asks the system, so that PyTorch need not be imported for a typo."""
-    return bool(ctypes.util.find_library("cuda")) or any(Path(p).exists() for p in ("/dev/nvidia0", "/dev/dxg", "/dev/kfd"))
+def may_have(accelerator: str) -> bool:
+    """Whether this machine may have the accelerator; asks the system, to spare a typo the import of PyTorch."""
+    match accelerator:
+        case "mps":
+            return sys.platform == "darwin"
+        case "tpu":
+            return importlib.util.find_spec("torch_xla") is not None
+        case "gpu" | "cuda" if sys.platform == "linux":
+            nodes = ("nvidia[0-9]*", "dxg", "kfd")  # CUDA, CUDA under Windows, ROCm
+            return any(any(Path("/dev").glob(n)) for n in nodes) or ctypes.util.find_library("cuda") is not None
+    return True

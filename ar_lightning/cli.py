@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ar_lightning.errors import UserError, did_you_mean
+from ar_lightning.errors import UserError, did_you_mean, nearest
 
 __all__ = ["main"]
 
@@ -26,7 +26,8 @@ COMMANDS = {
     "fit": "train, test and sample a model (the default command)",
     "list": "print the models, likelihoods, datasets, optimizers and schedules there are",
 }
-INTERRUPTED = 130  # the exit code of a program stopped by Ctrl-C
+ON_RESUME = ("trainer.", "tracking.", "samples.")  # a resumed run is the same run: how long, and how it is watched
+BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # exit codes; the last two are those of a program that a signal ended
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,11 +36,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         command = args.pop(0) if args and not args[0].startswith("-") and "=" not in args[0] else "fit"
         if command not in COMMANDS:
-            raise UserError(f"no command '{command}'{did_you_mean(command, COMMANDS)}")
-        return {"fit": fit, "list": list_names}[command](args)
+            is_config = command.endswith((".yaml", ".yml"))
+            hint = f"; did you mean '--config {command}'?" if is_config else did_you_mean(command, COMMANDS)
+            raise UserError(f"no command '{command}'{hint}")
+        code = {"fit": fit, "list": list_names}[command](args)
+        sys.stdout.flush()  # here, where a closed pipe can still be caught
+        return code
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it exits
+        return BROKEN_PIPE
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,30 +59,32 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         if unknown := re.match(r"unrecognized arguments: (\S+)", message):
             options = [option for action in self._actions for option in action.option_strings]
-            message = f"no option '{unknown[1]}'{did_you_mean(unknown[1], options)}"
-        raise UserError(f"command line: {message}")
+            hint = did_you_mean(unknown[1].partition("=")[0], options)
+            message = f"no option '{unknown[1]}'{hint}" if unknown[1].startswith("-") else f"unexpected '{unknown[1]}'"
+        raise UserError(f"command line: {message.removeprefix('argument ')}")
 
 
 def fit(args: list[str]) -> int:
     """Parse, validate, then train."""
-    if "-h" in args or "--help" in args:
+    parser = Parser(prog="run.py fit", add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", metavar="FILE")
+    parser.add_argument("--resume", metavar="RUN_DIR")
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("overrides", nargs="*")
+    parsed = parser.parse_intermixed_args(args)
+    if parsed.help:
         from ar_lightning.help import fit_help
 
         print(fit_help(COMMANDS, EXAMPLES))
         return 0
-    parser = Parser(prog="run.py fit", add_help=False, allow_abbrev=False)
-    parser.add_argument("--config", metavar="FILE")
-    parser.add_argument("--resume", metavar="RUN_DIR")
-    parser.add_argument("overrides", nargs="*")
-    parsed = parser.parse_intermixed_args(args)
-    if not parsed.config and not parsed.resume and not parsed.overrides:
+    if parsed.config is None and parsed.resume is None and not parsed.overrides:
         raise UserError("nothing to do: give a config, such as --config conf/pixelrnn.yaml (--help explains)")
 
     from ar_lightning.checks import check_config
     from ar_lightning.config import load_config
 
-    if parsed.resume:
-        if parsed.config:
+    if parsed.resume is not None:
+        if parsed.config is not None:
             raise UserError("command line: --resume takes the config of its run; leave out --config")
         run_dir = Path(parsed.resume)
         config = load_config(_config_of(run_dir), _allowed_on_resume(parsed.overrides))
@@ -79,13 +92,13 @@ def fit(args: list[str]) -> int:
         config = load_config(parsed.config, parsed.overrides)
         run_dir = _new_run_dir(config)
     config["run_dir"] = str(run_dir)
-    check_config(config)
+    dataset = check_config(config)
     os.environ["AR_LIGHTNING_RUN_DIR"] = str(run_dir)  # the other processes of a DDP run write to the same place
 
     from ar_lightning.train import run
 
     try:
-        result = run(config, run_dir, resume=bool(parsed.resume))
+        result = run(config, dataset, run_dir, resume=parsed.resume is not None)
     except KeyboardInterrupt:
         print(f"\ninterrupted; continue with: python run.py --resume {run_dir}", file=sys.stderr)
         return INTERRUPTED
@@ -101,7 +114,7 @@ def list_names(args: list[str]) -> int:
     Parser(prog="run.py list", description=COMMANDS["list"]).parse_args(args)
     from ar_lightning.help import registry_tables
 
-    registry_tables()
+    print(registry_tables())
     return 0
 
 
@@ -112,37 +125,50 @@ def _rank() -> int:
 
 
 def _config_of(run_dir: Path) -> Path:
+    """Return the config of a run to resume.
+
+    Raises:
+        UserError: it is no run directory.
+    """
     file = run_dir / "config.yaml"
     if file.is_file():
         return file
     if run_dir.is_dir():
         raise UserError(f"--resume {run_dir}: no config.yaml there, so it is no run directory")
+    if run_dir.is_file():
+        raise UserError(f"--resume {run_dir}: is a file; give the directory of the run")
     near = [p.name for p in run_dir.parent.iterdir()] if run_dir.parent.is_dir() else []
-    raise UserError(f"--resume {run_dir}: no such directory{did_you_mean(run_dir.name, near) if near else ''}")
+    raise UserError(f"--resume {run_dir}: no such directory{nearest(run_dir.name, near)}")
 
 
 def _allowed_on_resume(overrides: list[str]) -> list[str]:
-    """A resumed run is the same run: only how long and how it is watched may change."""
-    allowed = ("trainer.", "tracking.", "samples.")
     for override in overrides:
-        if "=" in override and not override.startswith(allowed):
-            key = override.partition("=")[0]
-            raise UserError(f"command line: {key} cannot change on --resume; only trainer.*, tracking.* and samples.* can")
+        key, equals, _ = override.partition("=")
+        if equals and not key.startswith(ON_RESUME):
+            allowed = ", ".join(f"{section}*" for section in ON_RESUME)
+            raise UserError(f"command line: {key} cannot change on --resume; {allowed} can")
     return overrides
 
 
 def _new_run_dir(config: dict[str, Any]) -> Path:
-    """Choose the run's directory, and refuse a used one."""
+    """Choose the run's directory.
+
+    Raises:
+        UserError: it is used, or cannot be made.
+    """
     if shared := os.environ.get("AR_LIGHTNING_RUN_DIR") if _rank() else None:
         return Path(shared)
-    if config["run_dir"]:
-        run_dir = Path(config["run_dir"])
-    else:
-        stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{config['seed']}"
-        run_dir = Path("runs") / config["experiment"] / stamp
-    if run_dir.is_file():
-        raise UserError(f"run_dir={run_dir}: is a file; name a new directory")
-    if _rank() == 0 and run_dir.is_dir() and any(run_dir.iterdir()):
-        hint = f"continue it with --resume {run_dir}, or" if (run_dir / "config.yaml").exists() else "please"
-        raise UserError(f"run_dir={run_dir}: is in use; {hint} name a new directory")
+    stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{config['seed']}"
+    run_dir = Path(config["run_dir"] or Path("runs", config["experiment"], stamp)).expanduser()
+    try:
+        there = next(p for p in (run_dir, *run_dir.absolute().parents) if p.exists())
+        if not there.is_dir():
+            raise UserError(f"run_dir={run_dir}: {there} is a file; name a new directory")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise UserError(f"run_dir={run_dir}: {there} is not writable; name another directory")
+        if _rank() == 0 and run_dir.is_dir() and any(run_dir.iterdir()):
+            hint = f"continue it with --resume {run_dir}, or" if (run_dir / "config.yaml").exists() else "please"
+            raise UserError(f"run_dir={run_dir}: is in use; {hint} name a new directory")
+    except (OSError, RuntimeError) as error:  # RuntimeError: no such home directory
+        raise UserError(f"run_dir={run_dir}: {getattr(error, 'strerror', None) or error}") from None
     return run_dir

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["UserError", "did_you_mean"]
+__all__ = ["UserError", "did_you_mean", "nearest"]
 
 
 class UserError(Exception):
@@ -11,6 +11,20 @@ class UserError(Exception):
 
     The message is one line: where, what is wrong, what to do. The command line prints it and exits with code 2.
     """
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return `; did you mean 'X'?` for the nearest known name, nothing where none is near.
+
+    Example:
+        >>> nearest("NAED", ["nade", "markov"])
+        "; did you mean 'nade'?"
+        >>> nearest("zzz", ["nade", "markov"])
+        ''
+    """
+    known = list(known)
+    match = get_close_matches(str(name), known, n=1) or get_close_matches(str(name).lower(), known, n=1)
+    return f"; did you mean '{match[0]}'?" if match else ""
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
@@ -23,7 +37,4 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
         '; choose from markov, nade'
     """
     known = sorted(known)
-    for cutoff in (0.6, 0.4):
-        if match := get_close_matches(str(name), known, n=1, cutoff=cutoff):
-            return f"; did you mean '{match[0]}'?"
-    return f"; choose from {', '.join(known)}"
+    return nearest(name, known) or f"; choose from {', '.join(known)}"

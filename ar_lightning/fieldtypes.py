@@ -3,7 +3,9 @@
 A constructor that says `hidden: PositiveInt = 500` has declared the config key, its type, default and legal values.
 """
 
+import re
 import types
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -18,9 +20,10 @@ __all__ = [
     "PositiveFloat",
     "PositiveInt",
     "Range",
-    "out_of_range",
-    "plain_type",
+    "conform",
+    "literals",
     "type_name",
+    "yaml_text",
 ]
 
 
@@ -54,29 +57,49 @@ Order = Literal["raster", "random"]
 Activation = Literal["sigmoid", "relu"]
 
 
-def plain_type(annotation: Any) -> Any:
-    """Strip every `Range` from an annotation: `PositiveInt | None` becomes `int | None`."""
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return args[0]
-    if origin in (Union, types.UnionType):
-        return Union[tuple(plain_type(a) for a in args)]  # noqa: UP007 - a tuple of members, not two names
-    if origin in (tuple, list):
-        return origin[tuple(plain_type(a) for a in args)]
-    return annotation
+def conform(annotation: Any, value: Any) -> Any:
+    """Return a value from YAML as the annotation's type, where it is one and lies in its range.
+
+    A whole number is a float too, a number where text is wanted is its digits, and a list may be a tuple. Nothing else
+    is converted: `1` is no bool, `true` no number.
+
+    Example:
+        >>> conform(tuple[PositiveFloat, str], [1, 2])
+        (1.0, '2')
+
+    Raises:
+        ValueError: it is not; the message says what was expected.
+    """
+    origin, args, kind = get_origin(annotation), get_args(annotation), type(value)
+    if kind is int and abs(value) >= 2**63:
+        pass  # beyond what PyTorch can hold
+    elif origin is Annotated:
+        with suppress(ValueError):
+            if (number := conform(args[0], value)) in args[1]:
+                return number
+    elif origin is Literal:
+        if any(kind is type(option) and value == option for option in args):
+            return value
+    elif origin in (Union, types.UnionType):
+        for member in args:
+            with suppress(ValueError):
+                return conform(member, value)
+    elif origin in (tuple, list):
+        members = args * len(value) if origin is list and kind in (tuple, list) else args
+        if kind in (tuple, list) and len(value) == len(members):
+            with suppress(ValueError):
+                return origin(conform(a, v) for a, v in zip(members, value, strict=True))
+    elif kind is annotation:
+        return value
+    elif kind in (int, float) and annotation in (float, str):
+        return annotation(value)
+    raise ValueError(f"expected {type_name(annotation)}")
 
 
-def out_of_range(annotation: Any, value: Any) -> str | None:
-    """Return what a number should have been (`> 0`), or None where it is legal or no number."""
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        interval = args[1]
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return str(interval) if is_number and value not in interval else None
-    if origin in (tuple, list) and isinstance(value, (tuple, list)):
-        members = args if origin is tuple else args * len(value)
-        return next((bad for a, v in zip(members, value, strict=False) if (bad := out_of_range(a, v))), None)
-    return next((bad for a in args if (bad := out_of_range(a, value))), None) if origin is not Literal else None
+def literals(annotation: Any) -> list[Any]:
+    """Return the options of every `Literal` in an annotation."""
+    args = get_args(annotation)
+    return list(args) if get_origin(annotation) is Literal else [option for a in args for option in literals(a)]
 
 
 def type_name(annotation: Any) -> str:
@@ -91,3 +114,22 @@ def type_name(annotation: Any) -> str:
     if origin in (tuple, list):
         return f"[{', '.join(type_name(a) for a in args)}{', ...' if origin is list else ''}]"
     return "null" if annotation is type(None) else annotation.__name__
+
+
+def yaml_text(value: Any) -> str:
+    """Write a value as it would stand in YAML, on one line.
+
+    Example:
+        >>> yaml_text([0, False, None, "adam", "2", {"a": 1e-3}])
+        "[0, false, null, adam, '2', {a: 0.001}]"
+    """
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, str):
+        is_word = re.fullmatch(r"[^\W\d][\w./-]*", value) and value.lower() not in ("null", "true", "false")
+        return value if is_word else repr(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(yaml_text, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{k}: {yaml_text(v)}' for k, v in value.items())}}}"
+    return str(value)

@@ -6,12 +6,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ar_lightning.config import SECTIONS, TOP_LEVEL, section_schema
-from ar_lightning.fieldtypes import type_name
+from ar_lightning.config import DEFAULTS, SECTIONS, TOP_LEVEL, section_schema
+from ar_lightning.fieldtypes import type_name, yaml_text
 from ar_lightning.registry import REGISTRIES
-from ar_lightning.schema import REQUIRED, Field, schema_of
+from ar_lightning.schema import REQUIRED, Field
 
-__all__ = ["fit_help", "registry_tables", "result_table"]
+__all__ = ["fit_help", "names_of", "registry_tables", "result_table"]
 
 INTRO = """\
 usage: python run.py [COMMAND] [--config FILE | --resume RUN_DIR] [key=value ...]
@@ -26,47 +26,55 @@ options of fit:
   --resume RUN_DIR    continue an interrupted run, exactly as if it had not been interrupted
   key=value           set any config key; model=NAME is short for model.name=NAME
 
-{examples}"""
+{examples}
+names (`python run.py list` explains them):
+{names}
+
+config keys:
+{keys}
+"""
 
 
 def fit_help(commands: dict[str, str], examples: str) -> str:
     """Return the help text: commands, examples, and every config key with its type and default."""
-    parts = [INTRO.format(commands="\n".join(f"  {name:<8}{text}" for name, text in commands.items()), examples=examples)]
-    parts.append("config keys (type, default):\n" + _keys("", TOP_LEVEL))
-    for section in SECTIONS:
-        parts.append(f"{section}.*\n{_keys(section + '.', section_schema(section).fields)}")
-    for section, registry in REGISTRIES.items():
-        parts.append(f"{section}.name: {', '.join(registry)}{' or auto' if section == 'likelihood' else ''}")
-        for name in registry:
+    groups = [_keys("", TOP_LEVEL)]
+    groups += [f"{section}.*\n{_keys(section, section_schema(section).fields)}" for section in SECTIONS]
+    for section in REGISTRIES:
+        for name in names_of(section):
             schema = section_schema(section, name)
-            parts.append(f"{section}.name={name}: {schema.summary}\n{_keys(section + '.', schema.fields)}".rstrip())
-    return "\n\n".join(parts)
+            groups.append(f"{section}.name={name}: {schema.summary}\n{_keys(section, schema.fields)}".rstrip())
+    return INTRO.format(
+        commands=_columns(commands),
+        examples=examples,
+        names=_columns({f"{section}.name": ", ".join(names_of(section)) for section in REGISTRIES}),
+        keys="\n\n".join(groups),
+    )
 
 
-def _keys(prefix: str, fields: dict[str, Field]) -> str:
-    lines = []
+def registry_tables() -> str:
+    """Return every registered name with the first line of its documentation, a table for each section."""
+    return "\n\n".join(
+        f"{section}.name\n{_columns({name: section_schema(section, name).summary for name in names_of(section)})}"
+        for section in REGISTRIES
+    )
+
+
+def names_of(section: str) -> list[str]:
+    """Return the names that a section takes, its default last where that is none of the registry."""
+    return list(dict.fromkeys([*REGISTRIES[section], *filter(None, [DEFAULTS.get(section)])]))
+
+
+def _keys(section: str, fields: dict[str, Field]) -> str:
+    lines = {}
     for field in fields.values():
-        default = "required" if field.default is REQUIRED else _yaml(field.default)
-        lines.append(f"  {prefix + field.name:<26} {type_name(field.annotation)}, {default}")
-        if field.doc:
-            lines.append(f"  {'':<26}   {field.doc}")
-    return "\n".join(lines)
+        default = "required" if field.default is REQUIRED else f"default {yaml_text(field.default)}"
+        key = f"{section}.{field.name}" if section else field.name
+        lines[key] = f"{type_name(field.annotation)}; {default}\n{'':<30}{field.doc}".rstrip()
+    return _columns(lines, width=26)
 
 
-def _yaml(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(list(value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-def registry_tables() -> None:
-    """Print every registered name with the first line of its documentation."""
-    console = Console(soft_wrap=False)
-    for section, registry in REGISTRIES.items():
-        table = Table("name", "what it is", title=f"{section}.name", title_justify="left", title_style="bold")
-        for name, target in registry.items():
-            table.add_row(name, schema_of(target).summary)
-        console.print(table)
+def _columns(rows: dict[str, str], width: int = 18) -> str:
+    return "\n".join(f"  {left:<{width}}  {right}" for left, right in rows.items())
 
 
 def result_table(result: dict[str, Any], run_dir: Path) -> None:

@@ -68,6 +68,8 @@ class LitDensity(pl.LightningModule):
         optimizer = _build("optimizer", self.config["optimizer"], self.density.parameters())
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = _build("schedule", self.config["schedule"], optimizer, steps)
+        if schedule and "monitor" in schedule:
+            schedule["frequency"] = self.config["trainer"]["val_every"]
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ def adam(
         eps: added to the denominator.
         weight_decay: L2 penalty, part of the gradient.
     """
-    return torch.optim.Adam(params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
+    return torch.optim.Adam(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
 
 def adamw(
@@ -51,7 +51,7 @@ def adamw(
         eps: added to the denominator.
         weight_decay: decay of the weights per step, times lr.
     """
-    return torch.optim.AdamW(params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
+    return torch.optim.AdamW(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
 
 def rmsprop(

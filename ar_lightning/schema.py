@@ -89,7 +89,10 @@ def _literal_attributes(node: ast.AST) -> dict[str, Any]:
     found = {}
     for statement in node.body if isinstance(node, ast.ClassDef) else []:
         match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(target=ast.Name(id=name), value=value):
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+            ):
                 try:
                     found[name] = ast.literal_eval(value)
                 except (ValueError, TypeError):

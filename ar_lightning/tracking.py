@@ -1,28 +1,41 @@
 """Where a run's numbers go: `metrics.csv` in its directory, and Weights & Biases.
 
-W&B is online where a key is at hand, else offline; it can never fail a training run.
+W&B is online where a key is at hand, else offline. It can never fail a training: what goes wrong there costs one line,
+and the run stays in its directory for `wandb sync`.
 """
 
 import csv
-import json
-import logging
 import os
 import secrets
-import threading
+import shlex
+import shutil
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from configparser import ConfigParser
+from configparser import Error as ConfigError
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
+
+from ar_lightning.errors import UserError, did_you_mean
 
 __all__ = ["CSVMetrics", "Wandb", "make_loggers", "wandb_mode"]
 
-log = logging.getLogger(__name__)
-FINISH_SECONDS = 60  # how long to wait for the last upload
+MODES = ("online", "offline", "disabled")
+ALIASES = {"run": "online", "dryrun": "offline"}  # W&B's older words
+STEP = "trainer/global_step"  # the x-axis of every chart
+ENVIRONMENT = {  # W&B's own variables, where the user has not set them
+    "WANDB_SILENT": "true",  # this module says what there is to say
+    "WANDB_ERROR_REPORTING": "false",  # its process would report its crashes, offline too
+    "WANDB_INIT_TIMEOUT": "30",
+    "WANDB_FINISH_TIMEOUT": "60",  # for the last upload; without a limit, a dead server holds the process for ever
+    "WANDB_FINISH_TIMEOUT_RAISES": "true",
+}
 
 
 def make_loggers(
@@ -47,6 +60,9 @@ def make_loggers(
         group: W&B group, such as a sweep.
         tags: W&B tags.
         checkpoints: upload the best checkpoint as a W&B artifact.
+
+    Raises:
+        UserError: WANDB_MODE is no mode.
     """
     loggers: list[Logger] = [CSVMetrics(run_dir / "metrics.csv")]
     chosen = wandb_mode(mode)
@@ -58,42 +74,60 @@ def make_loggers(
 
 
 def wandb_mode(requested: str = "auto") -> str:
-    """Return `online`, `offline` or `disabled`: the environment's word, then the config's, then online if there is a key."""
-    if chosen := os.environ.get("WANDB_MODE"):
-        return {"dryrun": "offline", "run": "online"}.get(chosen, chosen)
+    """Return `online`, `offline` or `disabled`: what the environment says, or the config, or whether there is a key.
+
+    Raises:
+        UserError: WANDB_MODE is none of them.
+    """
+    if given := os.environ.get("WANDB_MODE"):
+        if given not in (*MODES, *ALIASES):
+            raise UserError(f"WANDB_MODE={given}: no such mode{did_you_mean(given, MODES)}")
+        return ALIASES.get(given, given)
     if requested != "auto":
         return requested
+    if _wandb_settings().get("mode") == "offline":  # the user ran `wandb offline`
+        return "offline"
+    return "online" if _has_key() else "offline"
+
+
+def _has_key() -> bool:
+    """Whether W&B will find credentials for its server, so that it need not ask for them."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return "online"
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+        return True
+    server = os.environ.get("WANDB_BASE_URL") or _wandb_settings().get("base_url", "https://api.wandb.ai")
+    places = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
+    path = next((p for p in (Path(place).expanduser() for place in places) if p.is_file()), None)
     try:
-        known = netrc(os.environ.get("NETRC")).authenticators(host)
-    except (OSError, NetrcParseError):
-        known = None
-    return "online" if known else "offline"
+        hosts = netrc(path).hosts if path else {}
+    except (OSError, NetrcParseError, UnicodeDecodeError):
+        return False
+    return bool(hosts.get(urlsplit(server).netloc, ("", "", ""))[2])
+
+
+def _wandb_settings() -> dict[str, str]:
+    """Return what `wandb login --host` and `wandb offline` noted in W&B's settings files."""
+    parser = ConfigParser(interpolation=None)
+    folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
+    try:
+        parser.read([folder / "settings", Path("wandb") / "settings"])
+    except (OSError, ConfigError, UnicodeDecodeError):
+        return {}
+    return dict(parser["default"]) if parser.has_section("default") else {}
 
 
 class CSVMetrics(Logger):
     """Rows of metrics by step, in one CSV file whose columns grow as needed.
 
     Args:
-        path: the file; rows in it are kept, up to the step that `resume_at` names.
+        path: the file; its rows are kept, up to the step that `resume_at` names.
     """
+
+    name, version = "csv", ""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        self.rows: list[dict[str, Any]] = []
-        self.written = 0
-        self.columns: list[str] = ["step", "epoch"]
-
-    @property
-    def name(self) -> str:
-        return "csv"
-
-    @property
-    def version(self) -> str:
-        return ""
+        self.columns: list[str] = []
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Nothing to do: the config has its own file."""
@@ -101,155 +135,156 @@ class CSVMetrics(Logger):
     @rank_zero_only
     def resume_at(self, step: int) -> None:
         """Take up the file of an interrupted run, without the rows that come after its checkpoint."""
-        if self.path.exists():
-            with self.path.open(newline="") as file:
-                self.rows = [row for row in csv.DictReader(file) if row.get("step") and int(row["step"]) <= step]
-        self._rewrite()
+        self._rewrite([row for row in self._rows() if row["step"] and int(row["step"]) <= step])
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        row = {"step": step, **{k: float(v) for k, v in metrics.items()}}
+        row: dict[str, Any] = {"step": step, **{key: float(value) for key, value in metrics.items()}}
         if "epoch" in row:
             row["epoch"] = int(row["epoch"])
-        self.rows.append(row)
-        if new := [k for k in row if k not in self.columns]:
-            self.columns += sorted(new)
-            self._rewrite()
-        elif any(k.startswith(("val/", "test/")) for k in row) or len(self.rows) - self.written >= 100:
-            self.save()
+        if row.keys() <= set(self.columns):
+            with self.path.open("a", newline="") as file:
+                csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
+        else:
+            self._rewrite([*self._rows(), row])
 
-    @rank_zero_only
-    def save(self) -> None:
-        """Append the rows that are not in the file yet."""
-        if self.written == len(self.rows):
-            return
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, self.columns).writerows(self.rows[self.written :])
-        self.written = len(self.rows)
+    def _rows(self) -> list[dict[str, Any]]:
+        """Read the whole lines of the file; a process that was killed may have left half a line."""
+        text = self.path.read_text() if self.path.exists() else ""
+        reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+        self.columns = list(reader.fieldnames or ["step", "epoch"])
+        return list(reader)
 
-    def finalize(self, status: str) -> None:
-        self.save()
-
-    def _rewrite(self) -> None:
-        self.columns += sorted({k for row in self.rows for k in row} - set(self.columns))
+    def _rewrite(self, rows: list[dict[str, Any]]) -> None:
+        self.columns += sorted({key for row in rows for key in row} - set(self.columns))
         partial = self.path.with_name(self.path.name + ".partial")
         with partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
+            writer = csv.DictWriter(file, self.columns, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(self.rows)
+            writer.writerows(rows)
         partial.replace(self.path)
-        self.written = len(self.rows)
 
 
-class Wandb(WandbLogger):
-    """Lightning's W&B logger, started with the whole config, that turns every failure of W&B into one warning.
+class Wandb(Logger):
+    """One W&B run for one training, on rank zero; its failures become one line.
 
     Args:
         run_dir: the run's directory; W&B keeps its files in `wandb/` there.
-        mode: `online` or `offline`; online falls back to offline when the server cannot be reached.
+        mode: `online` or `offline`; online falls back to offline when the server cannot be reached or refuses the key.
         config: the resolved config.
         start: arguments of `wandb.init`.
         checkpoints: whether to upload the best checkpoint.
     """
 
+    name, version = "wandb", ""
+
     def __init__(
         self, run_dir: Path, mode: str, config: dict[str, Any], start: dict[str, Any], checkpoints: bool
     ) -> None:
-        self.run_dir, self.config, self.failed = run_dir, config, False
-        run = _start_run(run_dir, mode, config, start) if rank_zero_only.rank == 0 else None
-        super().__init__(experiment=run, save_dir=run_dir, **start)
-        if run is not None:
-            run.define_metric("trainer/global_step")
-            run.define_metric("*", step_metric="trainer/global_step")
-        self.checkpoints = checkpoints
+        super().__init__()
+        self.folder, self.mode, self.checkpoints = run_dir / "wandb", mode, checkpoints
+        self.start = {"dir": run_dir, "config": config, "resume": "allow", **start}
+        self.begun = self.failed = False
+        self._run: Any = None
 
     @property
-    def offline(self) -> bool:
-        """Whether nothing is sent to a server."""
-        return bool(self.experiment.offline)
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The `wandb.Run`, begun when it is first asked for; None if it cannot be."""
+        if not self.begun:
+            self.begun = True
+            self._attempt("start", self._begin)
+        return self._run
 
-    @rank_zero_only
-    def log_hyperparams(self, params: Any) -> None:
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Nothing to do: the config was given at the start."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        self._guard("log metrics", lambda: super(Wandb, self).log_metrics(metrics, step))
+        if run := self.experiment:
+            self._attempt("log metrics", lambda: run.log({**metrics, STEP: step}))
 
     @rank_zero_only
     def log_picture(self, key: str, path: Path, step: int, caption: str) -> None:
         """Show a PNG file under `key`."""
-        self._guard("log a picture", lambda: self.log_image(key, [str(path)], step, caption=[caption]))
+        import wandb
+
+        if run := self.experiment:
+            self._attempt("log a picture", lambda: run.log({key: wandb.Image(str(path), caption=caption), STEP: step}))
 
     @rank_zero_only
     def finish(self, summary: Mapping[str, Any], checkpoint: Path | None) -> None:
-        """Write the final numbers, upload the checkpoint and end the run, waiting a minute at the most."""
-        self._guard("finish", lambda: self._finish(summary, checkpoint))
-
-    def _finish(self, summary: Mapping[str, Any], checkpoint: Path | None) -> None:
+        """Write the final numbers, upload the best checkpoint and end the run, within W&B's time limit."""
         import wandb
 
-        run: Any = self.experiment
-        run.summary.update(dict(summary))
-        if self.checkpoints and checkpoint is not None:
-            artifact = wandb.Artifact(f"model-{run.id}", type="model", metadata=_json_safe(self.config))
-            artifact.add_file(str(checkpoint), name="best.ckpt")
-            run.log_artifact(artifact, aliases=["best", "latest"])
-        done = threading.Thread(target=run.finish, daemon=True)
-        done.start()
-        done.join(FINISH_SECONDS)
-        if done.is_alive():
-            raise TimeoutError("the server does not answer")
+        if run := self.experiment:
+            self._attempt("write the summary", lambda: run.summary.update(dict(summary)))
+            if self.checkpoints and checkpoint is not None:
+                self._attempt("upload the checkpoint", lambda: self._upload(checkpoint, summary))
+            self._attempt("finish", run.finish)
+            self._attempt("stop", wandb.teardown)  # now: what fails in W&B's exit hook can no longer be caught
+            if run.offline and not self.failed:
+                rank_zero_info(f"W&B: the run is offline{self._advice()}")
 
-    def _guard(self, action: str, call: Any) -> None:
-        """W&B runs another process and a network client; nothing that goes wrong there may end a training."""
-        if self.failed:
-            return
+    def _begin(self) -> None:
+        import wandb
+
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        file = self.folder / "run-id"  # a resumed training is the same W&B run
+        if not file.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file.write_text(secrets.token_hex(4))
+        self.start["id"] = file.read_text().strip()
+        run = self._go_online() if self.mode == "online" else None
+        self._run = run or wandb.init(mode="offline", **self.start)
+        self._run.define_metric(STEP)
+        self._run.define_metric("*", step_metric=STEP)
+
+    def _go_online(self) -> Any:
+        """Return the run, or None if the server cannot be reached or refuses the key."""
+        import wandb
+
+        earlier = self._segments()
+        try:
+            if not _has_key():  # W&B would ask for it
+                raise UserError("no API key: set WANDB_API_KEY or run `wandb login`")
+            run = wandb.init(mode="online", **self.start)
+            rank_zero_info(f"W&B: {run.url}")
+            return run
+        except Exception as error:  # whatever it is; W&B's errors have no common type
+            rank_zero_info(f"W&B: cannot go online ({_first_line(error)}); logging offline")
+            wandb.teardown()  # its process holds on to the id
+            for segment in set(self._segments()) - set(earlier):
+                shutil.rmtree(segment, ignore_errors=True)
+            return None
+
+    def _upload(self, checkpoint: Path, summary: Mapping[str, Any]) -> None:
+        import wandb
+
+        artifact = wandb.Artifact(f"model-{self._run.id}", type="model", metadata=dict(summary))
+        # Immutable: sent from where it is, not from a copy in the home directory.
+        artifact.add_file(str(checkpoint.resolve()), name="best.ckpt", policy="immutable", skip_cache=True)
+        self._run.log_artifact(artifact, aliases=["best", "latest"])
+
+    def _segments(self) -> list[Path]:
+        """Return W&B's folders of this run: one for each time it was begun or resumed."""
+        return sorted(folder for folder in self.folder.glob("*run-*") if folder.is_dir())
+
+    def _advice(self) -> str:
+        command = shlex.join(["wandb", "sync", "--include-online", *map(str, self._segments())])
+        return f"; upload it later with: {command}" if self._segments() else ""
+
+    def _attempt(self, action: str, call: Callable[[], object]) -> None:
+        """Make a call to W&B; say once if W&B fails."""
         try:
             call()
-        except Exception as error:
-            self.failed = True
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-            rank_zero_info(f"W&B: could not {action} ({reason}); the run goes on. Upload it later with: {self.sync_command}")
-
-    @property
-    def sync_command(self) -> str:
-        """What to type to send the run to the server."""
-        folders = sorted((self.run_dir / "wandb").glob("*run-*"))
-        return f"wandb sync {' '.join(map(str, folders)) or self.run_dir / 'wandb'}"
+        except (Exception, SystemExit) as error:  # a network client and another process: they may not end a training
+            if not self.failed:
+                self.failed = True
+                reason = _first_line(error)
+                rank_zero_info(f"W&B: could not {action} ({reason}); the training is not affected{self._advice()}")
 
 
-def _start_run(run_dir: Path, mode: str, config: dict[str, Any], start: dict[str, Any]) -> Any:
-    import wandb
-
-    os.environ.setdefault("WANDB_SILENT", "true")  # this module says what there is to say
-    (run_dir / "wandb").mkdir(exist_ok=True)
-
-    def init(mode: str) -> Any:
-        settings = wandb.Settings(init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", "30")), silent=True)
-        return wandb.init(
-            id=_run_id(run_dir), resume="allow", dir=run_dir, config=_json_safe(config), mode=mode, settings=settings,
-            **start,
-        )  # type: ignore[arg-type]  # fmt: skip
-
-    try:
-        return init(mode)
-    except Exception as error:  # no network, no such server, wrong key: any of wandb's errors, or its process's
-        if mode != "online":
-            raise
-        reason = str(error).splitlines()[0][:120]
-        rank_zero_info(f"W&B: cannot reach the server ({reason}); logging offline, upload later with `wandb sync`")
-        return init("offline")
-
-
-def _run_id(run_dir: Path) -> str:
-    """Return the W&B id of this run directory, the same when it is resumed."""
-    file = run_dir / "wandb" / "run-id"
-    if not file.exists():
-        file.write_text(secrets.token_hex(4))
-    return file.read_text().strip()
-
-
-def _json_safe(config: Mapping[str, Any]) -> dict[str, Any]:
-    safe: dict[str, Any] = json.loads(json.dumps(config))
-    return safe
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120].rstrip(".")

@@ -1,178 +1,62 @@
 """From a config to a trained and tested density: `run` fits, tests, samples and writes the run directory."""
 
 import json
-import os
-import shutil
+import logging
 import subprocess
 import sys
 import time
 import warnings
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import (
-    EarlyStopping,
-    EMAWeightAveraging,
-    LearningRateMonitor,
-    ModelCheckpoint,
-    RichProgressBar,
-)
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
 
 from ar_lightning import __version__
-from ar_lightning.callbacks.progress import EpochLines
 from ar_lightning.callbacks.samples import SampleGrids
 from ar_lightning.callbacks.throughput import Throughput
-from ar_lightning.checks import build_dataset
 from ar_lightning.config import DATA_MODULE, save_config
+from ar_lightning.data.arrays import Dataset
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density import build_density
 from ar_lightning.errors import UserError
-from ar_lightning.fieldtypes import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
 from ar_lightning.lit import LitDensity
 from ar_lightning.pictures import curves_png
 from ar_lightning.schema import schema_of
 from ar_lightning.tracking import CSVMetrics, Wandb, make_loggers
+from ar_lightning.trainer import make_trainer
 
-__all__ = ["build_data_module", "build_lit", "make_trainer", "run"]
-
-
-def make_trainer(
-    run_dir: Path,
-    loggers: list[Logger],
-    callbacks: list[pl.Callback],
-    *,
-    max_epochs: PositiveInt = 20,
-    max_steps: PositiveInt | None = None,
-    max_hours: PositiveFloat | None = None,
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = "auto",
-    devices: int | str = "auto",
-    num_nodes: PositiveInt = 1,
-    strategy: Literal["auto", "ddp"] = "auto",
-    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true",
-    gradient_clip: NonNegativeFloat | None = None,
-    accumulate: PositiveInt = 1,
-    ema: Decay | None = None,
-    early_stopping: PositiveInt | None = None,
-    val_every: PositiveInt = 1,
-    log_every: PositiveInt = 10,
-    compile: bool = False,
-    limit_train: PositiveInt | None = None,
-    limit_val: PositiveInt | None = None,
-    limit_test: PositiveInt | None = None,
-    progress: bool = True,
-) -> pl.Trainer:
-    """Lightning's Trainer, with checkpoints, EMA, early stopping and progress as configured.
-
-    Args:
-        max_epochs: epochs to train.
-        max_steps: stop after so many optimizer steps.
-        max_hours: stop after so many hours.
-        accelerator: what to compute on.
-        devices: how many devices, which ones ('0,1'), or auto for all; on a CPU, processes.
-        num_nodes: machines of a multi-node training.
-        strategy: how several devices share the work.
-        precision: numbers of the forward and backward pass; likelihoods are float32 or better.
-        gradient_clip: largest norm of the gradient.
-        accumulate: batches per optimizer step.
-        ema: decay of the averaged weights that are validated, tested and sampled; null for none.
-        early_stopping: validations without improvement before training stops.
-        val_every: epochs between validations.
-        log_every: steps between logged losses.
-        compile: compile the model with torch.compile.
-        limit_train: batches per training epoch.
-        limit_val: validation batches.
-        limit_test: test batches.
-        progress: show progress.
-    """
-    checkpoints = run_dir / "checkpoints"
-    callbacks = [
-        *callbacks,  # before EMA: samples are drawn while the averaged weights are in place
-        *([EMAWeightAveraging(decay=ema, use_buffers=False)] if ema is not None else []),
-        *([EarlyStopping("val/nll", patience=early_stopping)] if early_stopping else []),
-        *([CompileModel()] if compile else []),
-        LearningRateMonitor("epoch"),
-        *(([RichProgressBar()] if sys.stdout.isatty() else [EpochLines()]) if progress else []),
-        ModelCheckpoint(checkpoints, "best", monitor="val/nll", enable_version_counter=False),
-        ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False),
-    ]
-    return pl.Trainer(
-        default_root_dir=run_dir,
-        logger=loggers,
-        callbacks=callbacks,
-        plugins=[AtomicCheckpoints()],
-        max_epochs=max_epochs,
-        max_steps=max_steps or -1,
-        max_time=timedelta(hours=max_hours) if max_hours else None,
-        accelerator=accelerator,
-        devices=devices,
-        num_nodes=num_nodes,
-        strategy=strategy,
-        precision=precision,
-        gradient_clip_val=gradient_clip,
-        accumulate_grad_batches=accumulate,
-        check_val_every_n_epoch=val_every,
-        log_every_n_steps=log_every,
-        limit_train_batches=limit_train,
-        limit_val_batches=limit_val,
-        limit_test_batches=limit_test,
-        use_distributed_sampler=False,  # the DataModule's samplers are exact
-        num_sanity_val_steps=0,
-        enable_progress_bar=progress and sys.stdout.isatty(),
-        enable_model_summary=False,
-    )
+__all__ = ["build_data_module", "build_lit", "run"]
 
 
-class AtomicCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are whole or not there, whatever kills the process, and that hold no code."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-
-
-class CompileModel(pl.Callback):
-    """Compiles the model in place, so that its checkpoints load anywhere."""
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if stage != "fit":
-            return
-        if not any(shutil.which(c) for c in (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")):
-            rank_zero_info("trainer.compile: no C++ compiler on this machine, training runs eagerly")
-            return
-        pl_module.density.model.compile()  # type: ignore[operator, union-attr]
-
-
-def build_data_module(config: dict[str, Any]) -> ArrayDataModule:
-    """Build the DataModule that the `data` section describes."""
-    section = config["data"]
-    module_keys = schema_of(DATA_MODULE).fields
-    return ArrayDataModule(build_dataset(section), config["seed"], **{k: section[k] for k in module_keys})
+def build_data_module(config: dict[str, Any], dataset: Dataset) -> ArrayDataModule:
+    """Build the DataModule of a dataset that the `data` section describes."""
+    return ArrayDataModule(dataset, config["seed"], **{k: config["data"][k] for k in schema_of(DATA_MODULE).fields})
 
 
 def build_lit(config: dict[str, Any], data: ArrayDataModule) -> LitDensity:
-    """Build the LightningModule; its initial weights are a function of the seed."""
+    """Build the LightningModule; its initial weights are a function of the seed.
+
+    Raises:
+        UserError: the model cannot take the data, or does not fit in memory.
+    """
     torch.manual_seed(config["seed"])
-    return LitDensity(build_density(config, data.spec), config)
+    try:
+        return LitDensity(build_density(config, data.spec), config)
+    except (MemoryError, RuntimeError) as error:
+        if "alloc" not in str(error) and not isinstance(error, MemoryError):
+            raise
+        raise UserError(f"model.name={config['model']['name']} of this size does not fit in memory") from None
 
 
-def run(config: dict[str, Any], run_dir: Path, resume: bool = False) -> dict[str, Any]:
+def run(config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: bool = False) -> dict[str, Any]:
     """Train, test and sample; return what is written to `result.json`.
 
     Args:
         config: the resolved config.
+        dataset: what the `data` section describes.
         run_dir: where everything is written; new or empty unless resuming.
         resume: continue from `checkpoints/last.ckpt`, or from the start if none was written.
 
@@ -182,15 +66,15 @@ def run(config: dict[str, Any], run_dir: Path, resume: bool = False) -> dict[str
     """
     _quieten()
     started = time.perf_counter()
-    data = build_data_module(config)
+    data = build_data_module(config, dataset)
     lit = build_lit(config, data)
-    if rank_zero_only.rank == 0:
+    loggers = make_loggers(run_dir, config, **config["tracking"])
+    if is_rank_zero():
         run_dir.mkdir(parents=True, exist_ok=True)
         save_config(config, run_dir / "config.yaml")
     throughput = Throughput()
     samples = SampleGrids(run_dir / "samples", config["seed"], **config["samples"])
-    loggers = make_loggers(run_dir, config, **config["tracking"])
-    trainer = _trainer(run_dir, loggers, [samples, throughput], config["trainer"])
+    trainer = make_trainer(run_dir, loggers, [samples, throughput], **config["trainer"])
     last = run_dir / "checkpoints" / "last.ckpt"
     checkpoint = last if resume and last.exists() else None
     for logger in loggers:
@@ -212,11 +96,9 @@ def run(config: dict[str, Any], run_dir: Path, resume: bool = False) -> dict[str
     return result
 
 
-def _trainer(run_dir: Path, loggers: list[Logger], callbacks: list[pl.Callback], section: dict[str, Any]) -> pl.Trainer:
-    try:
-        return make_trainer(run_dir, loggers, callbacks, **section)
-    except (pl.utilities.exceptions.MisconfigurationException, ValueError) as error:
-        raise UserError(f"trainer: {' '.join(str(error).split())}") from None
+def is_rank_zero() -> bool:
+    """Whether this process writes; known before the Trainer is there."""
+    return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
 def _fit(trainer: pl.Trainer, lit: LitDensity, data: ArrayDataModule, checkpoint: Path | None) -> None:
@@ -300,8 +182,6 @@ def _quieten() -> None:
         ".*You're resuming from a checkpoint that ended before the epoch ended.*",
     ):  # fmt: skip
         warnings.filterwarnings("ignore", message)
-    import logging
-
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).addFilter(lambda record: not record.getMessage().startswith(_CHATTER))
 

@@ -28,7 +28,7 @@ class ContextTable(Streaming):
     """Logits looked up by position and by the `k` values before it; rows exist only for contexts that can occur.
 
     Raises:
-        UserError: the table would be larger than memory allows.
+        UserError: the table would be larger than memory allows, or cannot tell the levels.
     """
 
     offset: Tensor
@@ -36,6 +36,8 @@ class ContextTable(Streaming):
 
     def __init__(self, shapes: Shapes, k: int, classes: int = 0) -> None:
         super().__init__()
+        if shapes.inputs == 1 and shapes.params > 1:
+            raise UserError("this model looks values up by their level: set likelihood.encoding to one_hot or auto")
         self.k = k = min(k, shapes.dims - 1)
         levels = max(shapes.inputs, 2)
         rows = [levels ** min(i, k) for i in range(shapes.dims)]  # contexts of each site; Python integers are exact

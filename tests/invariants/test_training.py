@@ -21,7 +21,9 @@ def odd_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Arrays whose sizes nothing divides."""
     path = tmp_path_factory.mktemp("data") / "odd.npz"
     rng = np.random.default_rng(0)
-    arrays = {name: rng.random((n, 4, 4)) < rng.random((4, 4)) for name, n in (("train", 101), ("valid", 37), ("test", 53))}
+    arrays = {
+        name: rng.random((n, 4, 4)) < rng.random((4, 4)) for name, n in (("train", 101), ("valid", 37), ("test", 53))
+    }
     np.savez(path, **arrays)
     return path
 
@@ -129,7 +131,13 @@ def test_averaged_and_compiled_checkpoints_load_like_any(
 
 def test_the_reported_likelihood_is_the_loaded_density_s(odd_data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    options = ["data.name=npz", f"data.path={odd_data}", "trainer.max_epochs=2", "tracking.mode=disabled", "samples.n=4"]
+    options = [
+        "data.name=npz",
+        f"data.path={odd_data}",
+        "trainer.max_epochs=2",
+        "tracking.mode=disabled",
+        "samples.n=4",
+    ]
     assert run_here("model=nade", *options, f"run_dir={run}") == 0
     x = torch.from_numpy(np.load(odd_data)["test"]).long()[:, None]
     with torch.no_grad():

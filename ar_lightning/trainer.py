@@ -1,0 +1,147 @@
+"""Lightning's Trainer as this project sets it up: atomic checkpoints, EMA, early stopping, compilation, progress."""
+
+import os
+import shutil
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    EMAWeightAveraging,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    RichProgressBar,
+)
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+from ar_lightning.callbacks.progress import EpochLines
+from ar_lightning.errors import UserError
+from ar_lightning.fieldtypes import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
+
+__all__ = ["make_trainer"]
+
+
+def make_trainer(
+    run_dir: Path,
+    loggers: list[Logger],
+    callbacks: list[pl.Callback],
+    *,
+    max_epochs: PositiveInt = 20,
+    max_steps: PositiveInt | None = None,
+    max_hours: PositiveFloat | None = None,
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = "auto",
+    devices: int | str = "auto",
+    num_nodes: PositiveInt = 1,
+    strategy: Literal["auto", "ddp"] = "auto",
+    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true",
+    gradient_clip: NonNegativeFloat | None = None,
+    accumulate: PositiveInt = 1,
+    ema: Decay | None = None,
+    early_stopping: PositiveInt | None = None,
+    val_every: PositiveInt = 1,
+    log_every: PositiveInt = 10,
+    compile: bool = False,
+    limit_train: PositiveInt | None = None,
+    limit_val: PositiveInt | None = None,
+    limit_test: PositiveInt | None = None,
+    progress: bool = True,
+) -> pl.Trainer:
+    """Lightning's Trainer, with checkpoints, EMA, early stopping and progress as configured.
+
+    Args:
+        max_epochs: epochs to train.
+        max_steps: stop after so many optimizer steps.
+        max_hours: stop after so many hours.
+        accelerator: what to compute on.
+        devices: how many devices, which ones ('0,1'), or auto for all; on a CPU, processes.
+        num_nodes: machines of a multi-node training.
+        strategy: how several devices share the work.
+        precision: numbers of the forward and backward pass; likelihoods are float32 or better.
+        gradient_clip: largest norm of the gradient.
+        accumulate: batches per optimizer step.
+        ema: decay of the averaged weights that are validated, tested and sampled; null for none.
+        early_stopping: validations without improvement before training stops.
+        val_every: epochs between validations.
+        log_every: steps between logged losses.
+        compile: compile the model with torch.compile.
+        limit_train: batches per training epoch.
+        limit_val: validation batches.
+        limit_test: test batches.
+        progress: show progress.
+
+    Raises:
+        UserError: the machine has no such devices, or the settings contradict each other.
+    """
+    checkpoints = run_dir / "checkpoints"
+    callbacks = [
+        *callbacks,  # before EMA: samples are drawn while the averaged weights are in place
+        *([EMAWeightAveraging(decay=ema, use_buffers=False)] if ema is not None else []),
+        *([EarlyStopping("val/nll", patience=early_stopping)] if early_stopping else []),
+        *([CompileModel()] if compile else []),
+        LearningRateMonitor("epoch"),
+        *(([RichProgressBar()] if sys.stdout.isatty() else [EpochLines()]) if progress else []),
+        ModelCheckpoint(checkpoints, "best", monitor="val/nll", enable_version_counter=False),
+        ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False),
+    ]
+    settings: dict[str, Any] = {
+        "default_root_dir": run_dir,
+        "logger": loggers,
+        "callbacks": callbacks,
+        "plugins": [AtomicCheckpoints()],
+        "max_epochs": max_epochs,
+        "max_steps": max_steps or -1,
+        "max_time": timedelta(hours=max_hours) if max_hours else None,
+        "accelerator": accelerator,
+        "devices": devices,
+        "num_nodes": num_nodes,
+        "strategy": strategy,
+        "precision": precision,
+        "gradient_clip_val": gradient_clip,
+        "accumulate_grad_batches": accumulate,
+        "check_val_every_n_epoch": val_every,
+        "log_every_n_steps": log_every,
+        "limit_train_batches": limit_train,
+        "limit_val_batches": limit_val,
+        "limit_test_batches": limit_test,
+        "use_distributed_sampler": False,  # the DataModule's samplers are exact
+        "num_sanity_val_steps": 0,
+        "enable_progress_bar": progress and sys.stdout.isatty(),
+        "enable_model_summary": False,
+    }
+    try:
+        return pl.Trainer(**settings)
+    except (MisconfigurationException, ValueError) as error:
+        raise UserError(f"trainer: {' '.join(str(error).split())}") from None
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there, whatever kills the process, and that hold no code."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        with partial.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+
+class CompileModel(pl.Callback):
+    """Compiles the model in place, so that its checkpoints load anywhere."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
+        if not any(shutil.which(c) for c in (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")):
+            rank_zero_info("trainer.compile: no C++ compiler on this machine, training runs eagerly")
+            return
+        pl_module.density.model.compile()  # type: ignore[operator, union-attr]

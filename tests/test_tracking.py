@@ -1,0 +1,365 @@
+"""Tracking: where numbers go, and that nothing about W&B can end a training. No test leaves this machine."""
+
+import csv
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ar_lightning import tracking
+from ar_lightning.errors import UserError
+from ar_lightning.tracking import CSVMetrics, Wandb, make_loggers, wandb_mode
+from tests.wandb_stub import WandbStub
+
+ROOT = Path(__file__).parents[1]
+KEY = "0" * 40
+CONFIG = {"experiment": "test", "model": {"name": "nade", "hidden": 7}}
+TINY = ["trainer.max_epochs=1", "trainer.limit_train=2", "trainer.limit_val=1", "trainer.limit_test=1", "samples.n=4"]
+PATIENCE = 240  # seconds for a training of eight, on a busy machine
+
+
+@pytest.fixture
+def stub() -> Iterator[WandbStub]:
+    with WandbStub() as server:
+        yield server
+
+
+@pytest.fixture
+def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """This process without the user's W&B settings, in an empty home directory."""
+    for name in [*os.environ, *tracking.ENVIRONMENT]:
+        if name.startswith("WANDB_") or name == "NETRC":
+            monkeypatch.setenv(name, "")  # so that what is set during the test is undone after it
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return monkeypatch
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines that tracking prints."""
+    lines: list[str] = []
+    monkeypatch.setattr(tracking, "rank_zero_info", lines.append)
+    return lines
+
+
+def python(home: Path, *args: str, **environment: str) -> str:
+    """Run Python as a user whose home is `home`; return what it printed, after a look for processes it left behind."""
+    clean = {
+        k: v for k, v in os.environ.items() if not k.startswith("WANDB_") and k not in ("NETRC", *tracking.ENVIRONMENT)
+    }
+    env = {**clean, "HOME": str(home), "OMP_NUM_THREADS": "1", **environment}
+    done = subprocess.run(
+        [sys.executable, *args], cwd=home, env=env, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert no_process_left(home)
+    return done.stdout
+
+
+def train(home: Path, *overrides: str, **environment: str) -> str:
+    """Train a tiny model in `home/run` from the command line."""
+    run = ["--config", str(ROOT / "conf" / "nade.yaml"), *TINY, f"run_dir={home / 'run'}"]
+    return python(home, str(ROOT / "run.py"), *run, *overrides, **environment)
+
+
+def sync(home: Path, output: str, server: WandbStub) -> None:
+    """Do what the output of a training says, the server being back."""
+    (line,) = [line for line in output.splitlines() if "wandb sync" in line]
+    command = shlex.split(line[line.index("wandb sync") :])
+    python(home, "-m", *command, WANDB_BASE_URL=server.url, WANDB_API_KEY=KEY)
+
+
+def no_process_left(home: Path) -> bool:
+    """Whether the processes with this home directory are gone, or go within a few seconds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if not any(f"HOME={home}".encode() in environ.split(b"\0") for environ in environments()):
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def environments() -> Iterator[bytes]:
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            yield file.read_bytes()
+        except OSError:  # it has ended, or is not ours
+            continue
+
+
+def segments(home: Path) -> list[str]:
+    return sorted(p.name.split("-")[0] for p in (home / "run" / "wandb").glob("*run-*") if p.is_dir())
+
+
+NETRC = f"machine api.wandb.ai\n login user\n password {KEY}\n"
+AT_WORK = f"machine wandb.work:8080\n login user\n password {KEY}\n"
+DECISIONS: list[tuple[str, str, dict[str, str], dict[str, str]]] = [
+    # expected, tracking.mode, environment, files in the home directory
+    ("offline", "auto", {}, {}),
+    ("online", "auto", {"WANDB_API_KEY": KEY}, {}),
+    ("online", "auto", {"WANDB_IDENTITY_TOKEN_FILE": "token"}, {}),
+    ("online", "auto", {}, {".netrc": NETRC}),
+    ("online", "auto", {}, {"_netrc": NETRC}),
+    ("online", "auto", {"NETRC": "~/mine"}, {"mine": NETRC}),
+    ("offline", "auto", {"NETRC": "~/mine"}, {".netrc": NETRC}),
+    ("offline", "auto", {}, {".netrc": AT_WORK}),
+    ("offline", "auto", {}, {".netrc": f"default login user password {KEY}\n"}),
+    ("offline", "auto", {}, {".netrc": "machine api.wandb.ai password"}),
+    ("online", "auto", {"WANDB_BASE_URL": "http://wandb.work:8080"}, {".netrc": AT_WORK}),
+    ("offline", "auto", {"WANDB_BASE_URL": "http://wandb.work"}, {".netrc": AT_WORK}),
+    (
+        "online", "auto", {},
+        {".netrc": AT_WORK, ".config/wandb/settings": "[default]\nbase_url = http://wandb.work:8080\n"},
+    ),
+    ("offline", "auto", {"WANDB_API_KEY": KEY}, {"wandb/settings": "[default]\nmode = offline\n"}),
+    ("online", "auto", {"WANDB_API_KEY": KEY}, {"wandb/settings": "no settings"}),
+    ("offline", "offline", {"WANDB_API_KEY": KEY}, {}),
+    ("online", "online", {}, {}),
+    ("disabled", "disabled", {"WANDB_API_KEY": KEY}, {}),
+    ("disabled", "online", {"WANDB_API_KEY": KEY, "WANDB_MODE": "disabled"}, {}),
+    ("online", "offline", {"WANDB_MODE": "online"}, {}),
+    ("offline", "online", {"WANDB_API_KEY": KEY, "WANDB_MODE": "dryrun"}, {}),
+    ("online", "auto", {"WANDB_API_KEY": KEY, "WANDB_MODE": ""}, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("expected", "requested", "environment", "files"), DECISIONS)
+def test_mode(
+    isolated: pytest.MonkeyPatch,
+    tmp_path: Path,
+    expected: str,
+    requested: str,
+    environment: dict[str, str],
+    files: dict[str, str],
+) -> None:
+    for name, value in environment.items():
+        isolated.setenv(name, value)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert wandb_mode(requested) == expected
+
+
+def test_a_misspelt_mode_is_an_error_in_one_line(isolated: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    isolated.setenv("WANDB_MODE", "ofline")
+    with pytest.raises(UserError, match=r"\AWANDB_MODE=ofline: .*'offline'\?\Z"):
+        make_loggers(tmp_path, CONFIG)
+
+
+def test_disabled_is_csv_alone(isolated: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert [type(logger) for logger in make_loggers(tmp_path, CONFIG, mode="disabled")] == [CSVMetrics]
+    assert [type(logger) for logger in make_loggers(tmp_path, CONFIG, mode="offline")] == [CSVMetrics, Wandb]
+
+
+def test_an_online_training_arrives(stub: WandbStub, tmp_path: Path) -> None:
+    output = train(tmp_path, "tracking.group=tests", WANDB_BASE_URL=stub.url, WANDB_API_KEY=KEY)
+
+    assert output.count(f"W&B: {stub.url}/stub/ar_lightning/runs/{stub.run.id}\n") == 1
+    assert output.count("W&B") == 1 and "wandb:" not in output
+    assert (stub.run.group, stub.run.exit_code) == ("tests", 0)
+    assert (stub.run.config["model"]["name"], stub.run.config["model"]["hidden"]) == ("nade", 200)
+    assert stub.run.config["trainer"]["limit_train"] == 2, "the config is complete, defaults and overrides"
+    validation = [row for row in stub.run.history if "val/bpd" in row]
+    assert len(validation) == 1 and validation[0]["trainer/global_step"] == 1
+    assert all("trainer/global_step" in row for row in stub.run.history)
+
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    for key in ("test/nll", "test/bpd", "val/nll", "parameters"):
+        assert stub.run.summary[key] == pytest.approx(result[key], rel=1e-12), key
+    pictures = {name: content for name, content in stub.run.files.items() if name.startswith("media/images/samples/")}
+    assert {name.split("/")[-1].split("_")[0] for name in pictures} == {"samples", "completions"}
+    assert all(content.startswith(b"\x89PNG") for content in pictures.values())
+    assert (tmp_path / "run" / "samples" / "final.png").read_bytes() in pictures.values()
+
+    assert (stub.artifact.name, set(stub.artifact.aliases)) == (f"model-{stub.run.id}", {"best", "latest"})
+    assert stub.artifact.committed and stub.artifact.metadata["test/bpd"] == result["test/bpd"]
+    assert stub.artifact.files["best.ckpt"] == (tmp_path / "run" / "checkpoints" / "best.ckpt").read_bytes()
+    assert not stub.unknown, "the stand-in knows all that W&B asks"
+
+
+def test_a_dead_server_means_offline(tmp_path: Path) -> None:
+    with WandbStub() as server:
+        pass
+    output = train(tmp_path, WANDB_BASE_URL=server.url, WANDB_API_KEY=KEY, WANDB_INIT_TIMEOUT="4")
+    assert output.count("W&B: cannot go online") == 1
+    assert output.count("wandb sync") == 1 and output.count("W&B") == 2
+    assert segments(tmp_path) == ["offline"], "nothing is left of the attempt"
+    assert (tmp_path / "run" / "result.json").exists()
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_does_not_take_the_training_along(stub: WandbStub, tmp_path: Path) -> None:
+    limit = {"WANDB_FINISH_TIMEOUT": "4"}
+    with WandbStub(die_at_history=True) as mortal:
+        output = train(tmp_path, WANDB_BASE_URL=mortal.url, WANDB_API_KEY=KEY, **limit)
+    assert mortal.dead.is_set() and not mortal.run.history
+    assert output.count("W&B: could not finish") == 1 and output.count("wandb sync") == 1
+    assert (tmp_path / "run" / "result.json").exists()
+
+    sync(tmp_path, output, stub)
+    assert stub.run.id == mortal.run.id
+    assert len(stub.run.values("val/bpd")) == 1
+    assert stub.run.summary["test/bpd"] > 0
+
+
+@pytest.mark.slow
+def test_offline_calls_nobody_and_is_synced_later(stub: WandbStub, tmp_path: Path) -> None:
+    output = train(tmp_path, "tracking.mode=offline", WANDB_BASE_URL=stub.url, WANDB_API_KEY=KEY)
+    assert stub.requests == []
+    assert output.count("W&B") == output.count("wandb sync") == 1 and "wandb:" not in output
+    assert segments(tmp_path) == ["offline"]
+
+    resume = ["--resume", str(tmp_path / "run"), "trainer.max_epochs=2"]
+    time.sleep(1)  # W&B names its folders by the second
+    output = python(tmp_path, str(ROOT / "run.py"), *resume, WANDB_BASE_URL=stub.url, WANDB_MODE="offline")
+    assert stub.requests == []
+    assert segments(tmp_path) == ["offline", "offline"], "the resumed run is a second segment"
+
+    sync(tmp_path, output, stub)
+    steps = [row["trainer/global_step"] for row in stub.run.history if "val/bpd" in row]
+    assert steps == [1, 3], "one run, both segments, in order"
+    assert [row["_step"] for row in stub.run.history] == list(range(len(stub.run.history)))
+    assert stub.run.config["model"]["hidden"] == 200
+    best = (tmp_path / "run" / "checkpoints" / "best.ckpt").read_bytes()
+    assert [a.files["best.ckpt"] == best for a in stub.artifacts.values()][-1]
+
+
+def start(run_dir: Path, mode: str) -> Wandb:
+    (run_dir / "checkpoints").mkdir(parents=True)
+    (run_dir / "checkpoints" / "best.ckpt").write_bytes(b"weights")
+    return Wandb(run_dir, mode, CONFIG, {"project": "tests"}, checkpoints=True)
+
+
+def test_a_refused_key_means_offline(isolated: pytest.MonkeyPatch, said: list[str], tmp_path: Path) -> None:
+    isolated.setenv("WANDB_API_KEY", KEY)
+    with WandbStub(refuse_keys=True) as server:
+        isolated.setenv("WANDB_BASE_URL", server.url)
+        logger = start(tmp_path / "run", "online")
+        assert logger.experiment.offline
+        logger.finish({}, None)
+    assert len(said) == 2 and "401" in said[0] and "wandb sync" in said[1]
+    assert segments(tmp_path) == ["offline"]
+
+
+def test_online_without_a_key_does_not_ask(isolated: pytest.MonkeyPatch, said: list[str], tmp_path: Path) -> None:
+    logger = start(tmp_path / "run", "online")
+    assert logger.experiment.offline and "no API key" in said[0]
+    logger.finish({}, None)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds W&B's process in /proc")
+def test_the_death_of_wandbs_process_is_one_line(isolated: pytest.MonkeyPatch, said: list[str], tmp_path: Path) -> None:
+    logger = start(tmp_path / "run", "offline")
+    logger.log_metrics({"train/loss": 1.0}, 1)
+    me = os.getpid()
+    children = [int(c) for file in Path(f"/proc/{me}/task").glob("*/children") for c in file.read_text().split()]
+    (core,) = [c for c in children if b"wandb-core" in Path(f"/proc/{c}/cmdline").read_bytes()]
+    os.kill(core, signal.SIGKILL)
+    for step in range(2, 50):
+        logger.log_metrics({"train/loss": 1.0}, step)
+        time.sleep(0.01)
+    logger.finish({"test/nll": 1.0}, tmp_path / "run" / "checkpoints" / "best.ckpt")
+    assert len(said) == 1 and "wandb sync" in said[0]
+
+
+def test_a_disk_that_takes_nothing_is_one_line(isolated: pytest.MonkeyPatch, said: list[str], tmp_path: Path) -> None:
+    logger = start(tmp_path / "run", "offline")
+    (tmp_path / "run" / "wandb").write_text("in the way")
+    logger.log_metrics({"train/loss": 1.0}, 1)
+    logger.finish({"test/nll": 1.0}, None)
+    assert len(said) == 1 and said[0].startswith("W&B: could not start")
+
+
+def test_failures_in_log_are_told_once(said: list[str], tmp_path: Path) -> None:
+    logged: list[dict[str, Any]] = []
+
+    def log(row: dict[str, Any]) -> None:
+        logged.append(row)
+        raise ConnectionError("no route\nto host")
+
+    logger = start(tmp_path / "run", "online")
+    logger.begun, logger._run = True, SimpleNamespace(log=log)
+    for step in range(3):
+        logger.log_metrics({"train/loss": 0.5}, step)
+    logger.log_picture("samples", tmp_path / "missing.png", 3, "none")
+    assert logged == [{"train/loss": 0.5, "trainer/global_step": step} for step in range(3)]
+    assert len(said) == 1 and "could not log metrics (no route)" in said[0]
+
+
+def test_wandb_may_not_exit(monkeypatch: pytest.MonkeyPatch, said: list[str], tmp_path: Path) -> None:
+    logger = start(tmp_path / "run", "online")
+    logger.begun, logger._run = True, SimpleNamespace(finish=list, summary={}, offline=False)
+    monkeypatch.setattr("wandb.teardown", lambda: sys.exit(255))  # W&B does, where its process ends with an error
+    logger.finish({}, None)
+    assert len(said) == 1
+
+
+def test_interruption_by_the_user_is_no_failure_of_wandb(said: list[str], tmp_path: Path) -> None:
+    def log(row: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    logger = start(tmp_path / "run", "online")
+    logger.begun, logger._run = True, SimpleNamespace(log=log)
+    with pytest.raises(KeyboardInterrupt):
+        logger.log_metrics({"train/loss": 0.5}, 0)
+    assert said == []
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file, each of whose rows must have all columns."""
+    header, *body = csv.reader(path.read_text().splitlines())
+    assert all(len(row) == len(header) for row in body) and len(set(header)) == len(header)
+    return [{k: v for k, v in zip(header, row, strict=True) if v} for row in body]
+
+
+def test_csv_columns_grow(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    metrics = CSVMetrics(path)
+    metrics.resume_at(-1)
+    assert rows(path) == []
+    logged: list[dict[str, float]] = [
+        {"train/loss": 0.1 + 0.2, "epoch": 0}, {"train/loss": float("nan"), "epoch": 0},
+        {"val/bpd": 1e-30, "epoch": 0}, {"a": 1, "train/loss": 2, "epoch": 1},
+    ]  # fmt: skip
+    for step, row in enumerate(logged):
+        metrics.log_metrics(row, step)
+        written = rows(path)
+        assert len(written) == step + 1, "every row is in the file at once"
+        assert written[step].pop("step") == str(step)
+        assert {k: float(v) for k, v in written[step].items()} == pytest.approx(row, rel=0, nan_ok=True)
+    assert path.read_text().partition("\n")[0] == "step,epoch,train/loss,val/bpd,a"
+    assert [p.name for p in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+def test_csv_resumes_at_a_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+
+    def log(metrics: CSVMetrics, steps: range) -> None:
+        for step in steps:
+            metrics.log_metrics({"val/bpd" if step % 3 == 2 else "train/loss": step / 7, "epoch": step // 3}, step)
+
+    first = CSVMetrics(path)
+    first.resume_at(-1)
+    log(first, range(12))
+    uninterrupted = path.read_text()
+    with path.open("a") as file:
+        file.write("1")  # the process was killed in the middle of step 12
+
+    resumed = CSVMetrics(path)
+    resumed.resume_at(7)
+    assert [row["step"] for row in rows(path)] == [str(step) for step in range(8)]
+    assert uninterrupted.startswith(path.read_text())
+    log(resumed, range(8, 12))
+    assert path.read_text() == uninterrupted
