@@ -1,0 +1,55 @@
+"""Every config trains, tests and samples; the files of a run are all there."""
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from ar_lightning import load
+from tests.commands import QUICK, ROOT, result, run_here
+
+CONFIGS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "conf").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_config_runs_two_batches(config: str, tmp_path: Path) -> None:
+    if "mnist" in config and not os.environ.get("AR_LIGHTNING_DATA"):
+        pytest.skip("AR_LIGHTNING_DATA names no folder with real data")
+    run = tmp_path / "run"
+    assert run_here("--config", config, *QUICK, f"run_dir={run}") == 0
+    assert result(run)["test/bpd"] > 0
+    for name in ("config.yaml", "metrics.csv", "curves.png", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
+        assert (run / name).stat().st_size > 0
+    for name in ("samples/final.png", "samples/final-completions.png", "curves.png"):
+        picture = Image.open(run / name)
+        assert min(picture.size) > 50 and len(picture.convert("L").getcolors()) > 1
+    with (run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {"step", "epoch", "train/loss", "val/bpd", "test/nll", "throughput/examples_per_second"} <= set(rows[0])
+    assert not list(run.rglob("*.partial"))
+    density = load(run)
+    assert density.sample(2, torch.zeros(2, dtype=torch.long)).shape == (2, *density.spec.shape)
+
+
+def test_conditional_samples_follow_their_labels(tmp_path: Path) -> None:
+    """Trained to tell them apart: an all-dark class from an all-light one."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 400)
+    train = rng.random((400, 4, 4)) < np.where(labels, 0.95, 0.05)[:, None, None]
+    np.savez(tmp_path / "d.npz", train=train, train_labels=labels)
+    for model in ("independent", "nade", "row_lstm"):
+        run = tmp_path / model
+        options = ["data.name=npz", f"data.path={tmp_path / 'd.npz'}", "model.conditional=true", "data.batch_size=20"]
+        more = ["trainer.max_epochs=6", "optimizer.lr=0.03", "tracking.mode=disabled", "samples.n=4", "samples.every=0"]
+        assert run_here(f"model={model}", *options, *more, f"run_dir={run}") == 0
+        density = load(run)
+        light = density.sample(200, torch.ones(200, dtype=torch.long)).float().mean()
+        dark = density.sample(200, torch.zeros(200, dtype=torch.long)).float().mean()
+        assert light > 0.85 and dark < 0.15
+        with pytest.raises(ValueError, match="labels"):
+            density.sample(3)

@@ -1,0 +1,53 @@
+"""Every command and every piece of Python in the README runs."""
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.commands import QUICK, ROOT, run_here
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+RUNS = [c[c.index("python run.py") :] for c in COMMANDS if "python run.py" in c]
+QUICK_ANYWHERE = [option for option in QUICK if not option.startswith("trainer.max_epochs")]
+
+
+def test_the_readme_starts_with_two_commands() -> None:
+    assert COMMANDS[0] == "pip install -c constraints.txt -e . && python run.py --config conf/pixelrnn.yaml"
+    assert COMMANDS[1] == 'pip install -c constraints.txt -e ".[dev]" && pytest'
+    assert COMMANDS[1] in (ROOT / ".ci" / "run").read_text() or "README.md" in (ROOT / ".ci" / "run").read_text()
+    pinned = (ROOT / "constraints.txt").read_text()
+    assert "torch==" in pinned and "://" not in pinned
+
+
+def test_every_command_and_the_python_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In order, on two batches, in a scratch directory: later ones use what earlier ones made."""
+    runs = tmp_path / "runs"
+    np.savez(tmp_path / "my.npz", train=np.random.default_rng(0).integers(0, 4, (60, 12)))
+    real_data = os.environ.get("AR_LIGHTNING_DATA")
+    assert len(RUNS) >= 10
+    for i, command in enumerate(RUNS):
+        if "binarized_mnist" in command and not real_data:
+            continue
+        args = shlex.split(command)[2:]
+        if not {"list", "--help"} & set(args):
+            args = [a.replace("runs/mine", str(runs / "mine")).replace("my.npz", str(tmp_path / "my.npz")) for a in args]
+            epochs = [] if any("max_epochs" in a for a in args) else ["trainer.max_epochs=1"]
+            chosen = any(a.startswith(("run_dir=", "--resume")) for a in args)
+            args += [*QUICK_ANYWHERE, *epochs, *([] if chosen else [f"run_dir={runs / str(i)}"])]
+        assert run_here(*args) == 0, (command, capsys.readouterr().err)
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    scope: dict[str, object] = {}
+    exec(block.replace("runs/mine", str(runs / "mine")), scope)
+    assert scope["completed"].shape == (16, 1, 8, 8)  # type: ignore[attr-defined]
+    assert scope["nats"].shape == (16,)  # type: ignore[attr-defined]
+
+
+def test_files_that_the_readme_names_are_there() -> None:
+    for path in re.findall(r"`((?:conf|benchmarks|ar_lightning|docs)/[\w./-]*)`|\]\((docs/[^)]+)\)", README):
+        name = next(filter(None, path))
+        assert (ROOT / name).exists(), name
