@@ -35,7 +35,9 @@ def test_every_command_and_the_python_run(tmp_path: Path, capsys: pytest.Capture
             continue
         args = shlex.split(command)[2:]
         if not {"list", "--help"} & set(args):
-            args = [a.replace("runs/mine", str(runs / "mine")).replace("my.npz", str(tmp_path / "my.npz")) for a in args]
+            args = [
+                a.replace("runs/mine", str(runs / "mine")).replace("my.npz", str(tmp_path / "my.npz")) for a in args
+            ]
             epochs = [] if any("max_epochs" in a for a in args) else ["trainer.max_epochs=1"]
             chosen = any(a.startswith(("run_dir=", "--resume")) for a in args)
             args += [*QUICK_ANYWHERE, *epochs, *([] if chosen else [f"run_dir={runs / str(i)}"])]

@@ -77,7 +77,7 @@ def prefix(
 
 
 def pre_activations(past: Tensor, W: Tensor, a: Tensor, buffer: Tensor) -> Tensor:
-    """Return a_i (k, B, H) of k sites, in the buffer, given the values before each and the pre-activation before all."""
+    """Return a_i (k, B, H) of k sites, in the buffer, given the values before each and `a` before all of them."""
     A = product(past, W, buffer[: len(past)])
     A[0] += a
     return torch.cumsum(A, 0, out=A)
