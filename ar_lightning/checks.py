@@ -25,6 +25,7 @@ def check_config(config: dict[str, Any]) -> Any:
         UserError: they do not; the message names the keys to change.
     """
     check_devices(config["trainer"])
+    check_batch(config)
     check_optimizer(config["optimizer"])
     dataset = build_dataset(config["data"])
     spec = dataset.spec
@@ -69,6 +70,14 @@ def check_model(section: dict[str, Any], spec: DataSpec, data: str) -> None:
         )
     if section.get("conditional") and not spec.classes:
         raise UserError(f"model.conditional=true needs labels, and {data} has none")
+
+
+def check_batch(config: dict[str, Any]) -> None:
+    """Refuse a batch that cannot be shared out; where the number of devices is left open, the DataModule will tell."""
+    devices, nodes = config["trainer"]["devices"], config["trainer"]["num_nodes"]
+    batch = config["data"]["batch_size"]
+    if isinstance(devices, int) and devices > 0 and batch % (devices * nodes):
+        raise UserError(f"data.batch_size={batch} cannot be divided among {devices * nodes} processes; change either")
 
 
 def check_optimizer(section: dict[str, Any]) -> None:

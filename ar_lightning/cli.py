@@ -99,7 +99,7 @@ def fit(args: list[str]) -> int:
 
     try:
         result = run(config, dataset, run_dir, resume=parsed.resume is not None)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns one into the other
         print(f"\ninterrupted; continue with: python run.py --resume {run_dir}", file=sys.stderr)
         return INTERRUPTED
     if _rank() == 0:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ar_lightning import __version__
 from ar_lightning.density import CHECKPOINT_KEY, Density
+from ar_lightning.errors import UserError
 from ar_lightning.metrics import BitsPerDim, NegativeLogLikelihood
 from ar_lightning.registry import find
 
@@ -48,6 +49,19 @@ class LitDensity(pl.LightningModule):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         self._update("val", -self.density.log_prob(*batch))
+
+    def on_validation_epoch_end(self) -> None:
+        """Stop a training that can only be wasted.
+
+        Raises:
+            UserError: the likelihood is no longer a number.
+        """
+        metric: Any = self.metrics["val_nll"]
+        if not torch.isfinite(metric.compute()):
+            raise UserError(
+                f"the training diverged: val/nll is {metric.compute().item()} after epoch {self.current_epoch + 1}; "
+                "lower optimizer.lr, or set trainer.gradient_clip=1"
+            )
 
     def test_step(self, batch: Batch, index: int) -> None:
         self._update("test", -self.density.log_prob(*batch))

@@ -12,7 +12,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ar_lightning import __version__
 from ar_lightning.callbacks.samples import SampleGrids
@@ -61,8 +61,8 @@ def run(config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: bool = 
         resume: continue from `checkpoints/last.ckpt`, or from the start if none was written.
 
     Raises:
-        UserError: the config, data or machine does not allow it.
-        KeyboardInterrupt: the user stopped it; it can be resumed.
+        UserError: the config, data or machine does not allow it, or the training diverged.
+        SystemExit: Lightning's answer to Ctrl-C; the run can be resumed.
     """
     _quieten()
     started = time.perf_counter()
@@ -70,6 +70,7 @@ def run(config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: bool = 
     lit = build_lit(config, data)
     loggers = make_loggers(run_dir, config, **config["tracking"])
     if is_rank_zero():
+        data.setup()  # now: data that cannot be had leaves no run directory behind
         run_dir.mkdir(parents=True, exist_ok=True)
         save_config(config, run_dir / "config.yaml")
     throughput = Throughput()
@@ -81,7 +82,7 @@ def run(config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: bool = 
         if isinstance(logger, CSVMetrics):
             logger.resume_at(_last_step(checkpoint) if checkpoint else -1)
     _announce(config, run_dir, data, lit, checkpoint)
-    _fit(trainer, lit, data, checkpoint)
+    trainer.fit(lit, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     best = Path(trainer.checkpoint_callbacks[0].best_model_path or last)  # type: ignore[attr-defined]
     lit.load_state_dict(torch.load(best, map_location=lit.device, weights_only=True)["state_dict"])
     trainer.test(lit, data, verbose=False)
@@ -101,21 +102,13 @@ def is_rank_zero() -> bool:
     return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
-def _fit(trainer: pl.Trainer, lit: LitDensity, data: ArrayDataModule, checkpoint: Path | None) -> None:
-    try:
-        trainer.fit(lit, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
-    except SystemExit:  # Lightning's answer to Ctrl-C
-        raise KeyboardInterrupt from None
-
-
 def _announce(
     config: dict[str, Any], run_dir: Path, data: ArrayDataModule, lit: LitDensity, checkpoint: Path | None
 ) -> None:
-    parameters = sum(p.numel() for p in lit.parameters())
-    rank_zero_info(
-        f"{config['model']['name']} on {config['data']['name']}: {data.spec}, {parameters:,} parameters\n"
-        f"{'resuming' if checkpoint else 'writing to'} {run_dir}"
-    )
+    if is_rank_zero():
+        parameters = sum(p.numel() for p in lit.parameters())
+        print(f"{config['model']['name']} on {config['data']['name']}: {data.spec}, {parameters:,} parameters")
+        print("resuming" if checkpoint else "writing to", run_dir, flush=True)
 
 
 def _last_step(checkpoint: Path) -> int:

@@ -98,7 +98,8 @@ BUGS = {
     ),
     "resume starts from the averaged weights": Bug(
         "ar_lightning/trainer.py", "        path = Path(path)\n",
-        "        path = Path(path)\n        checkpoint.pop('current_model_state', None)\n", TRAIN + " -k killed and nade",
+        "        path = Path(path)\n        checkpoint.pop('current_model_state', None)\n",
+        TRAIN + " -k killed and nade",
     ),
     "the sampler disturbs the training": Bug(
         "ar_lightning/density.py", "return torch.rand(n, self.spec.dims, self.likelihood.noise, generator=generator)",

@@ -67,7 +67,8 @@ class ArrayDataModule(lightning.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Download what is missing, on one process; `setup` of that process reuses the arrays."""
-        self._loaded = self.dataset.load()
+        if not self._tensors:
+            self._loaded = self.dataset.load()
 
     def setup(self, stage: str | None = None) -> None:
         """Turn the splits into tensors, keeping small integers small."""
