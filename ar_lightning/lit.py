@@ -44,7 +44,7 @@ class LitDensity(pl.LightningModule):
         loss = self.density.loss(*batch)
         self._update("train", loss.detach())
         mean = loss.mean()
-        self.log("train/loss", mean, on_step=True, on_epoch=False, batch_size=len(loss))
+        self.log("train/loss", mean, on_step=True, on_epoch=False, prog_bar=True, batch_size=len(loss))
         return mean
 
     def validation_step(self, batch: Batch, index: int) -> None:
@@ -70,7 +70,8 @@ class LitDensity(pl.LightningModule):
         for name in ("nll", "bpd"):
             metric: Any = self.metrics[f"{stage}_{name}"]
             metric.update(nll)
-            self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, batch_size=len(nll))
+            shown = (stage, name) == ("val", "bpd")
+            self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=shown, batch_size=len(nll))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Log the norm of the gradient before clipping, at the steps that are logged."""

@@ -4,11 +4,13 @@ import csv
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from ar_lightning.callbacks.samples import SampleGrids
 from ar_lightning.density import load
 from ar_lightning.registry import MODELS
 from tests.commands import QUICK, result, run_apart, run_here, start
@@ -127,6 +129,25 @@ def test_averaged_and_compiled_checkpoints_load_like_any(
     key = next(k for k in averaged["state_dict"] if averaged["state_dict"][k].is_floating_point())
     assert torch.equal(densities["averaged"].state_dict()[key.removeprefix("density.")], averaged["state_dict"][key])
     assert not torch.equal(averaged["state_dict"][key], averaged["current_model_state"][key])
+
+
+def test_samples_during_training_come_from_the_averaged_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    draw = SampleGrids.draw
+
+    def recorded(self: SampleGrids, trainer: Any, module: Any, name: str) -> dict[str, str]:
+        seen.append({k: v.clone() for k, v in module.state_dict().items()})
+        return draw(self, trainer, module, name)
+
+    monkeypatch.setattr(SampleGrids, "draw", recorded)
+    base = ["--config", "conf/nade.yaml", *QUICK, "trainer.ema=0.5", "samples.every=1"]
+    assert run_here(*base, "trainer.max_epochs=2", f"run_dir={tmp_path / 'two'}") == 0
+    assert run_here(*base, "trainer.max_epochs=1", f"run_dir={tmp_path / 'one'}") == 0
+    averaged = torch.load(tmp_path / "one" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert len(seen) == 3
+    assert all(torch.equal(seen[0][k], averaged[k]) for k in averaged)
 
 
 def test_the_reported_likelihood_is_the_loaded_density_s(odd_data: Path, tmp_path: Path) -> None:
