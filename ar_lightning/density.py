@@ -60,12 +60,13 @@ class Density(nn.Module):
             ValueError: wrong shape, values outside the support, or labels missing.
         """
         if not self.training:  # training data has been checked once, when it was loaded
-            self._check(x, cond)
+            self._check_values(x)
+            self._check_labels(len(x), cond)
         params = self.model(self._encode(x), cond if self.conditional else None)
         return self.likelihood.log_prob(params, x).flatten(1).sum(1)
 
     def loss(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Return the training objective `(B,)` in nats: -log p, unless the model defines its own."""
+        """Return the training objective `(B,)` in nats: -log p. A density with another objective overrides this."""
         return -self.log_prob(x, cond)
 
     @torch.no_grad()
@@ -105,10 +106,9 @@ class Density(nn.Module):
             raise ValueError("completion needs both `known` and `mask`")
         noise = self.noise(n, generator) if noise is None else noise
         if known is not None and mask is not None:
-            self._check(known, cond)
+            self._check_values(known)
             mask = mask.expand(n, *self.spec.shape)
-        if self.conditional and (cond is None or len(cond) != n):
-            raise ValueError(f"this density is conditional: give `cond`, {n} labels")
+        self._check_labels(n, cond)
         was_training = self.training
         self.eval()
         try:
@@ -146,12 +146,18 @@ class Density(nn.Module):
     def _encode(self, x: Tensor) -> Tensor:
         return self.likelihood.encode(x).to(self.dtype)
 
-    def _check(self, x: Tensor, cond: Tensor | None) -> None:
+    def _check_values(self, x: Tensor) -> None:
         if tuple(x.shape[1:]) != self.spec.shape:
             raise ValueError(f"expected data (B, {', '.join(map(str, self.spec.shape))}), got {tuple(x.shape)}")
         self.likelihood.check(x)
-        if self.conditional and (cond is None or len(cond) != len(x)):
-            raise ValueError(f"this density is conditional: give `cond`, {len(x)} labels")
+
+    def _check_labels(self, n: int, cond: Tensor | None) -> None:
+        if not self.conditional:
+            return
+        if cond is None or cond.shape != (n,):
+            raise ValueError(f"this density is conditional: give `cond`, {n} labels")
+        if n and not (cond.min() >= 0 and cond.max() < self.model.classes):
+            raise ValueError(f"expected labels in 0..{self.model.classes - 1}, got {cond.min()}..{cond.max()}")
 
     def extra_repr(self) -> str:
         parameters = sum(p.numel() for p in self.parameters())
@@ -179,8 +185,15 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> Density:
 
 
 def auto_likelihood(spec: DataSpec) -> str:
-    """Return the name of the likelihood that fits the data best."""
-    return {"binary": "bernoulli", "levels": "categorical"}[spec.support]
+    """Return the name of the likelihood that fits the data best.
+
+    Raises:
+        UserError: there is none.
+    """
+    fitting = {"binary": "bernoulli", "levels": "categorical"}
+    if spec.support not in fitting:
+        raise UserError(f"no likelihood takes {spec}")
+    return fitting[spec.support]
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Density:
@@ -202,6 +215,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Density:
     density = build_density(saved["config"], DataSpec.from_dict(saved["data"]))
     prefix = "density."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    density.to(next((w.dtype for w in weights.values() if w.is_floating_point()), torch.float32))
     try:
         density.load_state_dict(weights)
     except RuntimeError as error:

@@ -79,6 +79,11 @@ def test_sampling_arguments_are_checked() -> None:
     with pytest.raises(ValueError, match="expected"):
         density.sample(3, known=x + 5, mask=torch.tensor(True))
     assert density.sample(0).shape == (0, *BINARY.shape)
+    conditional = Case("nade", "bernoulli", BINARY, {"conditional": True}).build()
+    with pytest.raises(ValueError, match="3 labels"):
+        conditional.sample(3)
+    with pytest.raises(ValueError, match=r"0\.\.2"):
+        conditional.log_prob(x, torch.tensor([0, 1, 3]))
 
 
 def test_every_known_value_is_kept_whatever_the_mask() -> None:

@@ -177,3 +177,4 @@ def test_other_precisions_train(model: str, precision: str, odd_data: Path, tmp_
         assert run_here(*base, f"trainer.precision={p}", f"run_dir={tmp_path / p}") == 0
         nll[p] = result(tmp_path / p)["test/nll"]
     assert nll[precision] == pytest.approx(nll["32-true"], rel=2e-2)
+    assert load(tmp_path / precision).dtype == (torch.float64 if precision == "64-true" else torch.float32)
