@@ -1,4 +1,4 @@
-"""Settings of every test: one thread, in this process and in those it starts, since threads only slow tiny work down."""
+"""Settings of every test: one thread here and in the processes it starts; threads only slow tiny work down."""
 
 import os
 
