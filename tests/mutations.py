@@ -101,9 +101,12 @@ BUGS = {
         "        path = Path(path)\n        checkpoint.pop('current_model_state', None)\n",
         TRAIN + " -k killed and nade",
     ),
-    "the sampler disturbs the training": Bug(
+    "samples do not depend on the seed": Bug(
         "ar_lightning/density.py", "return torch.rand(n, self.spec.dims, self.likelihood.noise, generator=generator)",
-        "return torch.rand(n, self.spec.dims, self.likelihood.noise)", TRAIN + " -k looking",
+        "return torch.rand(n, self.spec.dims, self.likelihood.noise)", EXACT,
+    ),
+    "an epoch's randomness depends on the epochs before": Bug(
+        "ar_lightning/lit.py", "torch.manual_seed(epoch_seed(", "((", TRAIN + " -k prolonged"
     ),
     "EMA weights are not what is loaded": Bug(
         "ar_lightning/density.py", 'checkpoint["state_dict"].items()',
