@@ -1,5 +1,6 @@
 """Every command and every piece of Python in the README runs."""
 
+import json
 import os
 import re
 import shlex
@@ -53,3 +54,20 @@ def test_files_that_the_readme_names_are_there() -> None:
     for path in re.findall(r"`((?:conf|benchmarks|ar_lightning|docs)/[\w./-]*)`|\]\((docs/[^)]+)\)", README):
         name = next(filter(None, path))
         assert (ROOT / name).exists(), name
+
+
+def test_numbers_are_those_of_the_results() -> None:
+    def result(name: str) -> dict[str, float]:
+        return json.loads((ROOT / "benchmarks" / "results" / name / "result.json").read_text())
+
+    rows = {line.split("|")[1].strip(): line for line in README.splitlines() if line.startswith("|")}
+    for name, row in {"independent": "independent", "markov": "markov", "nade": "nade", "pixelrnn": "row_lstm"}.items():
+        assert f"{result(f'digits/{name}')['test/bpd']:.3f}" in rows[f"`{row}`"]
+    for row, line in rows.items():
+        if row.startswith(("`independent`,", "`nade`,")):
+            name = row.strip("`").partition("`")[0]
+            assert f" {result(f'binarized_mnist/{name}')['test/nll']:.2f} |" in line
+    speed = json.loads((ROOT / "benchmarks" / "results" / "speed.json").read_text())["seconds"]
+    assert len(speed) == 4
+    for work, seconds in speed.items():
+        assert f"{seconds['reference'] / seconds['ours']:.1f}x" in rows[work]
