@@ -80,6 +80,8 @@ def _columns(rows: dict[str, str], width: int = 18) -> str:
 def result_table(result: dict[str, Any], run_dir: Path) -> None:
     """Print the outcome of a run."""
     table = Table(title=f"{result['model']} on {result['data']}", show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(overflow="fold")  # a path that is cut short cannot be copied
     table.add_row("test nll", f"{result['test/nll']:.4f} nats per example")
     table.add_row("test bits/dim", f"{result['test/bpd']:.4f}")
     table.add_row("parameters", f"{result['parameters']:,}")
