@@ -1,10 +1,10 @@
 """Autoregressive density models with exact likelihoods: `p(x) = prod_i p(x_i | x_<i)`.
 
-Example:
-    >>> import ar_lightning
-    >>> density = ar_lightning.load("runs/pixelrnn/2026-01-01_12-00-00-0")  # doctest: +SKIP
-    >>> density.log_prob(x)        # (B,) nats                                doctest: +SKIP
-    >>> density.sample(16)         # (16, C, H, W) data values                doctest: +SKIP
+A trained density, from Python:
+
+    density = ar_lightning.load("runs/mine")  # a run directory or a checkpoint
+    density.log_prob(x)  # (B,) nats
+    density.sample(16)  # (16, C, *sites) data values
 """
 
 from typing import TYPE_CHECKING, Any
