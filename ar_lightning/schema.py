@@ -17,6 +17,7 @@ from ar_lightning import fieldtypes
 __all__ = ["REQUIRED", "Field", "Schema", "schema_of"]
 
 REQUIRED = object()  # default of an argument that has none
+Definition = ast.ClassDef | ast.FunctionDef
 NAMESPACE = {"Literal": Literal, **{name: getattr(fieldtypes, name) for name in fieldtypes.__all__}}
 
 
@@ -58,19 +59,18 @@ def schema_of(target: str) -> Schema:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise LookupError(f"no module {module}")
-    node = _definition(Path(spec.origin), name)
-    init = node
-    if isinstance(node, ast.ClassDef):
-        init = next((d for d in node.body if isinstance(d, ast.FunctionDef) and d.name == "__init__"), node)
-    doc = ast.get_docstring(node) or ""
-    docs = _argument_docs(doc) | _argument_docs((init is not node and ast.get_docstring(init)) or "")
+    path = Path(spec.origin)
+    node = _definition(path, name)
+    owner, init = _constructor(path, node)
+    docs = _argument_docs(ast.get_docstring(owner) or "")
     fields = {}
-    if isinstance(init, ast.FunctionDef):
+    if init is not None:
         for arg, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True):
             annotation = eval(ast.unparse(arg.annotation), dict(NAMESPACE)) if arg.annotation else Any
             value = REQUIRED if default is None else ast.literal_eval(default)
             fields[arg.arg] = Field(arg.arg, annotation, value, docs.get(arg.arg, ""))
-    return Schema(target, doc.partition("\n")[0], fields, _literal_attributes(node))
+    summary = (ast.get_docstring(node) or "").partition("\n")[0]
+    return Schema(target, summary, fields, _literal_attributes(node))
 
 
 @lru_cache
@@ -78,11 +78,27 @@ def _parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _definition(path: Path, name: str) -> ast.ClassDef | ast.FunctionDef:
+def _definition(path: Path, name: str) -> Definition:
     for node in _parsed(path).body:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name:
             return node
     raise LookupError(f"no {name} in {path}")
+
+
+def _constructor(path: Path, node: Definition) -> tuple[Definition, ast.FunctionDef | None]:
+    """Return the definition that documents the arguments, and the one that takes them.
+
+    They are those of the class, else of the base that it inherits them from in the same file.
+    """
+    if isinstance(node, ast.FunctionDef):
+        return node, node
+    init = next((d for d in node.body if isinstance(d, ast.FunctionDef) and d.name == "__init__"), None)
+    if init is None:
+        names = {base.id for base in node.bases if isinstance(base, ast.Name)}
+        for base in _parsed(path).body:
+            if isinstance(base, ast.ClassDef) and base.name in names:
+                return _constructor(path, base)
+    return node, init
 
 
 def _literal_attributes(node: ast.AST) -> dict[str, Any]:

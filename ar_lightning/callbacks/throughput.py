@@ -39,7 +39,7 @@ class Throughput(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         rate = self._examples * trainer.world_size / max(self._epoch_seconds, 1e-9)
-        pl_module.log("throughput/examples_per_second", rate, batch_size=1)
+        pl_module.log("throughput/examples_per_second", rate, batch_size=1, rank_zero_only=True)
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.seconds}

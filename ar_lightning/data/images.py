@@ -112,14 +112,27 @@ class BinarizedMNIST(Dataset):
 
 
 class _IdxImages:
-    """The four idx files of MNIST and its drop-in replacements, `(N, 1, 28, 28)` with 10 classes."""
+    """The four idx files of MNIST and its drop-in replacements, `(N, 1, 28, 28)` with 10 classes.
+
+    Args:
+        levels: grey levels a pixel is quantised to.
+        binarize: dynamic draws training pixels anew at each access, 1 with probability grey / 255; threshold is
+            grey > 127.
+        data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
+    """
 
     base_url: ClassVar[str]
     folder: ClassVar[str]
     md5: ClassVar[dict[str, str]]
     held_out: ClassVar[int] = 10_000  # the last of the 60000 training images are the validation split
 
-    def __init__(self, levels: int, binarize: str | None, data_dir: str | None) -> None:
+    def __init__(
+        self,
+        *,
+        levels: Literal[256, 16, 2] = 256,
+        binarize: Literal["dynamic", "threshold"] | None = None,
+        data_dir: str | None = None,
+    ) -> None:
         if binarize is not None and levels == 16:
             raise UserError(
                 f"data.levels=16 contradicts data.binarize={binarize}, which has 2 levels; drop one of them"
@@ -176,14 +189,7 @@ class _IdxImages:
 
 
 class MNIST(_IdxImages):
-    """Handwritten digits, 28x28: 256, 16 or 2 grey levels, or binarised dynamically; labels.
-
-    Args:
-        levels: grey levels a pixel is quantised to.
-        binarize: dynamic draws training pixels anew at each access, 1 with probability grey / 255; threshold is
-            grey > 127.
-        data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
-    """
+    """Handwritten digits, 28x28: 256, 16 or 2 grey levels, or binarised dynamically; labels."""
 
     base_url = "https://ossci-datasets.s3.amazonaws.com/mnist/"
     folder = "MNIST/raw"
@@ -194,25 +200,9 @@ class MNIST(_IdxImages):
         "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
     }
 
-    def __init__(
-        self,
-        *,
-        levels: Literal[256, 16, 2] = 256,
-        binarize: Literal["dynamic", "threshold"] | None = None,
-        data_dir: str | None = None,
-    ) -> None:
-        super().__init__(levels, binarize, data_dir)
-
 
 class FashionMNIST(_IdxImages):
-    """Articles of clothing, 28x28, a drop-in for MNIST: 256, 16 or 2 grey levels, or binarised; labels.
-
-    Args:
-        levels: grey levels a pixel is quantised to.
-        binarize: dynamic draws training pixels anew at each access, 1 with probability grey / 255; threshold is
-            grey > 127.
-        data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
-    """
+    """Articles of clothing, 28x28, a drop-in for MNIST: 256, 16 or 2 grey levels, or binarised; labels."""
 
     base_url = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
     folder = "FashionMNIST/raw"
@@ -222,15 +212,6 @@ class FashionMNIST(_IdxImages):
         "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
         "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
     }
-
-    def __init__(
-        self,
-        *,
-        levels: Literal[256, 16, 2] = 256,
-        binarize: Literal["dynamic", "threshold"] | None = None,
-        data_dir: str | None = None,
-    ) -> None:
-        super().__init__(levels, binarize, data_dir)
 
 
 def read_idx(path: Path) -> np.ndarray:

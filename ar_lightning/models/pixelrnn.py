@@ -6,7 +6,11 @@ van den Oord, Kalchbrenner & Kavukcuoglu, "Pixel Recurrent Neural Networks", ICM
 convolution of mask A, layers whose state runs down the rows (`nn/row_lstm.py`) in a residual stream of 2h channels,
 then two ReLU and 1x1 layers. The masked kernels are cropped to what they may see: rows above (3x7) and pixels to the
 left (1x3) for the first layer.
-Deviations: class-dependent bias of the first map when conditional; one channel (no R -> G -> B masks).
+
+As in the paper, nothing runs along a row but convolutions: a pixel sees 3 + layers pixels to its left, and a triangle
+that widens upwards, which is not the whole past of a wide image. Deviations: class-dependent bias of the first map
+when conditional; one channel (no R -> G -> B masks). Published: 80.54 nats on fixed binarized MNIST, not reproduced
+here yet.
 """
 
 from torch import Tensor, nn

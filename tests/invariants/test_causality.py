@@ -5,6 +5,7 @@ import torch
 
 from ar_lightning.density import Density
 from ar_lightning.registry import MODELS
+from ar_lightning.spec import DataSpec
 from tests.cases import CASES, LARGE_CASES, Case, random_values
 
 UNSEEN = {"independent": 0, "markov": 1}  # how many values back a model sees, where that is not all of them
@@ -78,6 +79,14 @@ def test_every_claimed_value_counts_and_no_later_one(case: Case) -> None:
     distance = torch.arange(case.spec.dims)[:, None] - torch.arange(case.spec.dims)
     claimed = (distance > 0) & (distance <= UNSEEN.get(case.model, case.spec.dims))
     assert torch.equal(seen, claimed)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_row_lstm_sees_three_and_layers_pixels_to_the_left(layers: int) -> None:
+    density = Case("row_lstm", "bernoulli", DataSpec((1, 1, 12), 2), {"layers": layers}).build()
+    distance = torch.arange(12)[:, None] - torch.arange(12)
+    claimed = (distance > 0) & (distance <= 3 + layers)
+    assert torch.equal(changes(density, random_values(density.spec, 16), None), claimed)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.conditional], ids=str)
