@@ -130,7 +130,7 @@ def _result(
         "test/nll": float(metrics["test/nll"]),
         "test/bpd": float(metrics["test/bpd"]),
         "val/nll": None if best is None else float(best),
-        "test_examples": len(data.split("test")[0]),
+        "test_examples": _tested(config, data, trainer.world_size),
         "parameters": sum(p.numel() for p in lit.parameters()),
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
@@ -146,6 +146,12 @@ def _result(
         },
         "git": _git_revision(),
     }  # fmt: skip
+
+
+def _tested(config: dict[str, Any], data: ArrayDataModule, world: int) -> int:
+    """Return how many test examples the reported number is of."""
+    examples, limit = len(data.split("test")[0]), config["trainer"]["limit_test"]
+    return examples if limit is None else min(examples, limit * world * -(-data.eval_batch_size // world))
 
 
 def _git_revision() -> str | None:

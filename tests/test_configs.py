@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from ar_lightning import load
+from ar_lightning.config import load_config
 from tests.commands import QUICK, ROOT, result, run_here
 
 CONFIGS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "conf").rglob("*.yaml"))
@@ -21,6 +22,8 @@ def test_config_runs_two_batches(config: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert run_here("--config", config, *QUICK, f"run_dir={run}") == 0
     assert result(run)["test/bpd"] > 0
+    section = load_config(ROOT / config)["data"]
+    assert result(run)["test_examples"] == 2 * (section["eval_batch_size"] or section["batch_size"])
     for name in ("config.yaml", "metrics.csv", "curves.png", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
         assert (run / name).stat().st_size > 0
     for name in ("samples/final.png", "samples/final-completions.png", "curves.png"):
