@@ -205,13 +205,8 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Density:
         UserError: no checkpoint there, or one that cannot be read.
     """
     file = checkpoint_of(Path(path))
-    try:
-        checkpoint = torch.load(file, map_location=device, weights_only=True)
-    except Exception as error:  # a damaged file can fail anywhere in the unpickler
-        raise UserError(f"{file}: not a readable checkpoint ({str(error).splitlines()[0][:120]})") from None
-    saved = checkpoint.get(CHECKPOINT_KEY) if isinstance(checkpoint, dict) else None
-    if not saved:
-        raise UserError(f"{file}: not a checkpoint of ar_lightning: it holds no config")
+    checkpoint = read_checkpoint(file)
+    saved = checkpoint[CHECKPOINT_KEY]
     density = build_density(saved["config"], DataSpec.from_dict(saved["data"]))
     prefix = "density."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
@@ -221,6 +216,22 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Density:
     except RuntimeError as error:
         raise UserError(f"{file}: its weights do not fit its config: {str(error).splitlines()[1].strip()}") from None
     return density.to(device).eval()
+
+
+def read_checkpoint(file: Path) -> dict[str, Any]:
+    """Read a checkpoint of this project into main memory, executing no code in it.
+
+    Raises:
+        UserError: it is damaged, or none of this project's.
+    """
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can fail anywhere in the unpickler
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise UserError(f"{file}: not a readable checkpoint ({reason})") from None
+    if not isinstance(checkpoint, dict) or not checkpoint.get(CHECKPOINT_KEY):
+        raise UserError(f"{file}: not a checkpoint of ar_lightning: it holds no config")
+    return checkpoint
 
 
 def checkpoint_of(path: Path) -> Path:

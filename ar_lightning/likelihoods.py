@@ -5,7 +5,6 @@ sampler and the score share it, so they cannot disagree. Drawing is a pure funct
 means the same sample in every loop, batch size and device.
 """
 
-import math
 from abc import abstractmethod
 from typing import Literal
 
@@ -131,8 +130,3 @@ def _check_levels(x: Tensor, levels: int) -> None:
     if x.numel() and not (x.min() >= 0 and x.max() < levels):
         low, high = x.min().item(), x.max().item()
         raise ValueError(f"expected values in 0..{levels - 1}, got {low:g}..{high:g}")
-
-
-def bits(nats: float, dims: int) -> float:
-    """Convert nats per example to bits per dimension."""
-    return nats / (dims * math.log(2))

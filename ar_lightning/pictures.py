@@ -20,11 +20,9 @@ BACKGROUND = 96
 
 def image_grid(x: Tensor, spec: DataSpec, columns: int = 0) -> np.ndarray:
     """Lay examples `(N, C, *sites)` out in a grid, enlarged; returns `(height, width, 3)` uint8."""
-    cells = [_cell(image) for image in to_rgb(x, spec)]
-    columns = columns or max(1, int(np.ceil(np.sqrt(len(cells) * cells[0].shape[0] / cells[0].shape[1]))))
-    rows = [_join(cells[i : i + columns], columns) for i in range(0, len(cells), columns)]
-    gap = np.full((GAP, rows[0].shape[1], 3), BACKGROUND, np.uint8)
-    return np.concatenate([part for row in rows for part in (gap, row)] + [gap])
+    images = to_rgb(x, spec)
+    height, width = images.shape[1:3]
+    return _grid([*images], columns or max(1, int(np.ceil(np.sqrt(len(images) * height / width)))))
 
 
 def completion_grid(x: Tensor, mask: Tensor, drawn: Tensor, spec: DataSpec) -> np.ndarray:
@@ -39,15 +37,9 @@ def completion_grid(x: Tensor, mask: Tensor, drawn: Tensor, spec: DataSpec) -> n
     original, completed = to_rgb(x, spec), to_rgb(drawn.flatten(0, 1), spec)
     known = original.copy()
     known[:, ~to_rgb(mask[None].long(), DataSpec(spec.shape, 2)).astype(bool)[0, :, :, 0]] = UNKNOWN
-    per_row = drawn.shape[1]
-    cells = []
-    for i in range(len(x)):
-        cells += [original[i], known[i], *completed[i * per_row : (i + 1) * per_row]]
-    rows = [
-        _join([_cell(c) for c in cells[i : i + per_row + 2]], per_row + 2) for i in range(0, len(cells), per_row + 2)
-    ]
-    gap = np.full((GAP, rows[0].shape[1], 3), BACKGROUND, np.uint8)
-    return np.concatenate([part for row in rows for part in (gap, row)] + [gap])
+    n, k = drawn.shape[:2]
+    rows = zip(original, known, completed.reshape(n, k, *original.shape[1:]), strict=True)
+    return _grid([image for first, second, others in rows for image in (first, second, *others)], k + 2)
 
 
 def to_rgb(x: Tensor, spec: DataSpec) -> np.ndarray:
@@ -64,6 +56,13 @@ def to_rgb(x: Tensor, spec: DataSpec) -> np.ndarray:
         values = values.flatten(1, 2)[:, None]  # channels that are no colours: one below the other
     images = (values * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     return np.broadcast_to(images, (*images.shape[:3], 3))
+
+
+def _grid(images: list[np.ndarray], columns: int) -> np.ndarray:
+    cells = [_cell(image) for image in images]
+    rows = [_join(cells[i : i + columns], columns) for i in range(0, len(cells), columns)]
+    gap = np.full((GAP, rows[0].shape[1], 3), BACKGROUND, np.uint8)
+    return np.concatenate([part for row in rows for part in (gap, row)] + [gap])
 
 
 def _cell(image: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from ar_lightning.callbacks.throughput import Throughput
 from ar_lightning.config import DATA_MODULE, save_config
 from ar_lightning.data.arrays import Dataset
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.density import build_density
+from ar_lightning.density import build_density, read_checkpoint
 from ar_lightning.errors import UserError
 from ar_lightning.lit import LitDensity
 from ar_lightning.pictures import curves_png
@@ -78,13 +78,14 @@ def run(config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: bool = 
     trainer = make_trainer(run_dir, loggers, [samples, throughput], **config["trainer"])
     last = run_dir / "checkpoints" / "last.ckpt"
     checkpoint = last if resume and last.exists() else None
+    done = read_checkpoint(last)["global_step"] if checkpoint else 0  # optimizer steps
     for logger in loggers:
         if isinstance(logger, CSVMetrics):
-            logger.resume_at(_last_step(checkpoint) if checkpoint else -1)
+            logger.resume_at(done - 1)  # steps count from zero
     _announce(config, run_dir, data, lit, checkpoint)
     trainer.fit(lit, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     best = Path(trainer.checkpoint_callbacks[0].best_model_path or last)  # type: ignore[attr-defined]
-    lit.load_state_dict(torch.load(best, map_location=lit.device, weights_only=True)["state_dict"])
+    lit.load_state_dict(read_checkpoint(best)["state_dict"])
     trainer.test(lit, data, verbose=False)
     pictures = samples.draw(trainer, lit, "final")
     result = _result(config, trainer, lit, data, throughput.seconds, time.perf_counter() - started, pictures)
@@ -109,11 +110,6 @@ def _announce(
         parameters = sum(p.numel() for p in lit.parameters())
         print(f"{config['model']['name']} on {config['data']['name']}: {data.spec}, {parameters:,} parameters")
         print("resuming" if checkpoint else "writing to", run_dir, flush=True)
-
-
-def _last_step(checkpoint: Path) -> int:
-    """Return the number, from zero, of the last optimizer step that a checkpoint holds."""
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]) - 1
 
 
 def _result(
@@ -150,7 +146,7 @@ def _result(
 
 def _tested(config: dict[str, Any], data: ArrayDataModule, world: int) -> int:
     """Return how many test examples the reported number is of."""
-    examples, limit = len(data.split("test")[0]), config["trainer"]["limit_test"]
+    examples, limit = data.size("test"), config["trainer"]["limit_test"]
     return examples if limit is None else min(examples, limit * world * -(-data.eval_batch_size // world))
 
 

@@ -1,5 +1,6 @@
 """Loading, and sampling by its arguments: what is wrong is said in one line."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,8 @@ def damaged(run: Path, tmp_path: Path, how: str) -> Path:
     whole = (run / "checkpoints" / "last.ckpt").read_bytes()
     if how == "truncated":
         path.write_bytes(whole[: len(whole) // 2])
-    elif how == "text":
-        path.write_text("not a checkpoint")
+    elif how in ("text", "empty"):
+        path.write_text("not a checkpoint" if how == "text" else "")
     else:
         checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
         if how == "foreign":
@@ -43,12 +44,23 @@ def damaged(run: Path, tmp_path: Path, how: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("how", ["truncated", "text", "foreign", "misfit"])
+@pytest.mark.parametrize("how", ["truncated", "text", "empty", "foreign", "misfit"])
 def test_a_damaged_checkpoint_is_one_clear_line(run: Path, tmp_path: Path, how: str) -> None:
     path = damaged(run, tmp_path, how)
     with pytest.raises(UserError) as error:
         load(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_resuming_from_a_damaged_checkpoint_is_one_clear_line(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    damaged(run, copy / "checkpoints", "truncated")
+    assert run_here("--resume", str(copy), "trainer.max_epochs=2") == 2
+    error = capsys.readouterr().err.strip()
+    assert "last.ckpt: not a readable checkpoint" in error and "\n" not in error
 
 
 def test_code_in_a_checkpoint_is_not_executed(tmp_path: Path) -> None:

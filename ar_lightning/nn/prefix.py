@@ -113,10 +113,8 @@ class Prefix(torch.autograd.Function):
         dW, dV = torch.empty_like(W), torch.empty_like(V)
         da = torch.zeros_like(a)  # gradient of the pre-activation, summed over all later sites
         size = (min(ctx.block, len(past)), past.shape[1], W.shape[2])
-        buffer, other = (
-            past.new_empty(size),
-            past.new_empty(size),
-        )  # fresh memory for each block would cost more than the sums
+        # Fresh memory for each block would cost more than the sums in it.
+        buffer, other = past.new_empty(size), past.new_empty(size)
         for i in reversed(range(0, len(past), ctx.block)):
             s = slice(i, i + ctx.block)
             a = a - torch.einsum("kbe,keh->bh", past[s], W[s])  # the pre-activation before the block

@@ -1,0 +1,53 @@
+"""Train configs and keep what came out: `python -m benchmarks.likelihoods [CONFIG ...]`; those of `conf/` by default.
+
+Writes `benchmarks/results/DATA/NAME/` (config, metrics, curves, samples, result); the README's tables are made of it.
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ar_lightning.cli import main as run
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+DIGITS = [ROOT / "conf" / f"{name}.yaml" for name in ("independent", "markov", "nade", "pixelrnn", "table")]
+KEPT = ("config.yaml", "metrics.csv", "curves.png", "samples/final.png", "result.json")
+
+
+def keep(run_dir: Path, config: Path) -> dict[str, Any]:
+    """Copy the small files of a run to `benchmarks/results/`, without the paths of this machine."""
+    result: dict[str, Any] = json.loads((run_dir / "result.json").read_text())
+    result.pop("pictures")
+    folder = RESULTS / result["data"] / config.stem.removesuffix(f"_{result['data']}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in KEPT:
+        shutil.copy(run_dir / file, folder / file.replace("samples/final", "samples"))
+    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+    lines = (folder / "config.yaml").read_text().splitlines(keepends=True)
+    (folder / "config.yaml").write_text("".join(line for line in lines if not line.startswith("run_dir:")))
+    return result
+
+
+def main() -> None:
+    """Train them one after another."""
+    rows = []
+    for config in [Path(name) for name in sys.argv[1:]] or DIGITS:
+        with tempfile.TemporaryDirectory() as folder:
+            run_dir = Path(folder) / config.stem
+            if code := run(["--config", str(config), f"run_dir={run_dir}", "tracking.mode=disabled"]):
+                sys.exit(code)
+            rows.append(keep(run_dir, config))
+    print("\n| model | data | test nats | bits/dim | parameters | training, s |\n|---|---|---|---|---|---|")
+    for r in rows:
+        print(
+            f"| {r['model']} | {r['regime']} | {r['test/nll']:.2f} | {r['test/bpd']:.4f} "
+            f"| {r['parameters']:,} | {r['seconds_training']:.0f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
