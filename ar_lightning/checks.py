@@ -32,6 +32,7 @@ def check_config(config: dict[str, Any]) -> Any:
     data = f"data.name={config['data']['name']} ({spec})"
     check_likelihood(config["likelihood"]["name"], spec, data)
     check_model(config["model"], spec, data)
+    check_pair(config["model"]["name"], config["likelihood"]["name"], spec, data)
     return dataset
 
 
@@ -45,12 +46,16 @@ def check_likelihood(name: str, spec: DataSpec, data: str) -> None:
     """Refuse a likelihood whose support is not the data's."""
     if spec.levels == 1:
         raise UserError(f"{data}: every value is the same, so there is nothing to model")
-    supports = {n: schema_of(target).attributes.get("supports", ()) for n, target in LIKELIHOODS.items()}
-    fitting = sorted(n for n, kinds in supports.items() if spec.support in kinds)
+    fitting = sorted(n for n in LIKELIHOODS if _takes(n, spec))
     if not fitting:
         raise UserError(f"no likelihood takes {data}: quantise the data to whole numbers 0..K-1")
     if name != "auto" and name not in fitting:
         raise UserError(f"likelihood.name={name} does not take {data}: choose {' or '.join(fitting)}, or auto")
+
+
+def _takes(likelihood: str, spec: DataSpec) -> bool:
+    declared = schema_of(LIKELIHOODS[likelihood]).attributes
+    return spec.support in declared.get("supports", ()) and spec.shape[0] in declared.get("channels", spec.shape[:1])
 
 
 def check_model(section: dict[str, Any], spec: DataSpec, data: str) -> None:
@@ -61,8 +66,6 @@ def check_model(section: dict[str, Any], spec: DataSpec, data: str) -> None:
     if declared.get("dims", sites) != sites:
         kind = {1: "sequences (C, T)", 2: "images (C, H, W)"}.get(declared["dims"], f"{declared['dims']}-D data")
         raise UserError(f"model.name={name} reads {kind}, not {data}")
-    if spec.shape[0] > declared.get("max_channels", spec.shape[0]):
-        raise UserError(f"model.name={name} reads {declared['max_channels']} channel, not {data}")
     if spec.dims > declared.get("max_sites", spec.dims):
         raise UserError(
             f"model.name={name} takes at most {declared['max_sites']} values, not {data}: "
@@ -70,6 +73,26 @@ def check_model(section: dict[str, Any], spec: DataSpec, data: str) -> None:
         )
     if section.get("conditional") and not spec.classes:
         raise UserError(f"model.conditional=true needs labels, and {data} has none")
+
+
+def check_pair(model: str, likelihood: str, spec: DataSpec, data: str) -> None:
+    """Refuse a model and a likelihood that each take the data, but do not go together.
+
+    Some models look values up by their level, which a likelihood of places on a line does not give. Some leave the
+    colours of a pixel to the likelihood, which must then model them jointly.
+    """
+    declared = schema_of(MODELS[model]).attributes
+    ordinal = [n for n, target in LIKELIHOODS.items() if schema_of(target).attributes.get("ordinal")]
+    if declared.get("lookup") and likelihood in ordinal:
+        raise UserError(
+            f"model.name={model} looks values up by their level, but likelihood.name={likelihood} reads them as places "
+            "on a line: choose likelihood.name=auto"
+        )
+    if declared.get("joint_colours") and spec.shape[0] > 1 and likelihood not in (*ordinal, "auto"):
+        raise UserError(
+            f"model.name={model} leaves the {spec.shape[0]} channels of {data} to the likelihood, and {likelihood} does "
+            f"not model them jointly: choose {' or '.join(ordinal)}"
+        )
 
 
 def check_batch(config: dict[str, Any]) -> None:

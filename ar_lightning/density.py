@@ -65,6 +65,23 @@ class Density(nn.Module):
         params = self.model(self._encode(x), cond if self.conditional else None)
         return self.likelihood.log_prob(params, x).flatten(1).sum(1)
 
+    def class_log_probs(self, x: Tensor) -> Tensor:
+        """Return log p(x | y) in nats for every class y of a conditional density, a forward pass each.
+
+        Args:
+            x: data values `(B, C, *sites)`.
+
+        Returns:
+            `(B, classes)`, float32 or better.
+
+        Raises:
+            ValueError: the density is unconditional, or as `log_prob`.
+        """
+        if not self.conditional:
+            raise ValueError("this density is unconditional: it has no p(x | class)")
+        labels = torch.arange(self.model.classes, device=x.device)
+        return torch.stack([self.log_prob(x, label.expand(len(x))) for label in labels], 1)
+
     def loss(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         """Return the training objective `(B,)` in nats: -log p. A density with another objective overrides this."""
         return -self.log_prob(x, cond)
@@ -174,23 +191,24 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> Density:
     chosen = dict(config["likelihood"])
     name = chosen.pop("name")
     if name == "auto":
-        name = auto_likelihood(spec)
+        name = auto_likelihood(spec, getattr(model_class, "joint_colours", False))
     likelihood_class = find("likelihood", name)
     if chosen.get("encoding", "auto") == "auto" and name == "categorical":
         chosen["encoding"] = model_class.encoding
     likelihood = likelihood_class(spec, **chosen)
-    shapes = Shapes(spec.shape, likelihood.inputs, likelihood.params, spec.classes)
+    shapes = Shapes(spec.shape, likelihood.inputs, likelihood.params, spec.classes, likelihood.joint)
     model = model_class(shapes, **{k: v for k, v in config["model"].items() if k != "name"})
     return Density(model, likelihood, spec)
 
 
-def auto_likelihood(spec: DataSpec) -> str:
-    """Return the name of the likelihood that fits the data best.
+def auto_likelihood(spec: DataSpec, joint_colours: bool = False) -> str:
+    """Return the name of the likelihood that fits the data best, of those that model all channels of a site together.
 
     Raises:
         UserError: there is none.
     """
-    fitting = {"binary": "bernoulli", "levels": "categorical"}
+    levels = "discretized_logistic_mixture" if joint_colours else "categorical"
+    fitting = {"binary": "bernoulli" if spec.shape[0] == 1 or not joint_colours else levels, "levels": levels}
     if spec.support not in fitting:
         raise UserError(f"no likelihood takes {spec}")
     return fitting[spec.support]

@@ -21,14 +21,16 @@ __all__ = ["Bernoulli", "Categorical", "Likelihood"]
 class Likelihood(nn.Module):
     """Base of all likelihoods.
 
-    `supports` names the data it takes; `inputs` and `params` are the encoded inputs and the network outputs per value;
-    `noise` is how many uniforms one draw consumes.
+    `supports` names the data it takes; `inputs` are the encoded inputs and `params` the network outputs per value;
+    `noise` is how many uniforms one draw consumes. A `joint` likelihood models the channels of a site together: `params`
+    are then per site. Each channel is still drawn and scored on its own, given the ones before.
     """
 
     supports: tuple[str, ...] = ()
     inputs: int = 1
     params: int = 1
     noise: int = 1
+    joint: bool = False
 
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:
@@ -36,11 +38,19 @@ class Likelihood(nn.Module):
 
     @abstractmethod
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        """Score values: `(B, C * params, *sites)`, `(B, C, *sites)` to `(B, C, *sites)` nats, float32 or better."""
+        """Score values: `(B, groups * params, *sites)`, `(B, C, *sites)` to `(B, C, *sites)` nats, float32 or better.
+
+        There are C groups, or one where the likelihood is joint: then a channel is scored given those before it.
+        """
 
     @abstractmethod
-    def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
-        """Draw values `(N,)` from parameters `(N, params)` and uniform noise `(N, noise)`."""
+    def sample(
+        self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None
+    ) -> Tensor:
+        """Draw values `(N,)` from parameters `(N, params)` and uniform noise `(N, noise)`.
+
+        `earlier` `(N, c)` are the first c channels of the site, None for the first: a joint likelihood draws the next.
+        """
 
     @abstractmethod
     def check(self, x: Tensor) -> None:
@@ -68,7 +78,9 @@ class Bernoulli(Likelihood):
         logits = _at_least_float32(params)
         return -F.binary_cross_entropy_with_logits(logits, x.to(logits.dtype), reduction="none")
 
-    def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+    def sample(
+        self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None
+    ) -> Tensor:
         p = torch.sigmoid(_at_least_float32(params)[:, 0] / temperature)
         return (noise[:, 0] < p).long()
 
@@ -106,7 +118,9 @@ class Categorical(Likelihood):
         chosen = logits.gather(2, x.long().unsqueeze(2)).squeeze(2)
         return chosen - logits.logsumexp(2)
 
-    def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
+    def sample(
+        self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None
+    ) -> Tensor:
         p = torch.softmax(_at_least_float32(params) / temperature, dim=1)
         cumulative = p.cumsum(1)
         # Scaling by the last entry, not 1, keeps rounding from ever choosing a level beyond the last possible one.

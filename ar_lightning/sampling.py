@@ -6,12 +6,13 @@ one in the model's order.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ar_lightning.likelihoods import Likelihood
-from ar_lightning.nn.causal import RasterModel, SequenceModel
+from ar_lightning.nn.causal import RasterModel, SequenceModel, token_order
 from ar_lightning.nn.streaming import start_row, streaming
 
 __all__ = ["Draw", "sample_naive", "sample_raster", "sample_sequence", "sampler_of"]
@@ -36,12 +37,34 @@ class Draw:
         self.likelihood, self.noise, self.known, self.mask = likelihood, noise, known, mask
         self.temperature, self.dtype = temperature, dtype
 
-    def __call__(self, params: Tensor, site: int) -> Tensor:
-        """Return the values `(B,)` of a site, given its parameters `(B, P)`."""
-        drawn = self.likelihood.sample(params, self.noise[:, site], self.temperature)
+    def __call__(self, params: Tensor, site: int, earlier: Tensor | None = None) -> Tensor:
+        """Return the values `(B,)` of a site, given its parameters `(B, P)`.
+
+        `earlier` `(B, c)` are the channels of its pixel that come before, where the parameters are for all of them.
+        """
+        drawn = self.likelihood.sample(params, self.noise[:, site], self.temperature, earlier)
         if self.known is None or self.mask is None:
             return drawn
         return torch.where(self.mask[:, site], self.known[:, site], drawn)
+
+    def fill(self, x: Tensor, params: Tensor, token: int) -> Tensor:
+        """Choose the values of one group of channels at a site, write them into `x`, and return them encoded.
+
+        Args:
+            x: values `(B, C, *sites)`.
+            params: of the group, `(B, P)`.
+            token: its index in the flattened `(groups, *sites)`.
+
+        Returns:
+            `(B, C / groups * E)`.
+        """
+        values, sites = x.view(len(x), -1), x[0, 0].numel()
+        channels = range(token, x[0].numel(), sites) if self.likelihood.joint else (token,)
+        for c, site in enumerate(channels):
+            earlier = values[:, token:site:sites] if c else None
+            values[:, site] = self(params, site, earlier)
+        written = values[:, token::sites] if self.likelihood.joint else values[:, token, None]
+        return self.encode(written[..., None])[..., 0]
 
     def encode(self, x: Tensor) -> Tensor:
         """Return what the network reads of values `(B, C, *sites)`."""
@@ -57,37 +80,52 @@ def sampler_of(model: torch.nn.Module) -> Sampler:
 
 
 def sample_naive(model: SequenceModel | RasterModel, draw: Draw, x: Tensor, cond: Tensor | None = None) -> Tensor:
-    """Fill `x` (B, C, *sites) with a full forward pass per value."""
-    flat = x.flatten(1)  # a view: x fills up as sites are drawn
-    for site in model.order.tolist():
-        params = model(draw.encode(x), cond)
-        per_value = params.view(len(x), x.shape[1], model.shapes.params, -1).transpose(2, 3).flatten(1, 2)  # (B, D, P)
-        flat[:, site] = draw(per_value[:, site], site)
+    """Fill `x` (B, C, *sites) with a full forward pass per token."""
+    groups, sites = model.shapes.groups, model.shapes.sites
+    for token in token_order(model.order, model.shapes).tolist():
+        params = model(draw.encode(x), cond).view(len(x), groups, -1, sites)
+        draw.fill(x, params[:, token // sites, :, token % sites], token)
     return x
 
 
 def sample_sequence(model: SequenceModel, draw: Draw, x: Tensor, cond: Tensor | None = None) -> Tensor:
-    """Fill `x` (B, C, *sites) value by value, feeding each back to the network."""
-    flat = x.flatten(1)
-    past = torch.zeros(len(x), 1, model.shapes.inputs, device=x.device, dtype=draw.dtype)
+    """Fill `x` (B, C, *sites) token by token, feeding each back to the network."""
+    past = torch.zeros(len(x), model.shapes.token_inputs, device=x.device, dtype=draw.dtype)
     with streaming(model):
-        for site in model.order.tolist():
-            value = draw(model.scan(past, cond)[:, 0], site)
-            flat[:, site] = value
-            past = draw.encode(value[:, None, None])[:, None, :, 0]
+        for token in token_order(model.order, model.shapes).tolist():
+            past = draw.fill(x, model.scan(past[:, None], cond)[:, 0], token)
     return x
 
 
 def sample_raster(model: RasterModel, draw: Draw, x: Tensor, cond: Tensor | None = None) -> Tensor:
-    """Fill images `x` (B, 1, H, W) pixel by pixel: row features once per row, then the pixels from the left."""
+    """Fill images `x` (B, C, H, W) pixel by pixel: features of a row, of each of its pixels, then the colours."""
     height, width = x.shape[2:]
+    groups, sites = model.shapes.groups, model.shapes.sites
     nothing = torch.zeros_like(draw.encode(x[:, :, :1]))  # what lies above the first row, and left of the first pixel
+    no_colour = nothing[:, : model.shapes.inputs, :, :1] if groups > 1 else None
+    above = nothing
     with streaming(model):
         for i in range(height):
             start_row(model, len(x), width)
-            features = model.row(draw.encode(x[:, :, i - 1 : i]) if i else nothing, cond)
+            features = model.row(above, cond)
+            left, row = nothing[..., :1], []
             for j in range(width):
-                left = draw.encode(x[:, :, i : i + 1, j - 1 : j]) if j else nothing[..., :1]
-                params = model.pixel(left, features[..., j : j + 1], cond)
-                x[:, 0, i, j] = draw(params[:, :, 0, 0], i * width + j)
+                pixel = model.pixel(left, model.column(features, j), cond)
+                earlier, colours = no_colour, []
+                for g in range(groups):
+                    params = model.colour(earlier, _group(pixel, g, groups), cond)[:, :, 0, 0]
+                    earlier = draw.fill(x, params, g * sites + i * width + j)[..., None, None]
+                    colours.append(earlier)
+                left = torch.cat(colours, 1) if groups > 1 else earlier
+                row.append(left)
+            above = torch.cat(row, 3)
     return x
+
+
+def _group(features: Any, g: int, groups: int) -> Any:
+    """Return the channels of group g of a feature map, or of each of a list of them."""
+    if groups == 1:
+        return features
+    if isinstance(features, Tensor):
+        return features.chunk(groups, 1)[g]
+    return [_group(f, g, groups) for f in features]

@@ -49,19 +49,49 @@ class DataSpec:
 class Shapes:
     """What a model maps from and to.
 
+    The channels of a site are read in `groups`: each on its own, in turn (R, then G given R, then B), or all in one
+    group, where the likelihood models them jointly.
+
     Args:
         data: `(C, *sites)` of one example.
         inputs: encoded inputs `E` per value; the network reads `(B, C * E, *sites)`.
-        params: likelihood parameters `P` per value; the network returns `(B, C * P, *sites)`.
+        params: likelihood parameters `P` per group of channels; the network returns `(B, groups * P, *sites)`.
         classes: number of classes to condition on, 0 for an unconditional model.
+        joint: the channels of a site are one group.
     """
 
     data: tuple[int, ...]
     inputs: int = 1
     params: int = 1
     classes: int = 0
+    joint: bool = False
 
     @property
     def dims(self) -> int:
         """Number of values `D` in one example."""
         return prod(self.data)
+
+    @property
+    def groups(self) -> int:
+        """Number of groups of channels at a site."""
+        return 1 if self.joint else self.data[0]
+
+    @property
+    def sites(self) -> int:
+        """Number of sites `S` in one example."""
+        return prod(self.data[1:])
+
+    @property
+    def tokens(self) -> int:
+        """Number of groups of channels in one example, those of all sites."""
+        return self.groups * self.sites
+
+    @property
+    def token_inputs(self) -> int:
+        """Encoded inputs of a group of channels."""
+        return self.data[0] // self.groups * self.inputs
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the network's output, `groups * P`."""
+        return self.groups * self.params

@@ -7,18 +7,31 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 
+from ar_lightning.checks import check_likelihood, check_model, check_pair
 from ar_lightning.density import Density, build_density
+from ar_lightning.errors import UserError
 from ar_lightning.registry import LIKELIHOODS, MODELS
 from ar_lightning.schema import Schema, schema_of
 from ar_lightning.spec import DataSpec
 
 SMALL: dict[str, dict[str, Any]] = {
     "nade": {"hidden": 7, "block": 4},
-    "row_lstm": {"hidden": 6, "layers": 2, "head": 8},
+    "row_lstm": {"hidden": 6, "layers": 2, "head": 24},
+    "diagonal_bilstm": {"hidden": 6, "layers": 2, "head": 24},
+    "pixelcnn": {"hidden": 12, "layers": 2, "head": 24},
+    "gated_pixelcnn": {"hidden": 18, "layers": 2, "head": 24},
 }
 CLASSES = 3
-BINARY, LEVELS = DataSpec((1, 2, 3), 2, CLASSES), DataSpec((1, 2, 2), 3, CLASSES)
+# Small enough to enumerate: grey and colour, binary and on levels.
+SPECS = {
+    "binary": DataSpec((1, 2, 3), 2, CLASSES),
+    "levels": DataSpec((1, 2, 2), 3, CLASSES),
+    "binary colours": DataSpec((3, 1, 3), 2, CLASSES),
+    "colours": DataSpec((3, 2, 1), 3, CLASSES),
+}
+BINARY = SPECS["binary"]
 
 
 @dataclass(frozen=True)
@@ -49,8 +62,11 @@ class Case:
             "likelihood": {"name": self.likelihood, **likelihood},
         }
         density = build_density(config, self.spec)
-        for p in density.parameters():
-            p.data += 0.5 * torch.randn_like(p)
+        for module in density.modules():
+            for name, p in module.named_parameters(recurse=False):
+                # Deep networks of larger kernels would only saturate.
+                is_kernel = name == "weight" and isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d))
+                p.data += torch.randn_like(p) * (p[0].numel() ** -0.5 if is_kernel else 0.5)
         return density.to(dtype).eval()
 
     @property
@@ -74,20 +90,33 @@ def variants(model: str) -> list[dict[str, Any]]:
     return [plain, *([order] if order else []), *([{"conditional": True, **order}] if "conditional" in fields else [])]
 
 
-def all_cases() -> list[Case]:
-    cases = []
-    for model in MODELS:
-        for likelihood, target in LIKELIHOODS.items():
-            supports = schema_of(target).attributes["supports"]
-            for spec in (BINARY, LEVELS):
-                if spec.support in supports:
-                    cases += [Case(model, likelihood, spec, options) for options in variants(model)]
-    return cases
+def fits(model: str, likelihood: str, spec: DataSpec) -> bool:
+    """Whether the checks of the config let them go together."""
+    try:
+        check_likelihood(likelihood, spec, str(spec))
+        check_model({"name": model}, spec, str(spec))
+        check_pair(model, likelihood, spec, str(spec))
+    except UserError:
+        return False
+    return True
 
 
-CASES = all_cases()
-# Large enough for every row and kernel to matter; too large to enumerate.
-LARGE_CASES = [case.on(DataSpec((1, 4, 4), 2, CLASSES)) for case in CASES if case.spec == BINARY]
+CASES = [
+    Case(model, likelihood, spec, options)
+    for model in MODELS
+    for likelihood in LIKELIHOODS
+    for spec in SPECS.values()
+    if fits(model, likelihood, spec)
+    for options in variants(model)
+]
+# Large enough for every row, kernel and colour to matter; too large to enumerate.
+LARGE = [DataSpec((1, 4, 4), 2, CLASSES), DataSpec((3, 3, 4), 2, CLASSES)]
+LARGE_CASES = [
+    case.on(spec)
+    for case in CASES
+    for spec in LARGE
+    if case.spec.levels == 2 and case.spec.shape[0] == spec.shape[0] and fits(case.model, case.likelihood, spec)
+]
 
 
 def every_value(spec: DataSpec) -> torch.Tensor:

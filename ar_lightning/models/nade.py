@@ -46,7 +46,7 @@ class NADE(SequenceModel):
         conditional: bool = False,
     ) -> None:
         super().__init__(shapes, order, order_seed, conditional)
-        self.units = PrefixHidden(shapes.dims, shapes.inputs, hidden, shapes.params, activation, block)
+        self.units = PrefixHidden(shapes.tokens, shapes.token_inputs, hidden, shapes.params, activation, block)
         self.class_bias = nn.Embedding(self.classes, hidden) if self.classes else None
 
     def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:

@@ -38,9 +38,9 @@ class ContextTable(Streaming):
         super().__init__()
         if shapes.inputs == 1 and shapes.params > 1:
             raise UserError("this model looks values up by their level: set likelihood.encoding to one_hot or auto")
-        self.k = k = min(k, shapes.dims - 1)
+        self.k = k = min(k, shapes.tokens - 1)
         levels = max(shapes.inputs, 2)
-        rows = [levels ** min(i, k) for i in range(shapes.dims)]  # contexts of each site; Python integers are exact
+        rows = [levels ** min(i, k) for i in range(shapes.tokens)]  # contexts of each site; Python integers are exact
         if sum(rows) * shapes.params * max(classes, 1) > MAX_ENTRIES:
             raise UserError(
                 f"a table over {shapes.dims} sites, {levels} levels and {k} sites of context has more than "
@@ -70,6 +70,7 @@ class Independent(SequenceModel):
     """
 
     encoding = "one_hot"
+    lookup = True
 
     def __init__(self, shapes: Shapes, *, conditional: bool = False) -> None:
         super().__init__(shapes, conditional=conditional)
@@ -90,6 +91,7 @@ class Markov(SequenceModel):
     """
 
     encoding = "one_hot"
+    lookup = True
 
     def __init__(
         self,
@@ -120,6 +122,7 @@ class Table(SequenceModel):
     """
 
     encoding = "one_hot"
+    lookup = True
     max_sites = 16
 
     def __init__(

@@ -1,11 +1,12 @@
 """The two ways a network can be causal: site after site in any order, or pixel after pixel in raster order.
 
-Both give `forward(z, cond)`, which maps encoded inputs `(B, C * E, *sites)` to parameters `(B, C * P, *sites)` for
-all sites at once, and a finer method that reads only new sites while streaming. The sampler calls that one; the model
-is the same.
+Both give `forward(z, cond)`, which maps encoded inputs `(B, C * E, *sites)` to parameters `(B, groups * P, *sites)`
+for all sites at once, and finer methods that read only what is new while streaming. The sampler calls those; the model
+is the same. The channels of a site are read in groups (see `Shapes`): one after another, or all at once.
 """
 
 from abc import abstractmethod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,22 +16,32 @@ from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import Order
 from ar_lightning.spec import Shapes
 
-__all__ = ["RasterModel", "SequenceModel", "site_order"]
+__all__ = ["RasterModel", "SequenceModel", "site_order", "token_order"]
 
 
 def site_order(shapes: Shapes, order: Order = "raster", seed: int = 0) -> Tensor:
     """Return the visiting order `(D,)` of the values of a `(C, *sites)` array, as indices into its flattened form.
 
-    `raster` goes row by row, pixel by pixel, the channels of a pixel in turn; `random` is one fixed permutation.
+    `raster` goes row by row, pixel by pixel, the channels of a pixel in turn; `random` is one fixed permutation, which
+    keeps together the channels that are modelled jointly.
     """
+    groups, sites = shapes.groups, shapes.sites
     if order == "random":
-        return torch.randperm(shapes.dims, generator=torch.Generator().manual_seed(seed))
-    return torch.arange(shapes.dims).view(shapes.data[0], -1).t().flatten()
+        tokens = torch.randperm(groups * sites, generator=torch.Generator().manual_seed(seed))
+    else:
+        tokens = torch.arange(groups * sites).view(groups, sites).t().flatten()
+    return (tokens[:, None] + sites * torch.arange(shapes.data[0] // groups)).flatten()
+
+
+def token_order(order: Tensor, shapes: Shapes) -> Tensor:
+    """Return the order of the groups of channels, as indices into the flattened `(groups, *sites)`."""
+    return order[:: shapes.data[0] // shapes.groups]
 
 
 class SequenceModel(nn.Module):
     """A network that visits the values one after another, in the order `order` (D,). Subclasses implement `scan`.
 
+    It reads and predicts tokens: one value, or all channels of a site where the likelihood models them jointly.
     `classes` is the number of classes it conditions on, 0 for none.
 
     Raises:
@@ -48,25 +59,26 @@ class SequenceModel(nn.Module):
 
     @abstractmethod
     def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Map `past` (B, n, E), the encoded value before each of the next n sites in order, to parameters (B, n, P).
+        """Map `past` (B, n, E), the encoded token before each of the next n in order, to parameters (B, n, P).
 
-        The first site of all is preceded by zeros. In parallel mode n = D.
+        The first token of all is preceded by zeros. In parallel mode n is their number.
         """
 
     def forward(self, z: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Return the parameters `(B, C * P, *sites)` of every site, given `z` `(B, C * E, *sites)`."""
-        channels, *sites = self.shapes.data
-        values = z.unflatten(1, (channels, self.shapes.inputs)).flatten(3).transpose(2, 3).flatten(1, 2)  # (B, D, E)
-        past = F.pad(values[:, self.order[:-1]], (0, 0, 1, 0))
-        ordered = self.scan(past, cond)  # (B, D, P)
-        params = torch.empty_like(ordered).index_copy(1, self.order, ordered)
-        return params.view(len(z), channels, -1, self.shapes.params).transpose(2, 3).reshape(len(z), -1, *sites)
+        """Return the parameters `(B, groups * P, *sites)` of every site, given `z` `(B, C * E, *sites)`."""
+        groups, order = self.shapes.groups, token_order(self.order, self.shapes)
+        values = z.unflatten(1, (groups, -1)).flatten(3).transpose(2, 3).flatten(1, 2)  # (B, groups * S, E)
+        past = F.pad(values[:, order[:-1]], (0, 0, 1, 0))
+        ordered = self.scan(past, cond)
+        params = torch.empty_like(ordered).index_copy(1, order, ordered)
+        return params.unflatten(1, (groups, -1)).transpose(2, 3).reshape(len(z), -1, *self.shapes.data[1:])
 
 
 class RasterModel(nn.Module):
-    """An image network in raster order: `row` reads finished rows, `pixel` reads the current row from the left.
+    """An image network in raster order, in three stages that each read what is finished, shifted by one.
 
-    Its forward is `pixel(shift_right(z), row(shift_down(z)))`.
+    `row` reads the rows above, `pixel` the pixels to the left, `colour` the colours before, where the channels of a
+    pixel are read one after another. Feature maps have their channels in groups, those of the first colour first.
 
     Raises:
         UserError: the data are no images, or conditional without labels.
@@ -83,18 +95,36 @@ class RasterModel(nn.Module):
         self.register_buffer("order", site_order(shapes), persistent=False)
 
     @abstractmethod
-    def row(self, above: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Map the row above each row, `(B, C * E, h, W)`, to features of the rows `(B, F, h, W)`."""
+    def row(self, above: Tensor, cond: Tensor | None = None) -> Any:
+        """Map the row above each row, `(B, C * E, h, W)`, to feature maps of the rows: a tensor or a list of them."""
 
     @abstractmethod
-    def pixel(self, left: Tensor, features: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Map the pixel left of each, `(B, C * E, h, w)`, and row features to parameters `(B, C * P, h, w)`."""
+    def pixel(self, left: Tensor, features: Any, cond: Tensor | None = None) -> Any:
+        """Map the pixel left of each, `(B, C * E, h, w)`, and the row's features to features of the pixels.
+
+        These are the parameters already where there is no `colour` stage.
+        """
+
+    def colour(self, earlier: Tensor | None, features: Any, cond: Tensor | None = None) -> Tensor:
+        """Map the colour before each, `(B, g * E, h, w)`, and g groups of features to parameters `(B, g * P, h, w)`.
+
+        `earlier` is None where the channels are one group.
+        """
+        params: Tensor = features
+        return params
+
+    def column(self, features: Any, x: int) -> Any:
+        """Return the features of one pixel of a row, for `pixel`, while streaming."""
+        return features[..., x : x + 1] if isinstance(features, Tensor) else [self.column(f, x) for f in features]
 
     def forward(self, z: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Return the parameters `(B, C * P, H, W)` of every pixel, given `z` `(B, C * E, H, W)`."""
+        """Return the parameters `(B, groups * P, H, W)` of every pixel, given `z` `(B, C * E, H, W)`."""
         above = F.pad(z, (0, 0, 1, 0))[:, :, :-1]
         left = F.pad(z, (1, 0))[..., :-1]
-        return self.pixel(left, self.row(above, cond), cond)
+        features = self.pixel(left, self.row(above, cond), cond)
+        inputs = self.shapes.inputs
+        earlier = F.pad(z, (0, 0, 0, 0, inputs, 0))[:, :-inputs] if self.shapes.groups > 1 else None
+        return self.colour(earlier, features, cond)
 
 
 def _classes(shapes: Shapes, conditional: bool) -> int:

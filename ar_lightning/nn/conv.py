@@ -1,26 +1,123 @@
-"""Causal convolutions: kernels cropped to what they may see, never masked."""
+"""Causal convolutions: kernels cropped to what they may see; only the last row of a kernel needs a mask.
+
+Where colours are read one after another, channels come in as many groups, those of the first colour first. A group sees
+everything at finished pixels, and of its own pixel itself and the groups before (mask B of the PixelRNN paper). While
+streaming, each call reads one group of one pixel.
+"""
+
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ar_lightning.nn.streaming import Streaming, with_past
+from ar_lightning.spec import Shapes
 
-__all__ = ["ColumnConv", "Pointwise", "RowConv"]
+__all__ = ["CausalConv", "FirstConv", "Pointwise", "RowConv", "as_row", "as_steps", "output_layers", "round_up"]
 
 
-class Pointwise(nn.Conv2d):
-    """A 1x1 convolution, computed as one matrix product without reordering the image in memory."""
+class CausalConv(nn.Conv2d, Streaming):
+    """A convolution that sees `above` rows over a pixel, and in its own row the pixels up to and including itself.
 
-    def __init__(self, channels: int, out: int, bias: bool = True) -> None:
-        super().__init__(channels, out, kernel_size=1, bias=bias)
+    Args:
+        channels: of the input.
+        out: channels of the output.
+        above: rows above the pixel that it sees.
+        left: columns left of the pixel, in all rows.
+        right: columns right of the pixel, in the rows above.
+        bias: add a bias.
+        colours: number of groups of channels.
+    """
+
+    mask: Tensor | None
+
+    def __init__(
+        self, channels: int, out: int, above: int = 0, left: int = 0, right: int = 0, bias: bool = True, colours: int = 1
+    ) -> None:
+        super().__init__(channels, out, (above + 1, left + 1 + right), bias=bias)
+        self.above, self.left, self.right, self.colours = above, left, right, colours
+        mask = torch.ones_like(self.weight.data)
+        mask[:, :, above, left] = torch.ones(colours, colours).tril().repeat_interleave(
+            out // colours, 0).repeat_interleave(channels // colours, 1)  # fmt: skip
+        mask[:, :, above, left + 1 :] = 0
+        self.register_buffer("mask", None if mask.all() else mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `(B, C, H, W)` to `(B, out, H, W)`."""
-        y = torch.matmul(self.weight.flatten(1), x.flatten(2))
-        if self.bias is not None:
-            y = y + self.bias[:, None]
-        return y.unflatten(2, x.shape[2:])
+        """Map `(B, channels, h, w)` to `(B, out, h, w)`; while streaming, the next group of `(B, channels, 1, 1)`."""
+        if self.past is None or (self.colours == 1 and self.weight.shape[2:] == (1, 1)):
+            return self.parallel(x)
+        return self._step(self.past, x[:, :, 0, 0])[..., None, None]
+
+    def parallel(self, x: Tensor) -> Tensor:
+        """Map a whole image, or any part of it that the kernel does not reach beyond, without reading the past."""
+        weight = self.masked_weight()
+        if weight.shape[2:] == (1, 1):  # one matrix product, without reordering the image in memory
+            y = torch.matmul(weight.flatten(1), x.flatten(2)).unflatten(2, x.shape[2:])
+            return y if self.bias is None else y + self.bias[:, None, None]
+        return F.conv2d(F.pad(x, (self.left, self.right, self.above, 0)), weight, self.bias)
+
+    def masked_weight(self) -> Tensor:
+        """Return the kernel `(out, channels, above + 1, left + 1 + right)` with zeros where it may not see."""
+        return self.weight if self.mask is None else self.weight * self.mask
+
+    def start_row(self, batch: int, width: int) -> None:
+        """Turn the finished rows into what the next one reads of them: one convolution for the whole row."""
+        past = self.past
+        if past is None or past.get("pixels") == []:  # an image of lower resolution may have no pixels in a row
+            return
+        if "matrices" not in past:
+            past["matrices"] = self._matrices()
+        if self.above:
+            past["above"] = self._rows_above(past, batch)
+        past["pixels"] = []
+        past["before"] = [self.weight.new_zeros(batch, self.weight.shape[1])] * self.left
+        past["here"] = []
+
+    def _matrices(self) -> list[Tensor]:
+        """Return, for each group of outputs, the matrix that maps the pixels before and the groups so far to it."""
+        weight = self.masked_weight()[:, :, self.above, : self.left + 1].permute(2, 1, 0).flatten(0, 1)
+        out, channels = self.weight.shape[0] // self.colours, self.weight.shape[1]
+        rows = [self.left * channels + (k + 1) * channels // self.colours for k in range(self.colours)]
+        return [weight[:n, k * out : (k + 1) * out].contiguous() for k, n in enumerate(rows)]
+
+    def _rows_above(self, past: dict, batch: int) -> list[Tensor]:
+        """Return what the rows above give to each step of the next row, bias included."""
+        if not past.get("pixels"):
+            return []  # the first row: nothing but the bias
+        row = as_row(past["pixels"], self.colours)[:, :, None]
+        rows = torch.cat([past["rows"], row], 2) if "rows" in past else row
+        past["rows"] = rows = rows[:, :, -self.above :]
+        missing = self.above - rows.shape[2]
+        rows = F.pad(rows, (self.left, self.right, missing, 0))
+        return as_steps(F.conv2d(rows, self.weight[:, :, : self.above], self.bias)[:, :, 0], self.colours)
+
+    def _step(self, past: dict, x: Tensor) -> Tensor:
+        """Map the next group of a pixel, `(B, channels / colours)`, to its outputs."""
+        past["here"].append(x)
+        group, here = len(past["here"]) - 1, past["here"]
+        read = [*past["before"], *here]
+        window = torch.cat(read, 1) if len(read) > 1 else x
+        matrix = past["matrices"][group]
+        if past.get("above"):
+            y = torch.addmm(past["above"][len(past["pixels"])], window, matrix)
+        elif self.bias is not None:
+            y = torch.addmm(self.bias.chunk(self.colours)[group], window, matrix)
+        else:
+            y = window @ matrix
+        past["pixels"].append(x)
+        if group + 1 == self.colours:
+            if self.left:
+                past["before"] = [*past["before"], torch.cat(here, 1) if group else x][1:]
+            past["here"] = []
+        return y
+
+
+class Pointwise(CausalConv):
+    """A 1x1 convolution."""
+
+    def __init__(self, channels: int, out: int, bias: bool = True, colours: int = 1) -> None:
+        super().__init__(channels, out, bias=bias, colours=colours)
 
 
 class RowConv(Streaming):
@@ -39,24 +136,49 @@ class RowConv(Streaming):
         return self.conv(with_past(self.past, x, dim=2, n=self.above))
 
 
-class ColumnConv(Streaming):
-    """A convolution along each row that sees the newest `width` pixels it was given, the last one included.
+class FirstConv(nn.Module):
+    """The first layer of the PixelRNN family, 7x7 of mask A: everything around a pixel but the pixel itself.
 
-    Feed it the image shifted right by a pixel and it sees pixels to the left only.
+    Its three parts read the finished rows, the pixels to the left and the colours before; each is fed its input shifted.
+
+    Args:
+        shapes: of the data.
+        out: channels of the output.
     """
 
-    def __init__(self, channels: int, out: int, width: int, bias: bool = True) -> None:
+    def __init__(self, shapes: Shapes, out: int) -> None:
         super().__init__()
-        self.left = width - 1
-        self.conv = nn.Conv2d(channels, out, (1, width), bias=bias)
+        inputs, colours = shapes.data[0] * shapes.inputs, shapes.groups
+        self.above = RowConv(inputs, out, height=3, width=7)
+        self.left = CausalConv(inputs, out, left=2, bias=False)
+        self.earlier = Pointwise(inputs, out, bias=False, colours=colours) if colours > 1 else None
 
-    def start_row(self, batch: int, width: int) -> None:
-        if self.past is not None:
-            self.past.clear()
+    def colour(self, earlier: Tensor | None, features: Tensor) -> Tensor:
+        """Add to the features of each group what it sees of the colours before, `(B, g * E, h, w)`."""
+        return features if self.earlier is None else features + self.earlier(earlier)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `(B, C, h, w)` to `(B, out, h, w)`."""
-        window = with_past(self.past, x, dim=3, n=self.left)
-        if x.shape[2:] == (1, 1):  # one new pixel: the convolution is a matrix product
-            return F.linear(window.flatten(1), self.conv.weight.flatten(1), self.conv.bias)[..., None, None]
-        return self.conv(window)
+
+def output_layers(shapes: Shapes, stream: int, head: int) -> nn.Sequential:
+    """Two ReLU and 1x1 layers of `head` channels, and the output."""
+    colours = shapes.groups
+    head = round_up(head, colours)
+    layers = []
+    for a, b in pairwise([stream, head, head, shapes.outputs]):
+        layers += [nn.ReLU(), Pointwise(a, b, colours=colours)]
+    return nn.Sequential(*layers)
+
+
+def round_up(channels: int, colours: int) -> int:
+    """Return the least number of channels, not below the given one, that can be divided among the colours."""
+    return -(-channels // colours) * colours
+
+
+def as_row(steps: list[Tensor], colours: int) -> Tensor:
+    """Join the groups of the pixels of a row, `(B, n)` each, into a map `(B, colours * n, W)`."""
+    return torch.stack(steps, 2).unflatten(2, (-1, colours)).permute(0, 3, 1, 2).flatten(1, 2)
+
+
+def as_steps(row: Tensor, colours: int) -> list[Tensor]:
+    """Take a map `(B, colours * n, W)` apart into the groups of its pixels, `(B, n)` each; inverse of `as_row`."""
+    steps = row.unflatten(1, (colours, -1)).permute(3, 1, 0, 2).flatten(0, 1)
+    return list(steps.contiguous().unbind(0))

@@ -1,0 +1,129 @@
+r"""Gated PixelCNN: two stacks of convolutions without a blind spot, and multiplicative gates.
+
+    v_l = gate(conv(v_{l-1}) + V_l y),    h_l = h_{l-1} + W_l gate(conv(h_{l-1}) + link(conv(v_{l-1})) + U_l y)
+    gate([a, b]) = tanh(a) * sigmoid(b),    p(x_ij | x_<ij, y) = likelihood(head(h_L))
+
+van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves & Kavukcuoglu, "Conditional Image Generation with PixelCNN
+Decoders", NeurIPS 2016. The vertical stack v reads all the rows above, the horizontal stack h its own row from the left
+and, through the links, the vertical stack. No kernel is masked along the rows: the vertical stack is fed the image shifted
+down, so that a k x k kernel is cropped to its upper k // 2 + 1 rows, and the horizontal one to its k // 2 + 1 left columns.
+Only the own pixel of RGB images needs a mask, so that red is read before green and green before blue.
+
+Deviations: two ReLU and 1x1 layers before the output, as in PixelCNN; channels are rounded up to a multiple of the colours.
+Published: 80.10 nats on fixed binarized MNIST (in a later paper's setting), 3.03 bits/dim on CIFAR-10, not reproduced here yet.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ar_lightning.errors import UserError
+from ar_lightning.fieldtypes import PositiveInt
+from ar_lightning.nn.causal import RasterModel
+from ar_lightning.nn.conv import CausalConv, FirstConv, Pointwise, RowConv, output_layers, round_up
+from ar_lightning.spec import Shapes
+
+__all__ = ["GatedPixelCNN"]
+
+
+class GatedPixelCNN(RasterModel):
+    """Gated PixelCNN: a vertical stack for the rows above, a horizontal one for the row itself; no blind spot.
+
+    References:
+        van den Oord et al., Conditional Image Generation with PixelCNN Decoders (2016).
+
+    Args:
+        hidden: channels of either stack.
+        layers: gated layers.
+        kernel: width of their kernels, odd.
+        head: channels of the two 1x1 layers before the output.
+        conditional: condition on the data's labels, by a bias in every gate.
+
+    Raises:
+        UserError: the kernel is even.
+    """
+
+    encoding = "scaled"
+    dims = 2
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        *,
+        hidden: PositiveInt = 32,
+        layers: PositiveInt = 7,
+        kernel: PositiveInt = 3,
+        head: PositiveInt = 32,
+        conditional: bool = False,
+    ) -> None:
+        super().__init__(shapes, conditional)
+        if kernel % 2 == 0:
+            raise UserError(f"model.kernel={kernel} has no middle: take {kernel - 1} or {kernel + 1}")
+        hidden = round_up(hidden, shapes.groups)
+        self.first = FirstConv(shapes, hidden)
+        self.layers = nn.ModuleList(
+            GatedLayer(hidden, kernel, shapes.groups, self.classes, last=i + 1 == layers) for i in range(layers)
+        )
+        self.head = output_layers(shapes, hidden, head)
+
+    def row(self, above: Tensor, cond: Tensor | None = None) -> list[Tensor]:
+        """Run the vertical stack: its first map, and what every layer of the horizontal stack reads of it."""
+        first = v = self.first.above(above)  # (B, hidden, h, W)
+        links = []
+        for layer in self.layers:
+            v, link = layer.vertical(v, cond)
+            links.append(link)
+        return [first, *links]
+
+    def pixel(self, left: Tensor, features: list[Tensor], cond: Tensor | None = None) -> list[Tensor]:
+        first, *links = features
+        return [first + self.first.left(left), *links]
+
+    def colour(self, earlier: Tensor | None, features: list[Tensor], cond: Tensor | None = None) -> Tensor:
+        """Run the horizontal stack."""
+        first, *links = features
+        h = self.first.colour(earlier, first)
+        for layer, link in zip(self.layers, links, strict=True):
+            h = layer.horizontal(h, link)
+        params: Tensor = self.head(h)
+        return params
+
+
+class GatedLayer(nn.Module):
+    """One layer of both stacks.
+
+    Args:
+        hidden: channels of either stack.
+        kernel: width of the kernels.
+        colours: number of groups of channels.
+        classes: number of classes to condition on, 0 for none.
+        last: no layer follows, which would read the vertical stack.
+    """
+
+    def __init__(self, hidden: int, kernel: int, colours: int, classes: int = 0, last: bool = False) -> None:
+        super().__init__()
+        self.colours, self.last = colours, last
+        reach = kernel // 2
+        self.rows = RowConv(hidden, 2 * hidden, height=reach + 1, width=kernel)
+        self.link = Pointwise(2 * hidden, 2 * hidden, bias=False)
+        self.columns = CausalConv(hidden, 2 * hidden, left=reach, colours=colours)
+        self.out = Pointwise(hidden, hidden, colours=colours)
+        self.class_bias = nn.Embedding(classes, 4 * hidden) if classes else None  # of both gates
+
+    def vertical(self, v: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the vertical map of the next layer, and what the horizontal stack reads of this one."""
+        maps = self.rows(v)  # (B, 2 * hidden, h, W)
+        link = self.link(maps)
+        if self.class_bias is not None:
+            above, beside = self.class_bias(cond)[..., None, None].chunk(2, 1)
+            maps, link = maps + above, link + beside
+        return (v if self.last else gate(maps, 1)), link
+
+    def horizontal(self, h: Tensor, link: Tensor) -> Tensor:
+        """Return the horizontal map of the next layer, for as many colours as are given."""
+        return h + self.out(gate(self.columns(h) + link, h.shape[1] * self.colours // self.out.weight.shape[1]))
+
+
+def gate(maps: Tensor, groups: int) -> Tensor:
+    """Multiply the tanh of one half of the channels of each group with the sigmoid of the other."""
+    a, b = maps.unflatten(1, (groups, 2, -1)).unbind(2)
+    return (torch.tanh(a) * torch.sigmoid(b)).flatten(1, 2)
