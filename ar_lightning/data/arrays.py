@@ -1,26 +1,23 @@
-"""The contract of a dataset, and the one that reads any user's arrays (`data.name=npz data.path=my.npz`)."""
+"""The contract of a dataset, and what more than one of them needs: reading .npz files, holding out splits."""
 
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ar_lightning.errors import UserError, did_you_mean
-from ar_lightning.fieldtypes import NonNegativeInt, PositiveInt
+from ar_lightning.errors import UserError
 from ar_lightning.spec import DataSpec
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SPLITS", "Dataset", "NpzArrays", "Split", "Splits", "read_npz", "shuffled"]
+__all__ = ["SPLITS", "Dataset", "Split", "Splits", "hold_out", "read_npz", "shuffled"]
 
 SPLITS = ("train", "valid", "test")
-MAX_LEVELS = 65536
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,8 @@ class Split:
     """One part of a dataset.
 
     Args:
-        x: `(N, C, *sites)`, unsigned or signed integers for discrete data, float32 for real data.
+        x: `(N, C, *sites)`, unsigned or signed integers for discrete data, float32 for real data; may be mapped from a
+            file, and is then never copied whole.
         labels: `(N,)` int64 class of each example, None where there are none.
     """
 
@@ -65,152 +63,13 @@ class Dataset(Protocol):
         """
         ...
 
-    def augment(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Map one training batch `(B, C, *sites)` to legal values, drawing from torch's global generator if at all."""
+    def values(self, x: "torch.Tensor") -> "torch.Tensor":
+        """Map one batch `(B, C, *sites)` of any split, as `load` stores it, to the values of `spec`; draw nothing."""
         return x
 
-
-class NpzArrays(Dataset):
-    """Your own arrays from an .npz file: images, sequences or table rows, discrete or real.
-
-    The file has the key `train`, and optionally `valid`, `test` and `<split>_labels`; `<split>_images` is read as
-    `<split>`. A missing valid or test split is held out of train, a tenth each. An array is `(N, D)`, `(N, H, W)`,
-    `(N, C, H, W)` or `(N, H, W, C)` with 1 or 3 channels.
-
-    Booleans, integers and floats that are all whole and not negative are levels: 2 where only 0 and 1 occur, 256 for
-    uint8 with a value above 127 (an 8-bit image), else the largest value of any split plus one. Other floats are real.
-
-    Args:
-        path: the .npz file.
-        levels: number of values a site takes; null to infer it from the arrays.
-        split_seed: seed of the held-out splits, where the file has none.
-    """
-
-    def __init__(
-        self, *, path: str | None = None, levels: PositiveInt | None = None, split_seed: NonNegativeInt = 0
-    ) -> None:
-        if path is None:
-            raise UserError("data.path: data 'npz' needs a file; give data.path=my.npz")
-        self.path = Path(path).expanduser()
-        self.levels = levels
-        self.split_seed = split_seed
-        if not self.path.is_file():
-            raise UserError(f"data.path: no file {self.path}{_nearby(self.path)}")
-
-    @property
-    def spec(self) -> DataSpec:
-        """Shape, support and number of classes; reads the file once and keeps it."""
-        x, levels, labels = self._content
-        classes = 1 + max(int(y.max()) for y in labels.values()) if labels else 0
-        return DataSpec(tuple(x["train"].shape[1:]), levels, classes)
-
-    @property
-    def regime(self) -> str:
-        """Sizes of the splits, and which of them were held out of train."""
-        splits = self.load()
-        held = [name for name in SPLITS if name not in self._content[0]]
-        how = f"{' and '.join(held)} held out of train with seed {self.split_seed}" if held else "splits of the file"
-        return f"{self.path.name}, {how}, {'/'.join(str(len(splits[name].x)) for name in SPLITS)}"
-
-    def load(self) -> Splits:
-        """Return the splits of the file, those missing held out of train.
-
-        Raises:
-            UserError: the arrays cannot be used; the message says which and why.
-        """
-        x, _, labels = self._content
-        splits = {name: Split(x[name], labels.get(name)) for name in x}
-        missing = [name for name in SPLITS if name not in x]
-        n = len(x["train"])
-        held = max(1, n // 10)
-        if n <= held * len(missing):
-            raise UserError(f"{self.path}: {n} training examples are too few to hold out {' and '.join(missing)}")
-        if missing:
-            order = shuffled(n, self.split_seed)
-            parts = np.split(order, [held * (i + 1) for i in range(len(missing))])
-            train = splits["train"]
-            for name, index in zip([*missing, "train"], parts, strict=True):
-                splits[name] = Split(train.x[index], None if train.labels is None else train.labels[index])
-        return {name: splits[name] for name in SPLITS}
-
-    @cached_property
-    def _content(self) -> tuple[dict[str, np.ndarray], int | None, dict[str, np.ndarray]]:
-        """Arrays `(N, C, *sites)` by split, their number of levels, and labels by split."""
-        found = read_npz(self.path)
-        x = {s: found[k] for s in SPLITS for k in (f"{s}_images", s) if k in found}
-        if "train" not in x:
-            hint = did_you_mean("train", found) if found else ""
-            raise UserError(f"{self.path}: no array named 'train'{hint} (and rename it 'train')")
-        labels = {s: found[f"{s}_labels"] for s in SPLITS if f"{s}_labels" in found}
-        for name, array in x.items():
-            self._check_values(name, array)
-            if array.shape[1:] != x["train"].shape[1:]:
-                shapes = f"{array.shape[1:]} but train has {x['train'].shape[1:]}"
-                raise UserError(f"{self.path}: '{name}' has examples of shape {shapes}; make them the same")
-        labels = self._checked_labels(x, labels)
-        levels = self._levels_of(x)
-        kind = np.float32 if levels is None else np.uint8 if levels <= 256 else np.int32
-        return {s: np.ascontiguousarray(self._channels_first(a), dtype=kind) for s, a in x.items()}, levels, labels
-
-    def _check_values(self, name: str, array: np.ndarray) -> None:
-        if array.dtype.kind not in "buif":
-            raise UserError(f"{self.path}: '{name}' holds {array.dtype} values; save booleans, integers or floats")
-        if array.size == 0:
-            raise UserError(f"{self.path}: '{name}' is empty, of shape {array.shape}; leave it out or fill it")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise UserError(f"{self.path}: '{name}' holds NaN or infinite values; remove or replace them")
-        if array.dtype.kind == "i" and array.min() < 0:
-            fix = "levels start at 0; shift them, or save standardised floats for real data"
-            raise UserError(f"{self.path}: '{name}' holds the negative integer {array.min()}; {fix}")
-
-    def _levels_of(self, x: dict[str, np.ndarray]) -> int | None:
-        real = [name for name, array in x.items() if array.dtype.kind == "f" and not _is_whole(array)]
-        whole = [name for name, array in x.items() if array.dtype.kind != "f"]
-        if real and self.levels is not None:
-            fix = f"data.levels={self.levels} needs 0..{self.levels - 1}; quantise, or leave data.levels out"
-            raise UserError(f"{self.path}: '{real[0]}' holds values that are not whole and >= 0, and {fix}")
-        if real and whole:
-            raise UserError(
-                f"{self.path}: '{whole[0]}' holds integers but '{real[0]}' real values; save both as one kind"
-            )
-        if real:
-            return None
-        top = {name: int(array.max()) for name, array in x.items()}
-        highest = max(top, key=lambda name: top[name])
-        if self.levels is not None and top[highest] >= self.levels:
-            fix = f"data.levels={self.levels} allows 0..{self.levels - 1}; set data.levels={top[highest] + 1} or more"
-            raise UserError(f"{self.path}: '{highest}' holds the value {top[highest]}, but {fix}")
-        if max(self.levels or 0, top[highest] + 1) > MAX_LEVELS:
-            fix = f"{MAX_LEVELS} levels are the most; for real data save floats that are standardised"
-            raise UserError(f"{self.path}: '{highest}' holds whole numbers up to {top[highest]}, and {fix}")
-        is_8bit = top[highest] > 127 and all(array.dtype == np.uint8 for array in x.values())
-        return self.levels or (256 if is_8bit else max(2, top[highest] + 1))
-
-    def _channels_first(self, array: np.ndarray) -> np.ndarray:
-        match array.shape[1:]:
-            case (_,) | (_, _):
-                return array[:, None]
-            case (1 | 3, _, _):
-                return array
-            case (_, _, 1 | 3):
-                return array.transpose(0, 3, 1, 2)
-        layouts = "(N, D), (N, H, W), (N, C, H, W) or (N, H, W, C) with 1 or 3 channels"
-        raise UserError(f"{self.path}: arrays of shape {array.shape} are not understood; reshape to {layouts}")
-
-    def _checked_labels(self, x: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        for name, y in labels.items():
-            where = f"{self.path}: '{name}_labels'"
-            if name not in x:
-                raise UserError(f"{where} has no '{name}' to go with; add the array or remove the labels")
-            if y.dtype.kind not in "bui" or y.ndim != 1 or (y.size and y.min() < 0):
-                raise UserError(f"{where} is {y.dtype} of shape {y.shape}; save integers >= 0 of shape (N,)")
-            if len(y) != len(x[name]):
-                raise UserError(f"{where} has {len(y)} labels for {len(x[name])} examples; make them as many")
-        if labels and (without := [name for name in x if name not in labels]):
-            raise UserError(
-                f"{self.path}: no '{without[0]}_labels'; give labels for every split in the file, or for none"
-            )
-        return {name: y.astype(np.int64) for name, y in labels.items()}
+    def augment(self, x: "torch.Tensor") -> "torch.Tensor":
+        """Map one training batch to legal values, after `values`, drawing from torch's global generator if at all."""
+        return x
 
 
 def read_npz(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.ndarray]:
@@ -235,17 +94,27 @@ def read_npz(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.ndar
     return {key: array for key, array in arrays.items() if isinstance(array, np.ndarray)}
 
 
+def hold_out(n: int, missing: Sequence[str], seed: int, where: object) -> dict[str, np.ndarray]:
+    """Return the indices of `train`, and of a tenth for each of the missing splits, which are taken out of it.
+
+    Args:
+        n: number of examples.
+        missing: the splits to hold out.
+        seed: of the choice.
+        where: what the message is to name.
+
+    Raises:
+        UserError: there are too few examples.
+    """
+    held = max(1, n // 10)
+    if missing and n <= held * len(missing):
+        raise UserError(f"{where}: {n} training examples are too few to hold out {' and '.join(missing)}")
+    if not missing:
+        return {"train": np.arange(n)}
+    parts = np.split(shuffled(n, seed), [held * (i + 1) for i in range(len(missing))])
+    return dict(zip([*missing, "train"], parts, strict=True))
+
+
 def shuffled(n: int, seed: int) -> np.ndarray:
     """Return a permutation of `range(n)` that depends on `n` and `seed` only, whatever the version of NumPy."""
     return np.random.RandomState(seed % 2**32).permutation(n)  # RandomState: its stream is frozen, Generator's is not
-
-
-def _is_whole(array: np.ndarray) -> bool:
-    return bool((array >= 0).all() and (array == np.floor(array)).all())
-
-
-def _nearby(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f"; there is no folder {path.parent} either"
-    names = [entry.name for entry in path.parent.iterdir() if entry.suffix == ".npz" and entry.is_file()]
-    return did_you_mean(path.name, names) if names else f"; {path.parent} has no .npz file"

@@ -1,11 +1,8 @@
-"""Image datasets: scikit-learn's digits (bundled), the fixed binarisation of MNIST, MNIST and Fashion-MNIST."""
+"""What datasets of images share, scikit-learn's digits (bundled) and the fixed binarisation of MNIST."""
 
-import gzip
 import hashlib
 import os
-import zlib
 from contextlib import suppress
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -19,7 +16,7 @@ from ar_lightning.spec import DataSpec
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["MNIST", "BinarizedMNIST", "Digits", "FashionMNIST", "amat_bytes", "read_amat", "read_idx"]
+__all__ = ["BinarizedMNIST", "Digits", "amat_bytes", "flipped", "quantised", "read_amat", "treatment"]
 
 
 class Digits(Dataset):
@@ -28,11 +25,13 @@ class Digits(Dataset):
     Args:
         levels: 17 grey levels as they come, or 2: ink above half.
         size: 8 pixels a side, or 4: means of 2x2 blocks, rounded to the nearest level.
+        flip: mirror training images left to right at random, each with probability 1/2.
     """
 
-    def __init__(self, *, levels: Literal[17, 2] = 17, size: Literal[8, 4] = 8) -> None:
+    def __init__(self, *, levels: Literal[17, 2] = 17, size: Literal[8, 4] = 8, flip: bool = False) -> None:
         self.levels = levels
         self.size = size
+        self.flip = flip
 
     @property
     def spec(self) -> DataSpec:
@@ -42,7 +41,8 @@ class Digits(Dataset):
     @property
     def regime(self) -> str:
         """The split; there are no published numbers."""
-        return f"scikit-learn digits, {self.size}x{self.size}, {self.levels} levels, seeded split 1437/180/180"
+        how = treatment(f"{self.levels} levels", self.flip)
+        return f"scikit-learn digits, {self.size}x{self.size}, {how}, seeded split 1437/180/180"
 
     def load(self) -> Splits:
         """Return the three splits of a fixed shuffle."""
@@ -57,6 +57,10 @@ class Digits(Dataset):
         x, labels = x[:, None].astype(np.uint8), digits.target.astype(np.int64)
         return {name: Split(x[index], labels[index]) for name, index in zip(SPLITS, parts, strict=True)}
 
+    def augment(self, x: "torch.Tensor") -> "torch.Tensor":
+        """Flip the images of a training batch at random, where asked to."""
+        return flipped(x) if self.flip else x
+
 
 class BinarizedMNIST(Dataset):
     """MNIST with the fixed binarisation of Larochelle, the benchmark of NADE, MADE and DARN; no labels.
@@ -64,6 +68,7 @@ class BinarizedMNIST(Dataset):
     The test file is sorted by class. Source: Salakhutdinov & Murray 2008; Larochelle & Murray 2011.
 
     Args:
+        flip: mirror training images left to right at random, each with probability 1/2.
         data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
     """
 
@@ -74,7 +79,8 @@ class BinarizedMNIST(Dataset):
         "test": "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
     }
 
-    def __init__(self, *, data_dir: str | None = None) -> None:
+    def __init__(self, *, flip: bool = False, data_dir: str | None = None) -> None:
+        self.flip = flip
         self.data_dir = data_dir
 
     @property
@@ -85,7 +91,7 @@ class BinarizedMNIST(Dataset):
     @property
     def regime(self) -> str:
         """The binarisation and split of published numbers."""
-        return "fixed binarisation (Larochelle split), 50000/10000/10000"
+        return f"{treatment('fixed binarisation (Larochelle split)', self.flip)}, 50000/10000/10000"
 
     def load(self) -> Splits:
         """Return the three splits, from `binarized_mnist.npz`, else from the .amat files it is then made from.
@@ -110,128 +116,26 @@ class BinarizedMNIST(Dataset):
                 _save_npz(cache, bits)
         return {name: Split(bits[name].reshape(-1, 1, 28, 28).astype(np.uint8, copy=False)) for name in SPLITS}
 
-
-class _IdxImages:
-    """The four idx files of MNIST and its drop-in replacements, `(N, 1, 28, 28)` with 10 classes.
-
-    Args:
-        levels: grey levels a pixel is quantised to.
-        binarize: dynamic draws training pixels anew at each access, 1 with probability grey / 255; threshold is
-            grey > 127.
-        data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
-    """
-
-    base_url: ClassVar[str]
-    folder: ClassVar[str]
-    md5: ClassVar[dict[str, str]]
-    held_out: ClassVar[int] = 10_000  # the last of the 60000 training images are the validation split
-
-    def __init__(
-        self,
-        *,
-        levels: Literal[256, 16, 2] = 256,
-        binarize: Literal["dynamic", "threshold"] | None = None,
-        data_dir: str | None = None,
-    ) -> None:
-        if binarize is not None and levels == 16:
-            raise UserError(
-                f"data.levels=16 contradicts data.binarize={binarize}, which has 2 levels; drop one of them"
-            )
-        self.levels = levels if binarize is None else 2
-        self.binarize = binarize
-        self.data_dir = data_dir
-
-    @property
-    def spec(self) -> DataSpec:
-        """Shape, support and number of classes; reads nothing."""
-        return DataSpec((1, 28, 28), self.levels, classes=10)
-
-    @property
-    def regime(self) -> str:
-        """The binarisation or number of levels, and the split."""
-        how = {
-            None: f"{self.levels} grey levels",
-            "dynamic": "dynamic binarisation (train drawn anew at each access, valid and test drawn once)",
-            "threshold": "binarised at grey > 127",
-        }[self.binarize]
-        return f"{how}, valid is the last 10000 of train, 50000/10000/10000"
-
-    def load(self) -> Splits:
-        """Return the three splits; training images stay grey where they are binarised dynamically.
-
-        Raises:
-            UserError: the files are not the published ones, or cannot be had.
-        """
-        root = data_root(self.data_dir)
-        known = {name: f"md5:{md5}" for name, md5 in self.md5.items()}
-        paths = obtain(known, self.base_url, root / self.folder, root)
-        images, labels, test_images, test_labels = (read_idx(paths[name]) for name in self.md5)
-        cut = len(images) - self.held_out
-        grey = {"train": images[:cut], "valid": images[cut:], "test": test_images}
-        y = {"train": labels[:cut], "valid": labels[cut:], "test": test_labels}
-        return {name: Split(self._values(grey[name], name)[:, None], y[name].astype(np.int64)) for name in SPLITS}
-
     def augment(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Draw each pixel with probability grey / 255 where binarisation is dynamic, else return the batch."""
-        if self.binarize != "dynamic":
-            return x
-        import torch
-
-        return (torch.rand(x.shape, device=x.device) * 255 < x).to(x.dtype)
-
-    def _values(self, grey: np.ndarray, split: str) -> np.ndarray:
-        if self.binarize == "dynamic":
-            if split == "train":
-                return grey
-            uniform = np.random.RandomState(SPLITS.index(split)).random_sample(grey.shape)
-            return (uniform * 255 < grey).astype(np.uint8)
-        return grey // (256 // self.levels)  # for 2 levels this is grey > 127
+        """Flip the images of a training batch at random, where asked to."""
+        return flipped(x) if self.flip else x
 
 
-class MNIST(_IdxImages):
-    """Handwritten digits, 28x28: 256, 16 or 2 grey levels, or binarised dynamically; labels."""
-
-    base_url = "https://ossci-datasets.s3.amazonaws.com/mnist/"
-    folder = "MNIST/raw"
-    md5: ClassVar[dict[str, str]] = {
-        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
-    }
+def quantised(x: "torch.Tensor", levels: int) -> "torch.Tensor":
+    """Return 8-bit values quantised uniformly, such as 0..15 for 16 levels."""
+    return x if levels == 256 else x // (256 // levels)
 
 
-class FashionMNIST(_IdxImages):
-    """Articles of clothing, 28x28, a drop-in for MNIST: 256, 16 or 2 grey levels, or binarised; labels."""
+def flipped(x: "torch.Tensor") -> "torch.Tensor":
+    """Mirror each image of a batch `(B, C, H, W)` left to right with probability 1/2, from torch's global generator."""
+    import torch
 
-    base_url = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
-    folder = "FashionMNIST/raw"
-    md5: ClassVar[dict[str, str]] = {
-        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-        "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
-        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
-        "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
-    }
+    return torch.where(torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5, x.flip(-1), x)
 
 
-def read_idx(path: Path) -> np.ndarray:
-    """Read a gzipped idx file of unsigned bytes into an array of the shape in its header.
-
-    Raises:
-        UserError: the file is truncated, damaged or of another format.
-    """
-    again = "delete it to download it again"
-    try:
-        raw = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: truncated or damaged ({type(error).__name__}); {again}") from error
-    if raw[:3] != b"\0\0\x08" or len(raw) < 4 + 4 * raw[3]:
-        raise UserError(f"{path}: not an idx file of unsigned bytes; {again}")
-    start = 4 + 4 * raw[3]  # magic number, then one big-endian size per dimension
-    shape = tuple(int(size) for size in np.frombuffer(raw[4:start], ">u4"))
-    if len(raw) - start != prod(shape):
-        raise UserError(f"{path}: {len(raw) - start} values where its header says {shape}; {again}")
-    return np.frombuffer(bytearray(raw), np.uint8, offset=start).reshape(shape)  # bytearray: tensors must be writable
+def treatment(values: str, flip: bool) -> str:
+    """Return how the pixels are treated, as a `regime` says it."""
+    return f"{values}, random flips of train" if flip else values
 
 
 def read_amat(path: Path) -> np.ndarray:

@@ -22,7 +22,7 @@ Batch = tuple[Tensor, Tensor | None]
 
 
 class ArrayDataModule(lightning.LightningDataModule):
-    """Batches of any dataset from tensors in memory: `(x, labels)`.
+    """Batches of any dataset from arrays in memory or mapped from files: `(x, labels)`.
 
     `x` is `(B, C, *sites)`, int64 levels or float32 values; `labels` is `(B,)` int64, or None where the data has none.
     What is in a training step does not depend on the number of processes: step `t` takes the same examples of the
@@ -53,7 +53,7 @@ class ArrayDataModule(lightning.LightningDataModule):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or batch_size
         self._loaded: Splits | None = None
-        self._tensors: dict[str, _Batches] = {}
+        self._batches: dict[str, _Batches] = {}
 
     @property
     def spec(self) -> DataSpec:
@@ -67,21 +67,21 @@ class ArrayDataModule(lightning.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Download what is missing, on one process; `setup` of that process reuses the arrays."""
-        if not self._tensors:
+        if not self._batches:
             self._loaded = self.dataset.load()
 
     def setup(self, stage: str | None = None) -> None:
-        """Turn the splits into tensors, keeping small integers small."""
-        if not self._tensors:
+        """Load the splits, keeping small integers small and mapped files on disk."""
+        if not self._batches:
             splits = self._loaded or self.dataset.load()
             augment = {"train": self.dataset.augment}
-            self._tensors = {name: _Batches(split, augment.get(name)) for name, split in splits.items()}
+            self._batches = {n: _Batches(split, self.dataset.values, augment.get(n)) for n, split in splits.items()}
             self._loaded = None
 
     def size(self, name: str) -> int:
         """Return the number of examples of a split."""
         self.setup()
-        return len(self._tensors[name])
+        return len(self._batches[name])
 
     def split(self, name: str, n: int | None = None) -> Batch:
         """Return a split, or `n` examples spread evenly over it (a test file may be sorted by class).
@@ -89,9 +89,21 @@ class ArrayDataModule(lightning.LightningDataModule):
         Training examples are as stored, before `augment`; the types are those of a batch.
         """
         self.setup()
-        batches = self._tensors[name]
+        batches = self._batches[name]
         size = len(batches)
         return batches.read(torch.arange(size) if n is None or n >= size else torch.arange(n) * size // n)
+
+    def class_prior(self) -> Tensor:
+        """Return how often each class occurs among the training labels: `(classes,)` float64, of sum 1.
+
+        Raises:
+            UserError: the data has no labels.
+        """
+        self.setup()
+        labels = self._batches["train"].labels
+        if labels is None:
+            raise UserError(f"data: {self.spec} has no labels, so there are no classes")
+        return torch.bincount(labels, minlength=self.spec.classes).double() / len(labels)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled training batches, through `augment`."""
@@ -100,7 +112,7 @@ class ArrayDataModule(lightning.LightningDataModule):
             raise UserError(
                 f"data.batch_size={self.batch_size} cannot be divided among {world} processes; change either"
             )
-        examples = self._tensors["train"]
+        examples = self._batches["train"]
         return _loader(examples, EpochSampler(len(examples), self.seed, rank, world), self.batch_size // world)
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -114,15 +126,15 @@ class ArrayDataModule(lightning.LightningDataModule):
     def _eval_dataloader(self, name: str) -> DataLoader[Batch]:
         rank, world = self._rank_and_world(name)
         # Lightning's default sampler repeats examples to even out the processes, which biases the number reported.
-        sampler = UnrepeatedDistributedSampler(self._tensors[name], world, rank, shuffle=False) if world > 1 else None
-        return _loader(self._tensors[name], sampler, -(-self.eval_batch_size // world))
+        sampler = UnrepeatedDistributedSampler(self._batches[name], world, rank, shuffle=False) if world > 1 else None
+        return _loader(self._batches[name], sampler, -(-self.eval_batch_size // world))
 
     def _rank_and_world(self, name: str) -> tuple[int, int]:
         self.setup()
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
-        if len(self._tensors[name]) < world:
+        if len(self._batches[name]) < world:
             raise UserError(
-                f"data: {len(self._tensors[name])} {name} examples for {world} processes; use fewer devices"
+                f"data: {len(self._batches[name])} {name} examples for {world} processes; use fewer devices"
             )
         return rank, world
 
@@ -157,11 +169,20 @@ class EpochSampler(Sampler[int]):
 
 
 class _Batches(TorchDataset[Batch]):
-    """A split in memory, indexed a batch at a time."""
+    """A split, indexed a batch at a time.
 
-    def __init__(self, split: Split, augment: Callable[[Tensor], Tensor] | None) -> None:
-        self.x = torch.from_numpy(split.x)
-        self.labels = None if split.labels is None else torch.from_numpy(split.labels)
+    Args:
+        split: arrays, perhaps mapped from a read-only file; what is indexed is copied, the whole never is.
+        values: applied to every batch.
+        augment: applied after it to the batches that are to be augmented.
+    """
+
+    def __init__(
+        self, split: Split, values: Callable[[Tensor], Tensor], augment: Callable[[Tensor], Tensor] | None
+    ) -> None:
+        self.x = np.asarray(split.x)  # the view of a mapped file as a plain array: it is indexed faster
+        self.labels = None if split.labels is None else torch.from_numpy(np.array(split.labels))
+        self.values = values
         self.augment = augment
 
     def __len__(self) -> int:
@@ -175,7 +196,7 @@ class _Batches(TorchDataset[Batch]):
 
     def read(self, indices: Tensor, augmented: bool = False) -> Batch:
         """Return the examples as a batch, optionally augmented."""
-        x = self.x[indices]
+        x = self.values(torch.from_numpy(self.x[indices.numpy()]))
         x = self.augment(x) if augmented and self.augment else x
         return x if x.is_floating_point() else x.long(), None if self.labels is None else self.labels[indices]
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from ar_lightning.data.arrays import NpzArrays, shuffled
+from ar_lightning.data.arrays import shuffled
+from ar_lightning.data.npz import NpzArrays
 from ar_lightning.errors import UserError
 from ar_lightning.spec import DataSpec
 
@@ -121,6 +122,19 @@ def test_splits_of_the_file_are_kept(tmp_path: Path) -> None:
     assert "valid held out" in data.regime and "18/2/7" in data.regime
 
 
+@pytest.mark.parametrize(("kind", "shape"), [("levels", (20, 4, 6)), ("real", (20, 3, 4, 5))])
+def test_images_are_flipped_where_asked(tmp_path: Path, kind: str, shape: tuple[int, ...]) -> None:
+    x = bits(*shape) if kind == "levels" else np.random.default_rng(0).normal(size=shape)
+    path = saved(tmp_path, train=x)
+    data = NpzArrays(path=path, flip=True)
+    batch = torch.from_numpy(data.load()["train"].x)
+    assert "flips" in data.regime and "flips" not in NpzArrays(path=path).regime
+    torch.manual_seed(1)
+    moved = data.augment(batch)
+    assert not torch.equal(moved, batch) and torch.equal(moved.sort(-1).values, batch.sort(-1).values)
+    assert torch.equal(NpzArrays(path=path).augment(batch), batch)
+
+
 BAD = {
     "missing train": ({"tran": bits(9, 2)}, {}, "did you mean 'tran'"),
     "nan": ({"train": np.full((9, 2), np.nan)}, {}, "NaN"),
@@ -142,6 +156,7 @@ BAD = {
     "label sign": ({"train": bits(9, 2), "train_labels": -bits(9)}, {}, "integers >= 0"),
     "labels in part": ({"train": bits(9, 2), "test": bits(9, 2), "train_labels": bits(9)}, {}, "no 'test_labels'"),
     "stray labels": ({"train": bits(9, 2), "test_labels": bits(9)}, {}, "no 'test' to go with"),
+    "flipped rows": ({"train": bits(9, 2)}, {"flip": True}, "no images to flip"),
     "objects": ({"train": np.array([{}, {}], dtype=object)}, {}, "pickled objects"),
 }
 

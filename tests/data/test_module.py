@@ -1,5 +1,8 @@
 """Batches: every example once, the same steps on any number of processes, nothing padded in evaluation."""
 
+import math
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import lightning
@@ -193,3 +196,72 @@ def test_digits_go_through() -> None:
     made.setup("fit")
     (x, labels), *rest = made.val_dataloader()
     assert x.shape == (180, 1, 8, 8) and labels is not None and not rest
+
+
+class Mapped(Dataset):
+    """A terabyte of blank images, mapped from a file that takes no room."""
+
+    shape = (350_000, 3, 1024, 1024)
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "x.bin"
+        with self.file.open("wb") as file:
+            file.write(bytes([200]) * 5)
+            file.truncate(math.prod(self.shape))
+
+    @property
+    def spec(self) -> DataSpec:
+        return DataSpec(self.shape[1:], 16)
+
+    @property
+    def regime(self) -> str:
+        return "blank"
+
+    def load(self) -> Splits:
+        x = np.memmap(self.file, mode="r", shape=self.shape)
+        return {"train": Split(x[:-20]), "valid": Split(x[-20:-10]), "test": Split(x[-10:])}
+
+    def values(self, x: Tensor) -> Tensor:
+        return x // 16
+
+
+@pytest.fixture
+def every_warning() -> Iterator[None]:
+    torch.set_warn_always(True)  # PyTorch gives most of its warnings once a process
+    yield
+    torch.set_warn_always(False)
+
+
+@pytest.mark.filterwarnings("error")  # PyTorch warns of tensors over arrays that cannot be written
+@pytest.mark.usefixtures("every_warning")
+def test_mapped_files_are_read_a_batch_at_a_time(tmp_path: Path) -> None:
+    made = ArrayDataModule(Mapped(tmp_path), batch_size=2)
+    made.prepare_data()
+    made.setup()
+    x, _ = next(iter(made.val_dataloader()))
+    assert x.shape == (2, 3, 1024, 1024) and x.dtype == torch.int64 and not x.any()
+    x, _ = made.split("train", 1)
+    assert x[0, 0, 0, :6].tolist() == [12] * 5 + [0]
+    assert made.size("train") == 349_980
+
+
+def test_values_are_mapped_in_every_split_and_before_augment() -> None:
+    class Halved(Counting):
+        def values(self, x: Tensor) -> Tensor:
+            return x // 2
+
+    made = module(Halved(90, noise=True))
+    for loader in (made.val_dataloader(), made.test_dataloader()):
+        assert flat(numbers(list(loader))) == [i // 2 for i in range(90)]
+    assert made.split("train")[0][:, 0, 0].tolist() == [i // 2 for i in range(90)]
+    seen = flat(epoch(made))
+    assert {i % 100 for i in seen} == set(range(45)) and max(seen) >= 100
+
+
+def test_class_prior_is_that_of_the_training_labels() -> None:
+    made = ArrayDataModule(Digits())
+    prior, labels = made.class_prior(), made.split("train")[1]
+    assert labels is not None and prior.dtype == torch.float64 and prior.sum().item() == pytest.approx(1)
+    assert [round(p * len(labels)) for p in prior.tolist()] == [int((labels == k).sum()) for k in range(10)]
+    with pytest.raises(UserError, match="no labels"):
+        ArrayDataModule(Counting()).class_prior()

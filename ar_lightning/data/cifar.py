@@ -1,0 +1,163 @@
+"""CIFAR-10, from its binary version or an .npz of the same images."""
+
+import hashlib
+import tarfile
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits, read_npz
+from ar_lightning.data.download import data_root, obtain
+from ar_lightning.data.images import flipped, quantised, treatment
+from ar_lightning.errors import UserError
+from ar_lightning.fieldtypes import PositiveInt
+from ar_lightning.spec import DataSpec
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["CIFAR10"]
+
+
+class CIFAR10(Dataset):
+    """Small photographs of ten kinds of things, 32x32 in colour: 256, 16 or 2 levels a channel; labels.
+
+    Published densities train on all 50000 training images and report the test images. Here the last `held_out` of the
+    training images choose the checkpoint. Source: Krizhevsky 2009.
+
+    In the data folder are looked for, in this order: `cifar10.npz` (`train_images`, `train_labels`, `test_images`,
+    `test_labels`, images channels last), the folder `cifar-10-batches-bin`, and `cifar-10-binary.tar.gz`, which is
+    downloaded. All hold the images in their published order.
+
+    Args:
+        levels: levels a channel of a pixel is quantised to.
+        held_out: number of training images in the validation split.
+        flip: mirror training images left to right at random, each with probability 1/2.
+        data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
+    """
+
+    base_url: ClassVar[str] = "https://www.cs.toronto.edu/~kriz/"
+    archive: ClassVar[dict[str, str]] = {
+        "cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+    }
+    folder: ClassVar[str] = "cifar-10-batches-bin"
+    sha256: ClassVar[dict[str, str]] = {  # of the files in the archive: records of a label and 3x32x32 bytes
+        "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
+        "data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
+        "data_batch_3.bin": "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
+        "data_batch_4.bin": "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
+        "data_batch_5.bin": "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
+        "test_batch.bin": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
+    }
+    batch: ClassVar[int] = 10_000  # images in each of these files
+
+    def __init__(
+        self,
+        *,
+        levels: Literal[256, 16, 2] = 256,
+        held_out: PositiveInt = 5000,
+        flip: bool = False,
+        data_dir: str | None = None,
+    ) -> None:
+        self.levels = levels
+        self.held_out = held_out
+        self.flip = flip
+        self.data_dir = data_dir
+        if held_out >= (n := 5 * self.batch):
+            raise UserError(f"data.held_out={held_out} leaves nothing of the {n} training images; hold out fewer")
+
+    @property
+    def spec(self) -> DataSpec:
+        """Shape, support and number of classes; reads nothing."""
+        return DataSpec((3, 32, 32), self.levels, classes=10)
+
+    @property
+    def regime(self) -> str:
+        """Levels, split, and how many of the test images there are; reads the files once and keeps them."""
+        splits = self.load()
+        sizes = [len(splits[name].x) for name in SPLITS]
+        part = "" if sizes[2] == self.batch else f", test is the first {sizes[2]} of {self.batch} official images"
+        how = treatment(f"{self.levels} levels", self.flip)
+        return f"{how}, valid is the last {self.held_out} of train, {'/'.join(map(str, sizes))}{part}"
+
+    def load(self) -> Splits:
+        """Return the three splits, unquantised.
+
+        Raises:
+            UserError: the files are not the published ones, or cannot be had.
+        """
+        train, test = self._content
+        cut = len(train.x) - self.held_out
+        assert train.labels is not None
+        return {
+            "train": Split(train.x[:cut], train.labels[:cut]),
+            "valid": Split(train.x[cut:], train.labels[cut:]),
+            "test": test,
+        }
+
+    def values(self, x: "torch.Tensor") -> "torch.Tensor":
+        """Quantise a batch."""
+        return quantised(x, self.levels)
+
+    def augment(self, x: "torch.Tensor") -> "torch.Tensor":
+        """Flip the images of a training batch at random, where asked to."""
+        return flipped(x) if self.flip else x
+
+    @cached_property
+    def _content(self) -> tuple[Split, Split]:
+        """All training images, and those of the test images that there are."""
+        root = data_root(self.data_dir)
+        npz, folder = root / "cifar10.npz", root / self.folder
+        if npz.is_file():
+            return self._from_npz(npz)
+        if all((folder / name).is_file() for name in self.sha256):
+            known = {name: f"sha256:{digest}" for name, digest in self.sha256.items()}
+            files = [path.read_bytes() for path in obtain(known, self.base_url, folder).values()]
+        else:
+            known = {name: f"sha256:{digest}" for name, digest in self.archive.items()}
+            (path,) = obtain(known, self.base_url, root).values()
+            files = self._from_archive(path)
+        records = np.concatenate([np.frombuffer(file, np.uint8) for file in files]).reshape(-1, 1 + 3 * 32 * 32)
+        x, labels = records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64)
+        cut = 5 * self.batch
+        return Split(x[:cut], labels[:cut]), Split(x[cut:], labels[cut:])
+
+    def _from_archive(self, path: Path) -> list[bytes]:
+        with tarfile.open(path) as archive:
+            members = (archive.extractfile(f"{self.folder}/{name}") for name in self.sha256)
+            return [member.read() for member in members if member is not None]
+
+    def _from_npz(self, path: Path) -> tuple[Split, Split]:
+        """Read an .npz and compare it with the checksums of the binary version; its test images may be fewer."""
+        found = read_npz(path)
+        fix = "replace the file, or delete it to download the images"
+        parts = []
+        for name, most in (("train", 5 * self.batch), ("test", self.batch)):
+            keys = f"{name}_images", f"{name}_labels"
+            for key in keys:
+                if key not in found:
+                    raise UserError(f"{path}: no array named '{key}' (it holds {', '.join(sorted(found))}); {fix}")
+            x, y = (found[key] for key in keys)
+            n = most if name == "train" else max(1, min([most, *x.shape[:1]]))
+            for key, shape, kinds in zip(keys, ((n, 32, 32, 3), (n,)), ("u", "iu"), strict=True):
+                if (a := found[key]).shape != shape or a.dtype.kind not in kinds or a.max() > 255:
+                    raise UserError(f"{path}: '{key}' is {a.dtype} of shape {a.shape}, not bytes of {shape}; {fix}")
+            parts.append(Split(np.ascontiguousarray(x.transpose(0, 3, 1, 2), np.uint8), y.astype(np.int64)))
+        for i, (name, digest) in enumerate(self.sha256.items()):
+            if name == "test_batch.bin" and len(parts[1].x) < self.batch:
+                continue  # part of a file has no published checksum
+            part, start = (parts[0], i * self.batch) if i < 5 else (parts[1], 0)
+            if _sha256(part, slice(start, start + self.batch)) != digest:
+                where = "test images" if i == 5 else f"training images {start} to {start + self.batch - 1}"
+                raise UserError(f"{path}: {where} are not the published ones in their order; {fix}")
+        return parts[0], parts[1]
+
+
+def _sha256(split: Split, part: slice) -> str:
+    """Return the checksum of images and labels as a file of the binary version."""
+    assert split.labels is not None
+    x = split.x[part]
+    records = np.concatenate([split.labels[part, None].astype(np.uint8), x.reshape(len(x), -1)], axis=1)
+    return hashlib.sha256(records.data).hexdigest()

@@ -1,0 +1,146 @@
+"""MNIST and Fashion-MNIST: their idx files, grey, quantised or binarised."""
+
+import gzip
+import zlib
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits
+from ar_lightning.data.download import data_root, obtain
+from ar_lightning.data.images import flipped, treatment
+from ar_lightning.errors import UserError
+from ar_lightning.spec import DataSpec
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["MNIST", "FashionMNIST", "read_idx"]
+
+
+class _IdxImages(Dataset):
+    """The four idx files of MNIST and its drop-in replacements, `(N, 1, 28, 28)` with 10 classes.
+
+    Args:
+        levels: grey levels a pixel is quantised to.
+        binarize: dynamic draws training pixels anew at each access, 1 with probability grey / 255; threshold is
+            grey > 127.
+        flip: mirror training images left to right at random, each with probability 1/2.
+        data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
+    """
+
+    base_url: ClassVar[str]
+    folder: ClassVar[str]
+    md5: ClassVar[dict[str, str]]
+    held_out: ClassVar[int] = 10_000  # the last of the 60000 training images are the validation split
+
+    def __init__(
+        self,
+        *,
+        levels: Literal[256, 16, 2] = 256,
+        binarize: Literal["dynamic", "threshold"] | None = None,
+        flip: bool = False,
+        data_dir: str | None = None,
+    ) -> None:
+        if binarize is not None and levels == 16:
+            raise UserError(
+                f"data.levels=16 contradicts data.binarize={binarize}, which has 2 levels; drop one of them"
+            )
+        self.levels = levels if binarize is None else 2
+        self.binarize = binarize
+        self.flip = flip
+        self.data_dir = data_dir
+
+    @property
+    def spec(self) -> DataSpec:
+        """Shape, support and number of classes; reads nothing."""
+        return DataSpec((1, 28, 28), self.levels, classes=10)
+
+    @property
+    def regime(self) -> str:
+        """The binarisation or number of levels, and the split."""
+        how = {
+            None: f"{self.levels} grey levels",
+            "dynamic": "dynamic binarisation (train drawn anew at each access, valid and test drawn once)",
+            "threshold": "binarised at grey > 127",
+        }[self.binarize]
+        return f"{treatment(how, self.flip)}, valid is the last 10000 of train, 50000/10000/10000"
+
+    def load(self) -> Splits:
+        """Return the three splits; training images stay grey where they are binarised dynamically.
+
+        Raises:
+            UserError: the files are not the published ones, or cannot be had.
+        """
+        root = data_root(self.data_dir)
+        known = {name: f"md5:{md5}" for name, md5 in self.md5.items()}
+        paths = obtain(known, self.base_url, root / self.folder, root)
+        images, labels, test_images, test_labels = (read_idx(paths[name]) for name in self.md5)
+        cut = len(images) - self.held_out
+        grey = {"train": images[:cut], "valid": images[cut:], "test": test_images}
+        y = {"train": labels[:cut], "valid": labels[cut:], "test": test_labels}
+        return {name: Split(self._values(grey[name], name)[:, None], y[name].astype(np.int64)) for name in SPLITS}
+
+    def augment(self, x: "torch.Tensor") -> "torch.Tensor":
+        """Draw each pixel with probability grey / 255 where binarisation is dynamic, and flip where asked to."""
+        if self.binarize == "dynamic":
+            import torch
+
+            x = (torch.rand(x.shape, device=x.device) * 255 < x).to(x.dtype)
+        return flipped(x) if self.flip else x
+
+    def _values(self, grey: np.ndarray, split: str) -> np.ndarray:
+        if self.binarize == "dynamic":
+            if split == "train":
+                return grey
+            uniform = np.random.RandomState(SPLITS.index(split)).random_sample(grey.shape)
+            return (uniform * 255 < grey).astype(np.uint8)
+        return grey // (256 // self.levels)  # for 2 levels this is grey > 127
+
+
+class MNIST(_IdxImages):
+    """Handwritten digits, 28x28: 256, 16 or 2 grey levels, or binarised dynamically; labels."""
+
+    base_url = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+    folder = "MNIST/raw"
+    md5: ClassVar[dict[str, str]] = {
+        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+    }
+
+
+class FashionMNIST(_IdxImages):
+    """Articles of clothing, 28x28, a drop-in for MNIST: 256, 16 or 2 grey levels, or binarised; labels."""
+
+    base_url = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+    folder = "FashionMNIST/raw"
+    md5: ClassVar[dict[str, str]] = {
+        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+        "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+    }
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read a gzipped idx file of unsigned bytes into an array of the shape in its header.
+
+    Raises:
+        UserError: the file is truncated, damaged or of another format.
+    """
+    again = "delete it to download it again"
+    try:
+        raw = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: truncated or damaged ({type(error).__name__}); {again}") from error
+    if raw[:3] != b"\0\0\x08" or len(raw) < 4 + 4 * raw[3]:
+        raise UserError(f"{path}: not an idx file of unsigned bytes; {again}")
+    start = 4 + 4 * raw[3]  # magic number, then one big-endian size per dimension
+    shape = tuple(int(size) for size in np.frombuffer(raw[4:start], ">u4"))
+    if len(raw) - start != prod(shape):
+        raise UserError(f"{path}: {len(raw) - start} values where its header says {shape}; {again}")
+    return np.frombuffer(bytearray(raw), np.uint8, offset=start).reshape(shape)  # bytearray: tensors must be writable
