@@ -90,8 +90,8 @@ def check_pair(model: str, likelihood: str, spec: DataSpec, data: str) -> None:
         )
     if declared.get("joint_colours") and spec.shape[0] > 1 and likelihood not in (*ordinal, "auto"):
         raise UserError(
-            f"model.name={model} leaves the {spec.shape[0]} channels of {data} to the likelihood, and {likelihood} does "
-            f"not model them jointly: choose {' or '.join(ordinal)}"
+            f"model.name={model} leaves the {spec.shape[0]} channels of {data} to the likelihood, and {likelihood} "
+            f"does not model them jointly: choose {' or '.join(ordinal)}"
         )
 
 

@@ -22,8 +22,8 @@ class Likelihood(nn.Module):
     """Base of all likelihoods.
 
     `supports` names the data it takes; `inputs` are the encoded inputs and `params` the network outputs per value;
-    `noise` is how many uniforms one draw consumes. A `joint` likelihood models the channels of a site together: `params`
-    are then per site. Each channel is still drawn and scored on its own, given the ones before.
+    `noise` is how many uniforms one draw consumes. A `joint` likelihood models the channels of a site together: its
+    `params` are per site. Each channel is still drawn and scored on its own, given the ones before.
     """
 
     supports: tuple[str, ...] = ()
@@ -44,9 +44,7 @@ class Likelihood(nn.Module):
         """
 
     @abstractmethod
-    def sample(
-        self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None
-    ) -> Tensor:
+    def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
         """Draw values `(N,)` from parameters `(N, params)` and uniform noise `(N, noise)`.
 
         `earlier` `(N, c)` are the first c channels of the site, None for the first: a joint likelihood draws the next.
@@ -78,9 +76,7 @@ class Bernoulli(Likelihood):
         logits = _at_least_float32(params)
         return -F.binary_cross_entropy_with_logits(logits, x.to(logits.dtype), reduction="none")
 
-    def sample(
-        self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None
-    ) -> Tensor:
+    def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
         p = torch.sigmoid(_at_least_float32(params)[:, 0] / temperature)
         return (noise[:, 0] < p).long()
 
@@ -115,12 +111,10 @@ class Categorical(Likelihood):
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         logits = _at_least_float32(params).unflatten(1, (x.shape[1], self.levels))  # (B, C, K, *sites)
-        chosen = logits.gather(2, x.long().unsqueeze(2)).squeeze(2)
-        return chosen - logits.logsumexp(2)
+        nll = F.cross_entropy(logits.flatten(0, 1), x.long().flatten(0, 1), reduction="none")
+        return -nll.view_as(x)
 
-    def sample(
-        self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None
-    ) -> Tensor:
+    def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
         p = torch.softmax(_at_least_float32(params) / temperature, dim=1)
         cumulative = p.cumsum(1)
         # Scaling by the last entry, not 1, keeps rounding from ever choosing a level beyond the last possible one.

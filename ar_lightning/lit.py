@@ -5,6 +5,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
+from torchmetrics.classification import MulticlassAccuracy
 
 from ar_lightning import __version__
 from ar_lightning.density import CHECKPOINT_KEY, Density
@@ -15,6 +16,8 @@ from ar_lightning.registry import find
 __all__ = ["LitDensity"]
 
 Batch = tuple[Tensor, Tensor | None]
+INITIAL = 64  # training examples that weights are initialised on, where the model does that
+MAX_CLASSES = 100  # with more, the Bayes classifier, a forward pass per class, would take longer than training itself
 
 
 class LitDensity(pl.LightningModule):
@@ -35,6 +38,21 @@ class LitDensity(pl.LightningModule):
             for stage in ("train", "val", "test")
             for name, metric in (("nll", NegativeLogLikelihood()), ("bpd", BitsPerDim(density.spec.dims)))
         })  # fmt: skip
+        if density.conditional and density.spec.classes <= MAX_CLASSES:
+            self.metrics["test_accuracy"] = MulticlassAccuracy(
+                density.spec.classes, average="micro", validate_args=False
+            )
+
+    def setup(self, stage: str) -> None:
+        """Let a model that wants to see data initialise its weights: the same examples on all processes.
+
+        The average of EMA starts as a copy of the weights after the first step, and a checkpoint is loaded after this.
+        """
+        if stage == "fit" and hasattr(self.density.model, "initialise"):
+            x, labels = self.trainer.datamodule.split("train", INITIAL)  # type: ignore[attr-defined]
+            device = self.density.device  # not self.device, where the weights are yet to go
+            cond = labels.to(device) if self.density.conditional else None
+            self.density.model.initialise(self.density._encode(x.to(device)), cond)
 
     def on_train_epoch_start(self) -> None:
         """Make an epoch's randomness a function of seed and epoch alone, so that a resumed run repeats it exactly."""
@@ -63,8 +81,22 @@ class LitDensity(pl.LightningModule):
                 "lower optimizer.lr, or set trainer.gradient_clip=1"
             )
 
+    def on_test_start(self) -> None:
+        if "test_accuracy" in self.metrics:
+            prior = self.trainer.datamodule.class_prior()  # type: ignore[attr-defined]
+            self.log_prior = prior.log().to(self.device)  # (classes,); -inf for a class that never occurs
+
     def test_step(self, batch: Batch, index: int) -> None:
-        self._update("test", -self.density.log_prob(*batch))
+        """Score the examples; those of a conditional density are classified too, by argmax_y p(x | y) p(y)."""
+        if "test_accuracy" not in self.metrics:
+            self._update("test", -self.density.log_prob(*batch))
+            return
+        x, labels = batch
+        log_p = self.density.class_log_probs(x)  # (B, classes)
+        self._update("test", -log_p.gather(1, labels[:, None])[:, 0])  # type: ignore[index]
+        accuracy: Any = self.metrics["test_accuracy"]
+        accuracy.update((log_p + self.log_prior).argmax(1), labels)
+        self.log("test/accuracy", accuracy, on_step=False, on_epoch=True, batch_size=len(x))
 
     def _update(self, stage: str, nll: Tensor) -> None:
         for name in ("nll", "bpd"):

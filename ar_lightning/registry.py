@@ -16,19 +16,29 @@ MODELS = {
     "table": "ar_lightning.models.tables:Table",
     "nade": "ar_lightning.models.nade:NADE",
     "row_lstm": "ar_lightning.models.pixelrnn:RowLSTM",
+    "diagonal_bilstm": "ar_lightning.models.pixelrnn:DiagonalBiLSTM",
+    "pixelcnn": "ar_lightning.models.pixelcnn:PixelCNN",
+    "gated_pixelcnn": "ar_lightning.models.gated_pixelcnn:GatedPixelCNN",
+    "pixelcnnpp": "ar_lightning.models.pixelcnnpp:PixelCNNpp",
+    "pixel_transformer": "ar_lightning.models.pixel_transformer:PixelTransformer",
 }
 
 LIKELIHOODS = {
     "bernoulli": "ar_lightning.likelihoods:Bernoulli",
     "categorical": "ar_lightning.likelihoods:Categorical",
+    "discretized_logistic_mixture": "ar_lightning.logistic:DiscretizedLogisticMixture",
 }
 
 DATA = {
     "digits": "ar_lightning.data.images:Digits",
     "binarized_mnist": "ar_lightning.data.images:BinarizedMNIST",
-    "mnist": "ar_lightning.data.images:MNIST",
-    "fashion_mnist": "ar_lightning.data.images:FashionMNIST",
-    "npz": "ar_lightning.data.arrays:NpzArrays",
+    "mnist": "ar_lightning.data.mnist:MNIST",
+    "fashion_mnist": "ar_lightning.data.mnist:FashionMNIST",
+    "cifar10": "ar_lightning.data.cifar:CIFAR10",
+    "imagenet32": "ar_lightning.data.imagenet:ImageNet32",
+    "imagenet64": "ar_lightning.data.imagenet:ImageNet64",
+    "npz": "ar_lightning.data.npz:NpzArrays",
+    "image_folder": "ar_lightning.data.folder:ImageFolder",
 }
 
 OPTIMIZERS = {

@@ -111,12 +111,12 @@ def sample_raster(model: RasterModel, draw: Draw, x: Tensor, cond: Tensor | None
             left, row = nothing[..., :1], []
             for j in range(width):
                 pixel = model.pixel(left, model.column(features, j), cond)
-                earlier, colours = no_colour, []
+                colours: list[Tensor] = []
                 for g in range(groups):
+                    earlier = colours[-1] if colours else no_colour
                     params = model.colour(earlier, _group(pixel, g, groups), cond)[:, :, 0, 0]
-                    earlier = draw.fill(x, params, g * sites + i * width + j)[..., None, None]
-                    colours.append(earlier)
-                left = torch.cat(colours, 1) if groups > 1 else earlier
+                    colours.append(draw.fill(x, params, g * sites + i * width + j)[..., None, None])
+                left = torch.cat(colours, 1) if groups > 1 else colours[0]
                 row.append(left)
             above = torch.cat(row, 3)
     return x

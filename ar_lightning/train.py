@@ -125,6 +125,7 @@ def _result(
         "regime": data.regime,
         "test/nll": float(metrics["test/nll"]),
         "test/bpd": float(metrics["test/bpd"]),
+        **{key: float(metrics[key]) for key in ("test/accuracy",) if key in metrics},  # of conditional densities
         "val/nll": None if best is None else float(best),
         "test_examples": _tested(config, data, trainer.world_size),
         "parameters": sum(p.numel() for p in lit.parameters()),

@@ -4,14 +4,16 @@ r"""Gated PixelCNN: two stacks of convolutions without a blind spot, and multipl
     gate([a, b]) = tanh(a) * sigmoid(b),    p(x_ij | x_<ij, y) = likelihood(head(h_L))
 
 van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves & Kavukcuoglu, "Conditional Image Generation with PixelCNN
-Decoders", NeurIPS 2016. The vertical stack v reads all the rows above, the horizontal stack h its own row from the left
-and, through the links, the vertical stack. No kernel is masked along the rows: the vertical stack is fed the image shifted
-down, so that a k x k kernel is cropped to its upper k // 2 + 1 rows, and the horizontal one to its k // 2 + 1 left columns.
-Only the own pixel of RGB images needs a mask, so that red is read before green and green before blue.
+Decoders", NeurIPS 2016. The vertical stack v reads all the rows above, the horizontal stack h its own row from the
+left and, through the links, the vertical stack. No kernel is masked along the rows: the vertical stack is fed the image
+shifted down, so that a k x k kernel is cropped to its upper k // 2 + 1 rows, and the horizontal one to its k // 2 + 1
+left columns. Only the own pixel of RGB images needs a mask, so that red is read before green and green before blue.
 
-Deviations: two ReLU and 1x1 layers before the output, as in PixelCNN; channels are rounded up to a multiple of the colours.
-Published: 80.10 nats on fixed binarized MNIST (in a later paper's setting), 3.03 bits/dim on CIFAR-10, not reproduced here yet.
+Deviations: two ReLU and 1x1 layers before the output, as in PixelCNN; channels are rounded up to a multiple of the
+colours. Published: 80.10 nats on fixed binarized MNIST, 3.03 bits/dim on CIFAR-10, not reproduced here yet.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +62,7 @@ class GatedPixelCNN(RasterModel):
             raise UserError(f"model.kernel={kernel} has no middle: take {kernel - 1} or {kernel + 1}")
         hidden = round_up(hidden, shapes.groups)
         self.first = FirstConv(shapes, hidden)
-        self.layers = nn.ModuleList(
+        self.layers: Any = nn.ModuleList(
             GatedLayer(hidden, kernel, shapes.groups, self.classes, last=i + 1 == layers) for i in range(layers)
         )
         self.head = output_layers(shapes, hidden, head)

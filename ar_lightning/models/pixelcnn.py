@@ -1,6 +1,7 @@
 r"""PixelCNN: masked convolutions all the way.
 
-    v_0 = conv_A(x),    v_l = v_{l-1} + W_2 relu(conv_B(relu(W_1 relu(v_{l-1})))),    p(x_ij | x_<ij) = likelihood(head(v_L))
+    v_0 = conv_A(x),    v_l = v_{l-1} + W_2 relu(conv_B(relu(W_1 relu(v_{l-1})))),
+    p(x_ij | x_<ij) = likelihood(head(v_L))
 
 van den Oord, Kalchbrenner & Kavukcuoglu, "Pixel Recurrent Neural Networks", ICML 2016, section 3.4 and figure 5. A 7x7
 convolution of mask A, residual blocks (1x1 to h channels, 3x3 of mask B, 1x1 back to 2h), then two ReLU and 1x1 layers.

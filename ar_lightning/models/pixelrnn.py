@@ -2,19 +2,20 @@ r"""PixelRNN: recurrent networks over the rows or the diagonals of an image.
 
     v_0 = conv_A(x),    v_l = v_{l-1} + up(LSTM_l(v_{l-1})),    p(x_ij | x_<ij) = likelihood(head(v_L))
 
-van den Oord, Kalchbrenner & Kavukcuoglu, "Pixel Recurrent Neural Networks", ICML 2016. A 7x7 convolution of mask A, LSTM
-layers (`nn/lstm.py`) in a residual stream of 2h channels, then two ReLU and 1x1 layers. In RGB images the channels of
-all layers are in three groups, masked so that red is read before green and green before blue. Masked kernels are cropped
-to what they may see.
+van den Oord, Kalchbrenner & Kavukcuoglu, "Pixel Recurrent Neural Networks", ICML 2016. A 7x7 convolution of mask A,
+LSTM layers (`nn/lstm.py`) in a residual stream of 2h channels, then two ReLU and 1x1 layers. In RGB images the channels
+of all layers are in three groups, masked so that red is read before green and green before blue. Masked kernels are
+cropped to what they may see.
 
 - Row LSTM: a state reads three pixels of the row above. As in the paper, nothing runs along a row but convolutions: a
   pixel sees 3 + layers pixels to its left, and a triangle that widens upwards: not the whole past of a wide image.
 - Diagonal BiLSTM: a state reads the pixel above and the one beside it, from the left and, a row further up, from the
-  right. The two maps are summed. A pixel sees its whole past.
+  right. The two maps are summed. A pixel sees its whole past but one: the last pixel of the row above, where that is
+  more than three columns away, since the first layer hides a pixel from its own place in the map.
 
-Deviations: class-dependent bias of the first map when conditional; learned initial states for each channel, the same for
-every column; h is rounded up to a multiple of the colours. Published: 80.54 nats (Row LSTM) and 79.20 (Diagonal BiLSTM) on
-fixed binarized MNIST, not reproduced here yet.
+Deviations: class-dependent bias of the first map when conditional; learned initial states for each channel, the same
+for every column; h is rounded up to a multiple of the colours. Published: 80.54 nats (Row LSTM) and 79.20 (Diagonal
+BiLSTM) on fixed binarized MNIST, not reproduced here yet.
 """
 
 from torch import Tensor, nn

@@ -33,13 +33,20 @@ class CausalConv(nn.Conv2d, Streaming):
     mask: Tensor | None
 
     def __init__(
-        self, channels: int, out: int, above: int = 0, left: int = 0, right: int = 0, bias: bool = True, colours: int = 1
+        self,
+        channels: int,
+        out: int,
+        above: int = 0,
+        left: int = 0,
+        right: int = 0,
+        bias: bool = True,
+        colours: int = 1,
     ) -> None:
         super().__init__(channels, out, (above + 1, left + 1 + right), bias=bias)
         self.above, self.left, self.right, self.colours = above, left, right, colours
         mask = torch.ones_like(self.weight.data)
-        mask[:, :, above, left] = torch.ones(colours, colours).tril().repeat_interleave(
-            out // colours, 0).repeat_interleave(channels // colours, 1)  # fmt: skip
+        block = torch.ones(out // colours, channels // colours)
+        mask[:, :, above, left] = torch.kron(torch.ones(colours, colours).tril(), block)
         mask[:, :, above, left + 1 :] = 0
         self.register_buffer("mask", None if mask.all() else mask, persistent=False)
 
@@ -52,9 +59,12 @@ class CausalConv(nn.Conv2d, Streaming):
     def parallel(self, x: Tensor) -> Tensor:
         """Map a whole image, or any part of it that the kernel does not reach beyond, without reading the past."""
         weight = self.masked_weight()
+        if weight.shape[2:] == x.shape[2:] == (1, 1):
+            return F.linear(x.flatten(1), weight.flatten(1), self.bias)[..., None, None]
         if weight.shape[2:] == (1, 1):  # one matrix product, without reordering the image in memory
-            y = torch.matmul(weight.flatten(1), x.flatten(2)).unflatten(2, x.shape[2:])
-            return y if self.bias is None else y + self.bias[:, None, None]
+            matrix = weight.flatten(1).expand(len(x), -1, -1)
+            bias = x.new_zeros(()) if self.bias is None else self.bias[:, None]
+            return torch.baddbmm(bias, matrix, x.flatten(2)).unflatten(2, x.shape[2:])
         return F.conv2d(F.pad(x, (self.left, self.right, self.above, 0)), weight, self.bias)
 
     def masked_weight(self) -> Tensor:
@@ -139,7 +149,7 @@ class RowConv(Streaming):
 class FirstConv(nn.Module):
     """The first layer of the PixelRNN family, 7x7 of mask A: everything around a pixel but the pixel itself.
 
-    Its three parts read the finished rows, the pixels to the left and the colours before; each is fed its input shifted.
+    Its parts read the finished rows, the pixels to the left and the colours before; each is fed its input shifted.
 
     Args:
         shapes: of the data.

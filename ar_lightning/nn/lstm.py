@@ -115,7 +115,7 @@ class DiagonalLSTMLayer(Streaming):
         """Map `(B, channels, h, w)` to the sum of both states, `(B, hidden, h, w)`."""
         if self.past is not None:
             return self._step(self.past, v[:, :, 0, 0])[..., None, None]
-        B, _, H, W = v.shape
+        H, W = v.shape[2:]
         sizes, to_diagonals, to_pixels = diagonals(H, W)
         there, back = (i2s(x) for i2s, x in zip(self.input_to_state, (v, v.flip(3)), strict=True))
         gates = torch.stack([there, back]).flatten(3).permute(0, 3, 1, 2)  # (2, H * W, B, 4h)

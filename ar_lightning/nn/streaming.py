@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 __all__ = ["Streaming", "start_row", "streaming", "with_past"]
 
@@ -49,7 +50,8 @@ def streaming(model: nn.Module) -> Iterator[None]:
     try:
         for m in modules:
             m.past = {}
-        yield
+        with parametrize.cached():  # weights that are computed, such as weight-normed ones, are computed once
+            yield
     finally:
         for m in modules:
             m.past = None

@@ -89,14 +89,6 @@ def test_every_claimed_value_counts_and_no_later_one(case: Case) -> None:
     assert torch.equal(seen, claimed)
 
 
-@pytest.mark.parametrize("layers", [1, 3])
-def test_row_lstm_sees_three_and_layers_pixels_to_the_left(layers: int) -> None:
-    density = Case("row_lstm", "bernoulli", DataSpec((1, 1, 12), 2), {"layers": layers}).build()
-    distance = torch.arange(12)[:, None] - torch.arange(12)
-    claimed = (distance > 0) & (distance <= 3 + layers)
-    assert torch.equal(changes(density, random_values(density.spec, 16), None), claimed)
-
-
 @pytest.mark.parametrize("case", [c for c in CASES if c.conditional], ids=str)
 def test_labels_reach_every_site(case: Case) -> None:
     density = case.build()

@@ -27,9 +27,7 @@ def test_probabilities_sum_to_one(case: Case) -> None:
 class Recorder(Draw):
     """Records the parameters it is shown, site by site."""
 
-    def __call__(
-        self, params: torch.Tensor, site: int, earlier: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def __call__(self, params: torch.Tensor, site: int, earlier: torch.Tensor | None = None) -> torch.Tensor:
         self.seen[site] = params
         return super().__call__(params, site, earlier)
 

@@ -1,0 +1,56 @@
+"""Causal self-attention: all tokens at once, or while streaming the newest alone, over keys and values kept."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ar_lightning.errors import UserError
+from ar_lightning.nn.streaming import Streaming
+
+__all__ = ["CausalSelfAttention"]
+
+
+class CausalSelfAttention(Streaming):
+    """Multi-head attention, in which each token reads itself and those before it.
+
+    Args:
+        width: features of a token.
+        heads: attention heads, of `width / heads` features each.
+        tokens: number of tokens in all.
+
+    Raises:
+        UserError: the features cannot be divided among the heads.
+    """
+
+    def __init__(self, width: int, heads: int, tokens: int) -> None:
+        super().__init__()
+        if width % heads:
+            nearest = min((d for d in range(1, width + 1) if width % d == 0), key=lambda d: abs(d - heads))
+            raise UserError(f"model.heads={heads} does not divide model.width={width}: take model.heads={nearest}")
+        self.heads, self.tokens = heads, tokens
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens `(B, n, width)` to `(B, n, width)`; while streaming, the next n of them."""
+        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, n, width / heads)
+        if self.past is None:
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            keys, values = self._extended(k, v)
+            # A single new token reads everything; several are masked among themselves.
+            n, m = q.shape[2], keys.shape[2]
+            mask = torch.ones(n, m, dtype=torch.bool, device=x.device).tril(m - n) if n > 1 else None
+            y = F.scaled_dot_product_attention(q, keys, values, mask)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+    def _extended(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep the keys and values of n new tokens, and return those of all so far."""
+        assert self.past is not None
+        start = self.advance(k.shape[2])
+        end = start + k.shape[2]
+        if not start:  # memory for all tokens at once: nothing is ever copied to a larger place
+            self.past["kv"] = k.new_empty(2, *k.shape[:2], self.tokens, k.shape[3])
+        kv = self.past["kv"]
+        kv[0, :, :, start:end], kv[1, :, :, start:end] = k, v
+        return kv[0, :, :, :end], kv[1, :, :, :end]

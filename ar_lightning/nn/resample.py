@@ -1,0 +1,98 @@
+"""Causal convolutions between resolutions: a coarse pixel (i, j) belongs to the fine pixels (2i, 2j) and on.
+
+Odd sizes round up going down, and are cropped going up. While streaming, coarse pixels come and go when the finer image
+is at an even row and column; `None` stands for no pixel.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ar_lightning.nn.conv import CausalConv, RowConv
+from ar_lightning.nn.streaming import Streaming, with_past
+
+__all__ = ["DownConv", "DownRowConv", "UpConv", "UpRowConv"]
+
+
+class DownRowConv(RowConv):
+    """A `RowConv` of 2x3 that keeps every second row and column."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__(channels, out, height=2, width=3)
+        self.conv.stride = (2, 2)
+
+    def forward(self, x: Tensor) -> Tensor | None:  # type: ignore[override]
+        """Map `(B, C, h, W)` to `(B, out, h / 2, W / 2)`; while streaming, an odd row to None."""
+        odd = self.advance(x.shape[2]) % 2
+        window = with_past(self.past, x, dim=2, n=self.above)
+        return None if odd else self.conv(window)
+
+
+class UpRowConv(Streaming):
+    """A transposed convolution of 2x3: a coarse row becomes two fine ones, which see one column more on either side."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(channels, out, (2, 3), stride=2)
+
+    def forward(self, x: Tensor | None, like: Tensor) -> Tensor:
+        """Map `(B, C, h / 2, W / 2)` to `(B, out, h, W)`, the size of `like`; None, while streaming, is an odd row."""
+        height, width = like.shape[2:]
+        if x is None:
+            assert self.past is not None
+            return self.past["below"]  # type: ignore[no-any-return]
+        rows = self.conv(x)[..., 1 : width + 1]
+        if self.past is not None:
+            self.past["below"] = rows[:, :, 1:]
+        return rows[:, :, :height]
+
+
+class DownConv(CausalConv):
+    """A `CausalConv` of 2x2 that keeps every second row and column."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__(channels, out, above=1, left=1)
+        self.stride = (2, 2)
+
+    def forward(self, x: Tensor) -> Tensor | None:  # type: ignore[override]
+        """Map `(B, C, h, W)` to `(B, out, h / 2, W / 2)`; while streaming, a pixel of an odd row or column to None."""
+        if self.past is None:
+            return F.conv2d(F.pad(x, (1, 0, 1, 0)), self.weight, self.bias, self.stride)
+        odd = len(self.past["pixels"]) % 2 or self.past["rows_read"] % 2
+        y = super().forward(x)
+        return None if odd else y
+
+    def start_row(self, batch: int, width: int) -> None:
+        if self.past is not None:
+            self.past["rows_read"] = self.past.get("rows_read", 0) + bool(self.past.get("pixels"))
+        super().start_row(batch, width)
+
+
+class UpConv(Streaming):
+    """A transposed convolution of 2x2: a coarse pixel becomes four fine ones."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(channels, out, 2, stride=2)
+
+    def forward(self, x: Tensor | None, like: Tensor) -> Tensor:
+        """Map `(B, C, h / 2, W / 2)` to `(B, out, h, W)`, the size of `like`.
+
+        While streaming, x is None for a pixel of an odd row or column: it is part of a coarse pixel seen before.
+        """
+        past = self.past
+        if past is None:
+            assert x is not None
+            height, width = like.shape[2:]
+            return self.conv(x)[:, :, :height, :width]  # type: ignore[no-any-return]
+        j = past["column"]
+        past["column"] = j + 1
+        if x is not None:
+            block = self.conv(x)  # (B, out, 2, 2)
+            past["upper"] = True
+            past["blocks"] = [*past["blocks"], block] if j else [block]
+        i = 0 if past["upper"] else 1
+        return past["blocks"][j // 2][:, :, i : i + 1, j % 2 : j % 2 + 1]  # type: ignore[no-any-return]
+
+    def start_row(self, batch: int, width: int) -> None:
+        if self.past is not None:
+            self.past.update(column=0, upper=False)

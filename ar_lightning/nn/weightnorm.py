@@ -1,0 +1,72 @@
+r"""Weight normalisation of convolutions, and its initialisation from data.
+
+    w = g v / ||v||,    with g and bias such that on the first batch each output channel has mean 0 and variance s^2
+
+Salimans & Kingma, "Weight Normalization: A Simple Reparameterization to Accelerate Training of Deep Neural Networks",
+NIPS 2016.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrize import is_parametrized
+
+__all__ = ["initialise_from_data", "normalise_weights"]
+
+Convolution = nn.Conv2d | nn.ConvTranspose2d
+CONSTANT = 1e-2  # a channel that varies less, with a kernel of norm 1, counts as constant and keeps its scale
+
+
+def normalise_weights(model: nn.Module) -> None:
+    """Give every convolution in `model` a weight norm per output channel."""
+    for m in list(model.modules()):
+        if isinstance(m, Convolution):
+            weight_norm(m, dim=_output_dim(m))
+
+
+@torch.no_grad()
+def initialise_from_data(model: nn.Module, run: Callable[[], Any], scales: Mapping[nn.Module, float] = {}) -> None:
+    """Set g and bias of every weight-normed convolution to normalise its outputs, in the order they are computed.
+
+    Args:
+        model: its dropout is off meanwhile.
+        run: one forward pass on a batch.
+        scales: standard deviations s of the outputs, where not 1.
+    """
+    was_training = model.training
+    model.eval()
+    hooks = [
+        m.register_forward_hook(_normaliser(scales.get(m, 1.0)))
+        for m in model.modules()
+        if isinstance(m, Convolution) and is_parametrized(m, "weight")
+    ]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.train(was_training)
+
+
+def _normaliser(scale: float) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+    """Return a forward hook that normalises the outputs of a convolution for good."""
+
+    def normalise(m: Any, inputs: Any, y: Tensor) -> Tensor:
+        std, mean = torch.std_mean(y, (0, 2, 3), correction=0)
+        g = m.parametrizations.weight.original0
+        constant = std <= CONSTANT * g.flatten().abs()
+        factor = torch.where(constant, 1.0, scale / std)
+        g.mul_(factor.view_as(g))
+        if m.bias is None:
+            return y * factor[:, None, None]
+        m.bias.sub_(mean).mul_(factor)
+        return (y - mean[:, None, None]) * factor[:, None, None]
+
+    return normalise
+
+
+def _output_dim(m: Convolution) -> int:
+    return 1 if isinstance(m, nn.ConvTranspose2d) else 0
