@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ar_lightning.errors import UserError
 from ar_lightning.spec import DataSpec
 
-__all__ = ["Bernoulli", "Categorical", "Likelihood"]
+__all__ = ["Bernoulli", "Categorical", "Likelihood", "at_least_float32", "check_levels", "choose"]
 
 
 class Likelihood(nn.Module):
@@ -73,15 +73,15 @@ class Bernoulli(Likelihood):
         return x.float()
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        logits = _at_least_float32(params)
+        logits = at_least_float32(params)
         return -F.binary_cross_entropy_with_logits(logits, x.to(logits.dtype), reduction="none")
 
     def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
-        p = torch.sigmoid(_at_least_float32(params)[:, 0] / temperature)
+        p = torch.sigmoid(at_least_float32(params)[:, 0] / temperature)
         return (noise[:, 0] < p).long()
 
     def check(self, x: Tensor) -> None:
-        _check_levels(x, 2)
+        check_levels(x, 2)
 
 
 class Categorical(Likelihood):
@@ -110,29 +110,33 @@ class Categorical(Likelihood):
         return planes.flatten(1, 2).float()
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
-        logits = _at_least_float32(params).unflatten(1, (x.shape[1], self.levels))  # (B, C, K, *sites)
+        logits = at_least_float32(params).unflatten(1, (x.shape[1], self.levels))  # (B, C, K, *sites)
         nll = F.cross_entropy(logits.flatten(0, 1), x.long().flatten(0, 1), reduction="none")
         return -nll.view_as(x)
 
     def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
-        p = torch.softmax(_at_least_float32(params) / temperature, dim=1)
-        cumulative = p.cumsum(1)
-        # Scaling by the last entry, not 1, keeps rounding from ever choosing a level beyond the last possible one.
-        below = cumulative <= noise * cumulative[:, -1:]
-        return below.sum(1).clamp_(max=self.levels - 1)
+        return choose(at_least_float32(params) / temperature, noise[:, 0])
 
     def check(self, x: Tensor) -> None:
-        _check_levels(x, self.levels)
+        check_levels(x, self.levels)
 
     def extra_repr(self) -> str:
         return f"levels={self.levels}, encoding={'one_hot' if self.one_hot else 'scaled'}"
 
 
-def _at_least_float32(params: Tensor) -> Tensor:
+def choose(logits: Tensor, u: Tensor) -> Tensor:
+    """Draw from categorical distributions `(N, K)` by their quantiles at `u` `(N,)`: indices `(N,)`."""
+    cumulative = logits.softmax(1).cumsum(1)
+    # Scaling by the last entry, not 1, keeps rounding from ever choosing one beyond the last possible.
+    below = cumulative <= u[:, None] * cumulative[:, -1:]
+    return below.sum(1).clamp_(max=logits.shape[1] - 1)
+
+
+def at_least_float32(params: Tensor) -> Tensor:
     return params if params.dtype == torch.float64 else params.float()
 
 
-def _check_levels(x: Tensor, levels: int) -> None:
+def check_levels(x: Tensor, levels: int) -> None:
     if x.is_floating_point() and not bool((x == x.round()).all()):
         raise ValueError(f"expected whole numbers in 0..{levels - 1}, got fractions")
     if x.numel() and not (x.min() >= 0 and x.max() < levels):

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import PositiveInt
-from ar_lightning.likelihoods import Likelihood, _at_least_float32, _check_levels
+from ar_lightning.likelihoods import Likelihood, at_least_float32, check_levels, choose
 from ar_lightning.spec import DataSpec
 
 __all__ = ["DiscretizedLogisticMixture"]
@@ -76,23 +76,25 @@ class DiscretizedLogisticMixture(Likelihood):
         return torch.stack(conditionals, 1)
 
     def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
-        """As in the base; the temperature divides the mixture's logits and multiplies its scales."""
-        mixture = _Mixture(params, self.mixtures, self.colours, temperature)
-        log_weights = mixture.log_weights
+        mixture = _Mixture(params[..., None], self.mixtures, self.colours)  # one site
+        log_weights = mixture.log_weights  # (N, M, 1)
         earlier = noise.new_zeros(len(noise), 0, dtype=torch.long) if earlier is None else earlier
-        scaled = self._scaled(earlier, log_weights.dtype)
-        for c in range(earlier.shape[1]):
-            log_weights = log_weights + self._log_mass(mixture, c, earlier[:, c : c + 1], scaled)
+        scaled, channel = self._scaled(earlier, log_weights.dtype)[..., None], earlier.shape[1]
+        for c in range(channel):
+            log_weights = log_weights + self._log_mass(mixture, c, earlier[:, c, None, None], scaled)
         which, u = noise.to(log_weights.dtype).unbind(1)
-        cumulative = log_weights.softmax(1).cumsum(1)
-        m = (cumulative <= which[:, None] * cumulative[:, -1:]).sum(1, keepdim=True).clamp_(max=self.mixtures - 1)
-        mean, log_scale = (t.gather(1, m)[:, 0] for t in mixture.logistic(earlier.shape[1], scaled))
+        if temperature != 1:  # of the distribution over levels, as everywhere; it is no mixture of logistics any more
+            every = torch.arange(self.levels, device=params.device).expand(len(params), 1, -1)  # as if they were sites
+            log_p = (log_weights + self._log_mass(mixture, channel, every, scaled)).logsumexp(1)  # (N, K)
+            return choose(log_p / temperature, u)
+        m = choose(log_weights[..., 0], which)[:, None, None]
+        mean, log_scale = (t.gather(1, m)[:, 0, 0] for t in mixture.logistic(channel, scaled))
         u = u.clamp(torch.finfo(u.dtype).tiny, 1 - torch.finfo(u.dtype).eps)
         y = mean + log_scale.exp() * (u.log() - torch.log1p(-u))
         return ((y + 1) * ((self.levels - 1) / 2)).round().clamp(0, self.levels - 1).long()
 
     def check(self, x: Tensor) -> None:
-        _check_levels(x, self.levels)
+        check_levels(x, self.levels)
 
     def _scaled(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         return x.to(dtype) * (2 / (self.levels - 1)) - 1
@@ -129,12 +131,12 @@ class DiscretizedLogisticMixture(Likelihood):
 class _Mixture:
     """The network's output `(B, P, *sites)` taken apart: log-weights `(B, M, *sites)`, and a logistic a channel."""
 
-    def __init__(self, params: Tensor, mixtures: int, channels: int, temperature: float = 1.0) -> None:
-        parts = _at_least_float32(params).unflatten(1, (-1, mixtures))  # (B, P / M, M, *sites)
+    def __init__(self, params: Tensor, mixtures: int, channels: int) -> None:
+        parts = at_least_float32(params).unflatten(1, (-1, mixtures))  # (B, P / M, M, *sites)
         sizes = (1, channels, channels, parts.shape[1] - 1 - 2 * channels)
         logits, self.means, log_scales, coefficients = parts.split(sizes, 1)
-        self.log_weights = torch.log_softmax(logits[:, 0] / temperature, 1)
-        self.log_scales = log_scales.clamp(min=MIN_LOG_SCALE) + math.log(temperature)
+        self.log_weights = torch.log_softmax(logits[:, 0], 1)
+        self.log_scales = log_scales.clamp(min=MIN_LOG_SCALE)
         self.coefficients = torch.tanh(coefficients)
 
     def logistic(self, c: int, scaled: Tensor) -> tuple[Tensor, Tensor]:

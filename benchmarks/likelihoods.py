@@ -14,7 +14,7 @@ from ar_lightning.cli import main as run
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-DIGITS = [ROOT / "conf" / f"{name}.yaml" for name in ("independent", "markov", "nade", "pixelrnn", "table")]
+DIGITS = sorted((ROOT / "conf").glob("*.yaml"))
 KEPT = ("config.yaml", "metrics.csv", "curves.png", "samples/final.png", "result.json")
 
 

@@ -34,6 +34,11 @@ SPECS = {
 BINARY = SPECS["binary"]
 
 
+def small(model: str) -> list[str]:
+    """The same as settings of the command line."""
+    return [f"model.{key}={value}" for key, value in SMALL.get(model, {}).items()]
+
+
 @dataclass(frozen=True)
 class Case:
     """One model, with one likelihood, on one kind of data."""

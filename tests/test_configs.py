@@ -17,7 +17,7 @@ CONFIGS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "conf").rglob("
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_config_runs_two_batches(config: str, tmp_path: Path) -> None:
-    if "mnist" in config and not os.environ.get("AR_LIGHTNING_DATA"):
+    if ("mnist" in config or "cifar" in config) and not os.environ.get("AR_LIGHTNING_DATA"):
         pytest.skip("AR_LIGHTNING_DATA names no folder with real data")
     run = tmp_path / "run"
     assert run_here("--config", config, *QUICK, f"run_dir={run}") == 0

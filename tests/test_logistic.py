@@ -138,12 +138,18 @@ def test_channels_depend_on_each_other_through_the_means_and_the_mixture() -> No
     assert (green[0] - green[4]).abs().max() > 0.1
 
 
-def tempered(params: Tensor, channels: int, temperature: float) -> Tensor:
-    """The parameters of the tempered mixture."""
-    parts = params.unflatten(1, (-1, M)).clone()
-    parts[:, 0] /= temperature
-    parts[:, 1 + channels : 1 + 2 * channels] += torch.log(torch.tensor(temperature))
-    return parts.flatten(1, 2)
+def tempered(likelihood: DiscretizedLogisticMixture, log_p: Tensor, x: Tensor, temperature: float) -> Tensor:
+    """Temper the conditional of each channel: `(N,)` nats, given those of all pixels `(N, C, 1)`."""
+    total = torch.zeros(len(x))
+    for c in range(x.shape[1]):
+        conditional = log_p[:, c, 0] / temperature
+        before = (x[:, None, :c, 0] == x[None, :, :c, 0]).all(2)  # the same channels before
+        others = torch.zeros(len(x), likelihood.levels).fill_(-torch.inf)
+        for level in range(likelihood.levels):
+            same = before & (x[None, :, c, 0] == level)
+            others[:, level] = conditional[same.int().argmax(1)]
+        total += conditional - others.logsumexp(1)
+    return total
 
 
 def draw_pixels(
@@ -173,10 +179,11 @@ def assert_frequencies(drawn: Tensor, x: Tensor, log_p: Tensor, levels: int) -> 
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 1.7])
-@pytest.mark.parametrize(("levels", "channels"), [(2, 1), (3, 1), (5, 1), (256, 1), (2, 3), (3, 3), (5, 3), (17, 3)])
+@pytest.mark.parametrize(("levels", "channels"), [(2, 1), (3, 1), (5, 1), (256, 1), (2, 3), (3, 3), (5, 3)])
 def test_draws_follow_the_density(levels: int, channels: int, temperature: float) -> None:
     likelihood, params, x = mixture(levels, channels), random_params(channels, seed=2), every_pixel(levels, channels)
-    log_p = likelihood.log_prob(tempered(params, channels, temperature).expand(len(x), -1, -1), x).sum((1, 2))
+    conditionals = likelihood.log_prob(params.expand(len(x), -1, -1), x)
+    log_p = tempered(likelihood, conditionals, x, temperature)
     drawn = draw_pixels(likelihood, params, DRAWS, temperature)
     assert drawn.min() >= 0 and drawn.max() < levels
     assert_frequencies(drawn, x, log_p, levels)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ar_lightning.registry import MODELS
+from tests.cases import small
 from tests.commands import QUICK, result, run_here
 
 pytestmark = pytest.mark.skipif(
@@ -16,6 +17,7 @@ DATASETS = {
     "mnist-16": ["data=mnist", "data.levels=16"],
     "mnist-256": ["data=mnist", "data.batch_size=4"],
     "mnist-dynamic": ["data=mnist", "data.binarize=dynamic"],
+    "cifar10-16": ["data=cifar10", "data.levels=16", "data.flip=true", "data.batch_size=4"],
 }
 
 
@@ -29,18 +31,8 @@ def test_independent_pixels_reach_the_number_that_counting_gives(tmp_path: Path)
 @pytest.mark.parametrize("data", DATASETS)
 @pytest.mark.parametrize("model", [name for name in MODELS if name != "table"])
 def test_every_model_runs_on_every_dataset(model: str, data: str, tmp_path: Path) -> None:
-    small = {"nade": ["model.hidden=10"], "row_lstm": ["model.layers=2"]}.get(model, [])
-    assert (
-        run_here(
-            f"model={model}",
-            *DATASETS[data],
-            *QUICK,
-            *small,
-            "samples.completions=false",
-            f"run_dir={tmp_path / 'run'}",
-        )
-        == 0
-    )
+    options = [*DATASETS[data], *QUICK, *small(model), "samples.completions=false", f"run_dir={tmp_path / 'run'}"]
+    assert run_here(f"model={model}", *options) == 0
     assert 0 < result(tmp_path / "run")["test/bpd"] < 20
 
 

@@ -14,6 +14,7 @@ from ar_lightning.callbacks.samples import SampleGrids
 from ar_lightning.data.images import Digits
 from ar_lightning.density import load
 from ar_lightning.registry import MODELS
+from tests.cases import SMALL, small
 from tests.commands import QUICK, result, run_apart, run_here, start
 
 EXACT = ("train/nll", "train/bpd", "val/nll", "val/bpd", "train/loss", "train/grad_norm")
@@ -42,8 +43,8 @@ def random_training_data(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_training_and_likelihood_on_two_processes_equal_one(model: str, odd_data: Path, tmp_path: Path) -> None:
     common = [
-        f"model={model}", "data.name=npz", f"data.path={odd_data}", "data.batch_size=10", "trainer.max_epochs=2",
-        "optimizer=sgd", "optimizer.lr=0.02", "trainer.accelerator=cpu", "samples.n=3", "tracking.mode=disabled",
+        f"model={model}", *small(model), "data.name=npz", f"data.path={odd_data}", "data.batch_size=10",
+        "trainer.max_epochs=2", "optimizer=sgd", "optimizer.lr=0.02", "trainer.accelerator=cpu", "samples.n=3", "tracking.mode=disabled",
     ]  # fmt: skip
     one, two = tmp_path / "one", tmp_path / "two"
     assert run_here(*common, "trainer.devices=1", f"run_dir={one}") == 0
@@ -60,7 +61,7 @@ def rows(run_dir: Path) -> list[dict[str, str]]:
     return [row for row in kept if any(row.get(k) for k in EXACT)]
 
 
-@pytest.mark.parametrize(("config", "epochs"), [("nade", 10), ("pixelrnn", 4)])
+@pytest.mark.parametrize(("config", "epochs"), [("nade", 10), ("pixelrnn", 4), ("pixelcnnpp", 4)])
 def test_killed_and_resumed_equals_uninterrupted(config: str, epochs: int, tmp_path: Path) -> None:
     """SIGKILL in the middle of an epoch: weights, optimizer and metrics of the end are the same bit for bit."""
     options = [
@@ -128,7 +129,7 @@ def test_averaged_and_compiled_checkpoints_load_like_any(
 ) -> None:
     original = torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: original(self, backend="aot_eager"))
-    base = [f"model={model}", "data.name=npz", f"data.path={odd_data}", *QUICK, "seed=3"]
+    base = [f"model={model}", *small(model), "data.name=npz", f"data.path={odd_data}", *QUICK, "seed=3"]
     densities = {}
     for name, options in {"plain": [], "compiled": ["trainer.compile=true"], "averaged": ["trainer.ema=0.5"]}.items():
         assert run_here(*base, *options, f"run_dir={tmp_path / name}") == 0
@@ -182,9 +183,9 @@ def test_the_reported_likelihood_is_the_loaded_density_s(odd_data: Path, tmp_pat
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
-@pytest.mark.parametrize("model", ["nade", "row_lstm"])
+@pytest.mark.parametrize("model", [name for name in MODELS if name in SMALL])
 def test_other_precisions_train(model: str, precision: str, odd_data: Path, tmp_path: Path) -> None:
-    base = [f"model={model}", "data.name=npz", f"data.path={odd_data}", *QUICK]
+    base = [f"model={model}", *small(model), "data.name=npz", f"data.path={odd_data}", *QUICK]
     nll = {}
     for p in ("32-true", precision):
         assert run_here(*base, f"trainer.precision={p}", f"run_dir={tmp_path / p}") == 0
