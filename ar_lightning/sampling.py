@@ -101,24 +101,23 @@ def sample_raster(model: RasterModel, draw: Draw, x: Tensor, cond: Tensor | None
     """Fill images `x` (B, C, H, W) pixel by pixel: features of a row, of each of its pixels, then the colours."""
     height, width = x.shape[2:]
     groups, sites = model.shapes.groups, model.shapes.sites
-    nothing = torch.zeros_like(draw.encode(x[:, :, :1]))  # what lies above the first row, and left of the first pixel
-    no_colour = nothing[:, : model.shapes.inputs, :, :1] if groups > 1 else None
-    above = nothing
+    above = torch.zeros_like(draw.encode(x[:, :, :1]))
+    nothing = above[:, :, 0, 0]  # what lies left of the first pixel
+    no_colour = nothing.chunk(groups, 1)[0] if groups > 1 else None
     with streaming(model):
         for i in range(height):
             start_row(model, len(x), width)
-            features = model.row(above, cond)
-            left, row = nothing[..., :1], []
-            for j in range(width):
-                pixel = model.pixel(left, model.column(features, j), cond)
+            left, row = nothing, []
+            for j, column in enumerate(model.columns(model.row(above, cond), width)):
+                pixel = model.pixel(left, column, cond)
                 colours: list[Tensor] = []
                 for g in range(groups):
                     earlier = colours[-1] if colours else no_colour
-                    params = model.colour(earlier, _group(pixel, g, groups), cond)[:, :, 0, 0]
-                    colours.append(draw.fill(x, params, g * sites + i * width + j)[..., None, None])
+                    params = model.colour(earlier, _group(pixel, g, groups), cond)
+                    colours.append(draw.fill(x, params, g * sites + i * width + j))
                 left = torch.cat(colours, 1) if groups > 1 else colours[0]
                 row.append(left)
-            above = torch.cat(row, 3)
+            above = torch.stack(row, 2)[:, :, None]
     return x
 
 

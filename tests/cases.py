@@ -22,6 +22,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "diagonal_bilstm": {"hidden": 6, "layers": 2, "head": 24},
     "pixelcnn": {"hidden": 12, "layers": 2, "head": 24},
     "gated_pixelcnn": {"hidden": 18, "layers": 2, "head": 24},
+    "pixelcnnpp": {"filters": 6, "resnets": 1, "downsamplings": 2},
+    "pixel_transformer": {"width": 8, "layers": 2, "heads": 2},
 }
 CLASSES = 3
 # Small enough to enumerate: grey and colour, binary and on levels.
@@ -72,7 +74,10 @@ class Case:
                 # Deep networks of larger kernels would only saturate.
                 is_kernel = name == "weight" and isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d))
                 p.data += torch.randn_like(p) * (p[0].numel() ** -0.5 if is_kernel else 0.5)
-        return density.to(dtype).eval()
+        density.to(dtype).eval()
+        if hasattr(density.model, "initialise"):
+            density.model.initialise(density._encode(random_values(self.spec, 64, seed=9)), self.labels(64))
+        return density
 
     @property
     def conditional(self) -> bool:

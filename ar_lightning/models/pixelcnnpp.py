@@ -24,7 +24,7 @@ from ar_lightning.fieldtypes import Decay, NonNegativeInt, PositiveInt
 from ar_lightning.nn.causal import RasterModel
 from ar_lightning.nn.conv import CausalConv, Pointwise, RowConv
 from ar_lightning.nn.resample import DownConv, DownRowConv, UpConv, UpRowConv
-from ar_lightning.nn.streaming import Streaming
+from ar_lightning.nn.streaming import Streaming, as_steps
 from ar_lightning.nn.weightnorm import initialise_from_data, normalise_weights
 from ar_lightning.spec import Shapes
 
@@ -90,10 +90,11 @@ class PixelCNNpp(RasterModel):
         params: Tensor = self.head(elu(self.level.pixel(ul, features, cond)))
         return params
 
-    def column(self, features: list[Tensor | None], x: int) -> list[Tensor | None]:
-        """Return the features of one pixel; None at the resolutions that have none there."""
+    def columns(self, features: list[Tensor | None], width: int) -> list[list[Tensor | None]]:
+        """Return the features of each pixel, with None at the resolutions that have none there."""
         above, *levels = features
-        return [_column(above, x, 1), *(_column(f, x, 2**level) for level, f in enumerate(levels))]
+        resolutions = [_columns(above, 1, width), *(_columns(f, 2**level, width) for level, f in enumerate(levels))]
+        return [list(column) for column in zip(*resolutions, strict=True)]
 
     def initialise(self, z: Tensor, cond: Tensor | None = None) -> None:
         """Set scales and biases so that on the batch `z` (B, C * E, H, W) each pre-activation has mean 0, variance 1.
@@ -200,7 +201,8 @@ class GatedResnet(nn.Module):
             c = c + self.nin(concat_elu(shortcut))
         gates = self.gates(self.dropout(concat_elu(c)))
         if self.class_bias:
-            gates = gates + self.class_bias(cond)[..., None, None]
+            bias = self.class_bias(cond)
+            gates = gates + (bias if gates.ndim == 2 else bias[..., None, None])
         a, b = gates.chunk(2, 1)
         return torch.addcmul(x, a, torch.sigmoid(b))
 
@@ -213,9 +215,11 @@ class Border(Streaming):
         self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `(B, C, h, w)` to `(B, C + 1, h, w)`."""
+        """Map `(B, C, h, w)` to `(B, C + 1, h, w)`; of one pixel while streaming, `(B, C)`."""
         ones = torch.ones_like(x[:, :1])
-        if self.advance(x.shape[self.dim]) == 0:
+        if x.ndim == 2:  # one pixel
+            ones.fill_(self.advance(1) > 0)
+        elif self.advance(x.shape[self.dim]) == 0:
             ones.narrow(self.dim, 0, 1).zero_()
         return torch.cat([x, ones], 1)
 
@@ -248,5 +252,9 @@ def elu(x: Tensor) -> Tensor:
     return (F.relu(x) + x.clamp(max=0).exp_()).sub_(1)
 
 
-def _column(features: Tensor | None, x: int, step: int) -> Tensor | None:
-    return None if features is None or x % step else features[..., x // step : x // step + 1]
+def _columns(features: Tensor | None, step: int, width: int) -> list[Tensor | None]:
+    """Return the features of each pixel of a row that has one in `step` pixels."""
+    columns: list[Tensor | None] = [None] * width
+    if features is not None:
+        columns[::step] = as_steps(features[:, :, 0], 1)
+    return columns

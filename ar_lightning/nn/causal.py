@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import Order
+from ar_lightning.nn.streaming import as_steps
 from ar_lightning.spec import Shapes
 
 __all__ = ["RasterModel", "SequenceModel", "site_order", "token_order"]
@@ -100,22 +101,25 @@ class RasterModel(nn.Module):
 
     @abstractmethod
     def pixel(self, left: Tensor, features: Any, cond: Tensor | None = None) -> Any:
-        """Map the pixel left of each, `(B, C * E, h, w)`, and the row's features to features of the pixels.
+        """Map the pixel left of each, `(B, C * E, H, W)`, and the rows' features to features of the pixels.
 
-        These are the parameters already where there is no `colour` stage.
+        These are the parameters already where there is no `colour` stage. While streaming, this and `colour` are given
+        one pixel, `(B, C * E)`, and return what has no sites either.
         """
 
     def colour(self, earlier: Tensor | None, features: Any, cond: Tensor | None = None) -> Tensor:
-        """Map the colour before each, `(B, g * E, h, w)`, and g groups of features to parameters `(B, g * P, h, w)`.
+        """Map the colour before each, `(B, C * E, H, W)`, and the pixels' features to parameters `(B, C * P, H, W)`.
 
-        `earlier` is None where the channels are one group.
+        `earlier` is None where the channels are one group. While streaming, this is given one group of a pixel.
         """
         params: Tensor = features
         return params
 
-    def column(self, features: Any, x: int) -> Any:
-        """Return the features of one pixel of a row, for `pixel`, while streaming."""
-        return features[..., x : x + 1] if isinstance(features, Tensor) else [self.column(f, x) for f in features]
+    def columns(self, features: Any, width: int) -> list[Any]:
+        """Return the features of each pixel of a row, for `pixel`, while streaming."""
+        if isinstance(features, Tensor):
+            return as_steps(features[:, :, 0], 1)
+        return [list(column) for column in zip(*(self.columns(f, width) for f in features), strict=True)]
 
     def forward(self, z: Tensor, cond: Tensor | None = None) -> Tensor:
         """Return the parameters `(B, groups * P, H, W)` of every pixel, given `z` `(B, C * E, H, W)`."""

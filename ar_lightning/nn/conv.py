@@ -2,19 +2,20 @@
 
 Where colours are read one after another, channels come in as many groups, those of the first colour first. A group sees
 everything at finished pixels, and of its own pixel itself and the groups before (mask B of the PixelRNN paper). While
-streaming, each call reads one group of one pixel.
+streaming, each call reads one group of one pixel, `(B, n)`.
 """
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.nn.streaming import Streaming, with_past
+from ar_lightning.nn.streaming import Streaming, as_row, as_steps, with_past
 from ar_lightning.spec import Shapes
 
-__all__ = ["CausalConv", "FirstConv", "Pointwise", "RowConv", "as_row", "as_steps", "output_layers", "round_up"]
+__all__ = ["CausalConv", "FirstConv", "Pointwise", "RowConv", "output_layers", "round_up"]
 
 
 class CausalConv(nn.Conv2d, Streaming):
@@ -51,16 +52,12 @@ class CausalConv(nn.Conv2d, Streaming):
         self.register_buffer("mask", None if mask.all() else mask, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `(B, channels, h, w)` to `(B, out, h, w)`; while streaming, the next group of `(B, channels, 1, 1)`."""
-        if self.past is None or (self.colours == 1 and self.weight.shape[2:] == (1, 1)):
-            return self.parallel(x)
-        return self._step(self.past, x[:, :, 0, 0])[..., None, None]
+        """Map `(B, channels, h, w)` to `(B, out, h, w)`; while streaming, the next group of a pixel, `(B, n)`."""
+        return self.parallel(x) if x.ndim == 4 else self._step(self.past or {}, x)
 
     def parallel(self, x: Tensor) -> Tensor:
         """Map a whole image, or any part of it that the kernel does not reach beyond, without reading the past."""
         weight = self.masked_weight()
-        if weight.shape[2:] == x.shape[2:] == (1, 1):
-            return F.linear(x.flatten(1), weight.flatten(1), self.bias)[..., None, None]
         if weight.shape[2:] == (1, 1):  # one matrix product, without reordering the image in memory
             matrix = weight.flatten(1).expand(len(x), -1, -1)
             bias = x.new_zeros(()) if self.bias is None else self.bias[:, None]
@@ -77,12 +74,11 @@ class CausalConv(nn.Conv2d, Streaming):
         if past is None or past.get("pixels") == []:  # an image of lower resolution may have no pixels in a row
             return
         if "matrices" not in past:
-            past["matrices"] = self._matrices()
-        if self.above:
-            past["above"] = self._rows_above(past, batch)
-        past["pixels"] = []
-        past["before"] = [self.weight.new_zeros(batch, self.weight.shape[1])] * self.left
-        past["here"] = []
+            bias = self.weight.new_zeros(len(self.weight)) if self.bias is None else self.bias
+            past.update(matrices=self._matrices(), bias=bias.chunk(self.colours))
+        finished = past.get("pixels")
+        past["above"] = self._rows_above(past, finished) if finished and self.above else past["bias"] * width
+        past.update(pixels=[], here=[], before=[self.weight.new_zeros(batch, self.weight.shape[1])] * self.left)
 
     def _matrices(self) -> list[Tensor]:
         """Return, for each group of outputs, the matrix that maps the pixels before and the groups so far to it."""
@@ -91,36 +87,25 @@ class CausalConv(nn.Conv2d, Streaming):
         rows = [self.left * channels + (k + 1) * channels // self.colours for k in range(self.colours)]
         return [weight[:n, k * out : (k + 1) * out].contiguous() for k, n in enumerate(rows)]
 
-    def _rows_above(self, past: dict, batch: int) -> list[Tensor]:
+    def _rows_above(self, past: dict[str, Any], finished: list[Tensor]) -> list[Tensor]:
         """Return what the rows above give to each step of the next row, bias included."""
-        if not past.get("pixels"):
-            return []  # the first row: nothing but the bias
-        row = as_row(past["pixels"], self.colours)[:, :, None]
+        row = as_row(finished, self.colours)[:, :, None]
         rows = torch.cat([past["rows"], row], 2) if "rows" in past else row
         past["rows"] = rows = rows[:, :, -self.above :]
-        missing = self.above - rows.shape[2]
-        rows = F.pad(rows, (self.left, self.right, missing, 0))
+        rows = F.pad(rows, (self.left, self.right, self.above - rows.shape[2], 0))
         return as_steps(F.conv2d(rows, self.weight[:, :, : self.above], self.bias)[:, :, 0], self.colours)
 
-    def _step(self, past: dict, x: Tensor) -> Tensor:
+    def _step(self, past: dict[str, Any], x: Tensor) -> Tensor:
         """Map the next group of a pixel, `(B, channels / colours)`, to its outputs."""
-        past["here"].append(x)
-        group, here = len(past["here"]) - 1, past["here"]
-        read = [*past["before"], *here]
-        window = torch.cat(read, 1) if len(read) > 1 else x
-        matrix = past["matrices"][group]
-        if past.get("above"):
-            y = torch.addmm(past["above"][len(past["pixels"])], window, matrix)
-        elif self.bias is not None:
-            y = torch.addmm(self.bias.chunk(self.colours)[group], window, matrix)
-        else:
-            y = window @ matrix
+        n, group, read = len(past["pixels"]), len(past["here"]), [*past["before"], *past["here"], x]
         past["pixels"].append(x)
+        past["here"].append(x)
         if group + 1 == self.colours:
             if self.left:
-                past["before"] = [*past["before"], torch.cat(here, 1) if group else x][1:]
+                past["before"] = [*past["before"], torch.cat(past["here"], 1) if group else x][1:]
             past["here"] = []
-        return y
+        window = torch.cat(read, 1) if len(read) > 1 else x
+        return torch.addmm(past["above"][n], window, past["matrices"][group])
 
 
 class Pointwise(CausalConv):
@@ -181,14 +166,3 @@ def output_layers(shapes: Shapes, stream: int, head: int) -> nn.Sequential:
 def round_up(channels: int, colours: int) -> int:
     """Return the least number of channels, not below the given one, that can be divided among the colours."""
     return -(-channels // colours) * colours
-
-
-def as_row(steps: list[Tensor], colours: int) -> Tensor:
-    """Join the groups of the pixels of a row, `(B, n)` each, into a map `(B, colours * n, W)`."""
-    return torch.stack(steps, 2).unflatten(2, (-1, colours)).permute(0, 3, 1, 2).flatten(1, 2)
-
-
-def as_steps(row: Tensor, colours: int) -> list[Tensor]:
-    """Take a map `(B, colours * n, W)` apart into the groups of its pixels, `(B, n)` each; inverse of `as_row`."""
-    steps = row.unflatten(1, (colours, -1)).permute(3, 1, 0, 2).flatten(0, 1)
-    return list(steps.contiguous().unbind(0))

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.nn.conv import CausalConv, Pointwise, as_row, as_steps
-from ar_lightning.nn.streaming import Streaming
+from ar_lightning.nn.conv import CausalConv, Pointwise
+from ar_lightning.nn.streaming import Streaming, as_row, as_steps
 
 __all__ = ["DiagonalLSTMLayer", "RowLSTMLayer"]
 
@@ -69,7 +69,7 @@ class RowLSTMLayer(Streaming):
         """Map `(B, channels, h, w)` to states `(B, hidden, h, w)`."""
         gates = self.input_to_state(v)
         if self.past is not None:
-            return self._step(self.past, gates[:, :, 0, 0])[..., None, None]
+            return self._step(self.past, gates)
         h, c = (s.expand(len(v), -1, v.shape[3]) for s in (self.h0, self.c0))
         rows = []
         for row in gates.unbind(2):
@@ -114,7 +114,7 @@ class DiagonalLSTMLayer(Streaming):
     def forward(self, v: Tensor) -> Tensor:
         """Map `(B, channels, h, w)` to the sum of both states, `(B, hidden, h, w)`."""
         if self.past is not None:
-            return self._step(self.past, v[:, :, 0, 0])[..., None, None]
+            return self._step(self.past, v)
         H, W = v.shape[2:]
         sizes, to_diagonals, to_pixels = diagonals(H, W)
         there, back = (i2s(x) for i2s, x in zip(self.input_to_state, (v, v.flip(3)), strict=True))
@@ -172,7 +172,7 @@ class DiagonalLSTMLayer(Streaming):
     def _step(self, past: dict[str, Any], v: Tensor) -> Tensor:
         """The sum of both states at the next group of a pixel, `(B, hidden / colours)`."""
         n, k = len(past["h"]), len(past["h"]) % self.colours
-        gates = self.input_to_state[0](v[..., None, None])[:, :, 0, 0] + past["above"][n]
+        gates = self.input_to_state[0](v) + past["above"][n]
         if k == 0 and n:
             past["h_side"] = [torch.cat(past["h"][n - self.colours :], 1)]
         kernel = self.side[0].chunk(self.colours, 1)[k]

@@ -87,11 +87,11 @@ class UpConv(Streaming):
         j = past["column"]
         past["column"] = j + 1
         if x is not None:
-            block = self.conv(x)  # (B, out, 2, 2)
+            block = self.conv(x[..., None, None])  # (B, out, 2, 2)
             past["upper"] = True
             past["blocks"] = [*past["blocks"], block] if j else [block]
         i = 0 if past["upper"] else 1
-        return past["blocks"][j // 2][:, :, i : i + 1, j % 2 : j % 2 + 1]  # type: ignore[no-any-return]
+        return past["blocks"][j // 2][:, :, i, j % 2]  # type: ignore[no-any-return]
 
     def start_row(self, batch: int, width: int) -> None:
         if self.past is not None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-__all__ = ["Streaming", "start_row", "streaming", "with_past"]
+__all__ = ["Streaming", "as_row", "as_steps", "start_row", "streaming", "with_past"]
 
 
 class Streaming(nn.Module):
@@ -78,3 +78,14 @@ def with_past(past: dict[str, Any] | None, x: Tensor, dim: int, n: int) -> Tenso
     if past is not None:
         past["tail"] = window.narrow(dim, window.shape[dim] - n, n)
     return window
+
+
+def as_row(steps: list[Tensor], colours: int) -> Tensor:
+    """Join the groups of the pixels of a row, `(B, n)` each, into a map `(B, colours * n, W)`."""
+    return torch.stack(steps, 2).unflatten(2, (-1, colours)).permute(0, 3, 1, 2).flatten(1, 2)
+
+
+def as_steps(row: Tensor, colours: int) -> list[Tensor]:
+    """Take a map `(B, colours * n, W)` apart into the groups of its pixels, `(B, n)` each; inverse of `as_row`."""
+    steps = row.unflatten(1, (colours, -1)).permute(3, 1, 0, 2).flatten(0, 1)
+    return list(steps.contiguous().unbind(0))

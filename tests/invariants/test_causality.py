@@ -5,7 +5,6 @@ import torch
 
 from ar_lightning.density import Density
 from ar_lightning.registry import MODELS
-from ar_lightning.spec import DataSpec
 from tests.cases import CASES, LARGE_CASES, Case, random_values, seeded
 
 UNSEEN = {"independent": 0, "markov": 1}  # how many values back a model sees, where that is not all of them

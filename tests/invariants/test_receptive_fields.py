@@ -89,6 +89,6 @@ def test_diagonal_bilstm_misses_at_most_one_pixel() -> None:
 
 
 def test_pixelcnn_is_blind_to_the_right_and_gated_pixelcnn_is_not() -> None:
-    """Enough layers show a Gated PixelCNN all rows above; no number of them shows PixelCNN what lies far right there."""
+    """Enough layers show a Gated PixelCNN all rows above; no number of them shows PixelCNN what is far right there."""
     assert not missed(gated_pixelcnn(W))
     assert {(1, j, 0, j + 4) for j in range(W - 4)} <= missed(pixelcnn(W))
