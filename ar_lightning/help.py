@@ -84,6 +84,8 @@ def result_table(result: dict[str, Any], run_dir: Path) -> None:
     table.add_column(overflow="fold")  # a path that is cut short cannot be copied
     table.add_row("test nll", f"{result['test/nll']:.4f} nats per example")
     table.add_row("test bits/dim", f"{result['test/bpd']:.4f}")
+    if "test/accuracy" in result:
+        table.add_row("test accuracy", f"{result['test/accuracy']:.4f}, of argmax_y p(x | y) p(y)")
     table.add_row("parameters", f"{result['parameters']:,}")
     table.add_row("training", f"{result['seconds_training']:.1f} s, {result['epochs']} epochs, {result['steps']} steps")
     for kind, path in result["pictures"].items():

@@ -1,4 +1,4 @@
-"""Train configs and keep what came out: `python -m benchmarks.likelihoods [CONFIG ...]`; those of `conf/` by default.
+"""Train configs and keep what came out: `python -m benchmarks.likelihoods [CONFIG ...]`; all on digits by default.
 
 Writes `benchmarks/results/DATA/NAME/` (config, metrics, curves, samples, result); the README's tables are made of it.
 """
@@ -14,7 +14,7 @@ from ar_lightning.cli import main as run
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-DIGITS = sorted((ROOT / "conf").glob("*.yaml"))
+DIGITS = [*sorted((ROOT / "conf").glob("*.yaml")), *sorted((ROOT / "conf" / "conditional").glob("*.yaml"))]
 KEPT = ("config.yaml", "metrics.csv", "curves.png", "samples/final.png", "result.json")
 
 
@@ -41,10 +41,12 @@ def main() -> None:
             if code := run(["--config", str(config), f"run_dir={run_dir}", "tracking.mode=disabled"]):
                 sys.exit(code)
             rows.append(keep(run_dir, config))
-    print("\n| model | data | test nats | bits/dim | parameters | training, s |\n|---|---|---|---|---|---|")
+    columns = ("config", "data", "test nats", "bits/dim", "accuracy", "parameters", "training, s")
+    print(f"\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for r in rows:
+        accuracy = f"{r['test/accuracy']:.3f}" if "test/accuracy" in r else ""
         print(
-            f"| {r['model']} | {r['regime']} | {r['test/nll']:.2f} | {r['test/bpd']:.4f} "
+            f"| {r['experiment']} | {r['regime']} | {r['test/nll']:.2f} | {r['test/bpd']:.4f} | {accuracy} "
             f"| {r['parameters']:,} | {r['seconds_training']:.0f} |"
         )
 
