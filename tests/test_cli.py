@@ -127,6 +127,8 @@ COMMANDS = [
     (["model=row_lstm", "data={name: npz, path: table.npz}"], "model.name=row_lstm reads images (C, H, W), not"),
     (["model=nade", "model.conditional=true", "data={name: npz, path: table.npz}"], "needs labels"),
     (["model=nade", "data={name: npz, path: table.npz, levels: 1}"], "levels"),
+    (["model=pixelcnnpp", "likelihood=categorical", "data={name: npz, path: colour.npz}"], "leaves the 3 channels of"),
+    (["model=table", "likelihood=discretized_logistic_mixture", "data={size: 4, levels: 2}"], "looks values up by their"),
     (["--resume"], "--resume: expected one argument"),
     (["--resume", "used"], "no config.yaml there, so it is no run directory"),
     (["--resume", "rum"], "--resume rum: no such directory; did you mean 'run'?"),
@@ -147,6 +149,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     np.savez(tmp_path / "table.npz", train=np.arange(60).reshape(20, 3) % 2)
+    np.savez(tmp_path / "colour.npz", train=np.arange(20 * 4 * 4 * 3).reshape(20, 4, 4, 3) % 5)
     np.savez(tmp_path / "real.npz", train=np.arange(60).reshape(20, 3) / 7)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AR_LIGHTNING_RUN_DIR", "")  # set by main: restored after the test

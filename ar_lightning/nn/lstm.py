@@ -116,7 +116,7 @@ class DiagonalLSTMLayer(Streaming):
         if self.past is not None:
             return self._step(self.past, v)
         H, W = v.shape[2:]
-        sizes, to_diagonals, to_pixels = diagonals(H, W)
+        sizes, to_diagonals, to_pixels = diagonals(H, W, v.device)
         there, back = (i2s(x) for i2s, x in zip(self.input_to_state, (v, v.flip(3)), strict=True))
         gates = torch.stack([there, back]).flatten(3).permute(0, 3, 1, 2)  # (2, H * W, B, 4h)
         states = self._scan(gates[:, to_diagonals].split(sizes, 1), H)[:, to_pixels]  # (2, H * W, B, h)
@@ -184,8 +184,8 @@ class DiagonalLSTMLayer(Streaming):
 
 
 @lru_cache(maxsize=8)
-def diagonals(height: int, width: int) -> tuple[list[int], Tensor, Tensor]:
+def diagonals(height: int, width: int, device: torch.device) -> tuple[list[int], Tensor, Tensor]:
     """Return the lengths of the diagonals i + j = d, the pixels sorted by diagonal, and the inverse of that order."""
-    d = (torch.arange(height)[:, None] + torch.arange(width)).flatten()
+    d = (torch.arange(height, device=device)[:, None] + torch.arange(width, device=device)).flatten()
     order = d.argsort(stable=True)
     return d.bincount().tolist(), order, order.argsort()
