@@ -58,8 +58,8 @@ class Draw:
         Returns:
             `(B, C / groups * E)`.
         """
-        values, sites = x.view(len(x), -1), x[0, 0].numel()
-        channels = range(token, x[0].numel(), sites) if self.likelihood.joint else (token,)
+        values, sites = x.flatten(1), x.shape[2:].numel()  # values is a view: x fills up
+        channels = range(token, values.shape[1], sites) if self.likelihood.joint else (token,)
         for c, site in enumerate(channels):
             earlier = values[:, token:site:sites] if c else None
             values[:, site] = self(params, site, earlier)

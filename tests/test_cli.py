@@ -128,7 +128,10 @@ COMMANDS = [
     (["model=nade", "model.conditional=true", "data={name: npz, path: table.npz}"], "needs labels"),
     (["model=nade", "data={name: npz, path: table.npz, levels: 1}"], "levels"),
     (["model=pixelcnnpp", "likelihood=categorical", "data={name: npz, path: colour.npz}"], "leaves the 3 channels of"),
-    (["model=table", "likelihood=discretized_logistic_mixture", "data={size: 4, levels: 2}"], "looks values up by their"),
+    (
+        ["model=table", "likelihood=discretized_logistic_mixture", "data={size: 4, levels: 2}"],
+        "looks values up by their",
+    ),
     (["--resume"], "--resume: expected one argument"),
     (["--resume", "used"], "no config.yaml there, so it is no run directory"),
     (["--resume", "rum"], "--resume rum: no such directory; did you mean 'run'?"),

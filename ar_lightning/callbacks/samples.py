@@ -17,13 +17,14 @@ __all__ = ["SampleGrids"]
 
 COMPLETED = 8  # test examples in a completion picture
 COMPLETIONS = 6  # completions of each
+MAX_COLUMNS = 20  # classes that get a column of their own in the samples of a conditional density
 
 
 class SampleGrids(pl.Callback):
     """Grids of samples and of completions, every few epochs and at the end.
 
     Samples come from the averaged weights when EMA is on, are shared out over the ranks, and use a generator of their
-    own, so that training does not depend on whether anyone looks.
+    own, so that training does not depend on whether anyone looks. Those of a conditional density have a column a class.
 
     Args:
         every: epochs between pictures; 0 makes them at the end of training only.
@@ -55,8 +56,10 @@ class SampleGrids(pl.Callback):
     def draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule, name: str) -> dict[str, str]:
         """Make the pictures on all ranks together; rank 0 writes `samples/NAME.png` and returns the paths by kind."""
         density: Any = pl_module.density
-        labels = torch.arange(self.n) % density.spec.classes if density.conditional else None
-        grids = {"samples": image_grid(self._shared(density, self.n, labels), density.spec)}
+        classes = density.spec.classes if density.conditional else 0
+        labels = torch.arange(self.n) % classes if classes else None
+        columns = classes if classes <= MAX_COLUMNS else 0
+        grids = {"samples": image_grid(self._shared(density, self.n, labels), density.spec, columns)}
         if self.completions:
             x, y = trainer.datamodule.split("test", COMPLETED)  # type: ignore[attr-defined]
             mask = first_half(density)
