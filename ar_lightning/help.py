@@ -74,6 +74,7 @@ def _keys(section: str, fields: dict[str, Field]) -> str:
 
 
 def _columns(rows: dict[str, str], width: int = 18) -> str:
+    width = max([width, *map(len, rows)])
     return "\n".join(f"  {left:<{width}}  {right}" for left, right in rows.items())
 
 
