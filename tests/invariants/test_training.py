@@ -19,6 +19,8 @@ from tests.commands import QUICK, result, run_apart, run_here, start
 
 EXACT = ("train/nll", "train/bpd", "val/nll", "val/bpd", "train/loss", "train/grad_norm")
 
+STEEP = {"pixelcnnpp": 2e-4}  # learning rates of models that would blow rounding errors up at a larger one
+
 
 @pytest.fixture(scope="module")
 def odd_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -44,8 +46,8 @@ def random_training_data(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_training_and_likelihood_on_two_processes_equal_one(model: str, odd_data: Path, tmp_path: Path) -> None:
     common = [
         f"model={model}", *small(model), "data.name=npz", f"data.path={odd_data}", "data.batch_size=10",
-        "trainer.max_epochs=2", "optimizer=sgd", "optimizer.lr=0.02", "trainer.accelerator=cpu", "samples.n=3",
-        "tracking.mode=disabled",
+        "trainer.max_epochs=2", "optimizer=sgd", f"optimizer.lr={STEEP.get(model, 0.02)}", "trainer.accelerator=cpu",
+        "samples.n=3", "tracking.mode=disabled",
     ]  # fmt: skip
     one, two = tmp_path / "one", tmp_path / "two"
     assert run_here(*common, "trainer.devices=1", f"run_dir={one}") == 0
