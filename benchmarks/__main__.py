@@ -73,9 +73,15 @@ def per_site_loop(units: PrefixHidden, past: Tensor) -> Tensor:
     return torch.stack(outs, 1)
 
 
-def density(model: str, side: int, **options: Any) -> Density:
+SIZES: dict[str, dict[str, int]] = {  # others by default
+    "pixelcnn": {"hidden": 64, "layers": 15},
+    "pixel_transformer": {"width": 64, "layers": 4},
+}
+
+
+def density(model: str, side: int) -> Density:
     defaults = {f.name: f.default for f in schema_of(MODELS[model]).fields.values()}
-    config = {"model": {"name": model, **defaults, **options}, "likelihood": {"name": "auto"}}
+    config = {"model": {"name": model, **defaults, **SIZES.get(model, {})}, "likelihood": {"name": "auto"}}
     return build_density(config, DataSpec((1, side, side), 2)).eval()
 
 

@@ -45,6 +45,7 @@ class CausalConv(nn.Conv2d, Streaming):
     ) -> None:
         super().__init__(channels, out, (above + 1, left + 1 + right), bias=bias)
         self.above, self.left, self.right, self.colours = above, left, right, colours
+        self.pointwise = self.colours == 1 and self.kernel_size == (1, 1)
         mask = torch.ones_like(self.weight.data)
         block = torch.ones(out // colours, channels // colours)
         mask[:, :, above, left] = torch.kron(torch.ones(colours, colours).tril(), block)
@@ -53,7 +54,12 @@ class CausalConv(nn.Conv2d, Streaming):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, channels, h, w)` to `(B, out, h, w)`; while streaming, the next group of a pixel, `(B, n)`."""
-        return self.parallel(x) if x.ndim == 4 else self._step(self.past or {}, x)
+        if x.ndim == 4:
+            return self.parallel(x)
+        past = self.past or {}
+        if self.pointwise:
+            return torch.addmm(past["bias"][0], x, past["matrices"][0])
+        return self._step(past, x)
 
     def parallel(self, x: Tensor) -> Tensor:
         """Map a whole image, or any part of it that the kernel does not reach beyond, without reading the past."""
