@@ -1,6 +1,7 @@
 """Every command and every piece of Python in the README runs."""
 
 import json
+import math
 import os
 import re
 import shlex
@@ -60,18 +61,43 @@ def test_files_that_the_readme_names_are_there() -> None:
         assert (ROOT / name).exists(), name
 
 
-def test_numbers_are_those_of_the_results() -> None:
-    def result(name: str) -> dict[str, float]:
-        return json.loads((ROOT / "benchmarks" / "results" / name / "result.json").read_text())
+NAMES = {
+    "pixelrnn": "row_lstm",
+    "pixelrnn_diagonal": "diagonal_bilstm",
+}  # of the models whose config is called otherwise
+RESULTS = ROOT / "benchmarks" / "results"
+ROWS = {line.split("|")[1].strip(): line for line in README.splitlines() if line.startswith("|")}
 
-    rows = {line.split("|")[1].strip(): line for line in README.splitlines() if line.startswith("|")}
-    for name, row in {"independent": "independent", "markov": "markov", "nade": "nade", "pixelrnn": "row_lstm"}.items():
-        assert f"{result(f'digits/{name}')['test/bpd']:.3f}" in rows[f"`{row}`"]
-    for row, line in rows.items():
+
+def kept(name: str) -> dict[str, float]:
+    return json.loads((RESULTS / name / "result.json").read_text())
+
+
+@pytest.mark.parametrize("config", sorted(p.stem for p in (ROOT / "conf").glob("*.yaml")))
+def test_every_model_has_its_row(config: str) -> None:
+    row = ROWS[f"`{NAMES.get(config, config)}`"]
+    assert f"{kept(f'digits/{config}')['test/bpd']:.3f} |" in row
+    if (ROOT / "conf" / "conditional" / f"{config}_conditional.yaml").exists():
+        by_class = kept(f"digits/{config}_conditional")
+        assert f"| {by_class['test/bpd']:.3f} | {100 * by_class['test/accuracy']:.1f} % |" in row
+
+
+@pytest.mark.parametrize("config", sorted(p.stem for p in (ROOT / "conf" / "cifar10").glob("*.yaml")))
+def test_every_epoch_of_cifar10_has_its_row(config: str) -> None:
+    result = kept(f"cifar10/{config}")
+    valid = result["val/nll"] / (3072 * math.log(2))
+    numbers = f"| {result['parameters']:,} | {valid:.3f} | {result['test/bpd']:.3f} |"
+    assert numbers in ROWS[f"`conf/cifar10/{config}.yaml`"]
+    assert (result["epochs"], result["test_examples"]) == (1, 1000)
+
+
+def test_numbers_are_those_of_the_results() -> None:
+    for row, line in ROWS.items():
         if row.startswith(("`independent`,", "`nade`,")):
             name = row.strip("`").partition("`")[0]
-            assert f" {result(f'binarized_mnist/{name}')['test/nll']:.2f} |" in line
-    speed = json.loads((ROOT / "benchmarks" / "results" / "speed.json").read_text())["seconds"]
-    assert len(speed) == 4
-    for work, seconds in speed.items():
-        assert f"{seconds['reference'] / seconds['ours']:.1f}x" in rows[work]
+            assert f" {kept(f'binarized_mnist/{name}')['test/nll']:.2f} |" in line
+    speed = json.loads((RESULTS / "speed.json").read_text())
+    for work, seconds in speed["seconds"].items():
+        assert f"| {seconds['reference'] / seconds['ours']:.1f}x |" in ROWS[work]
+    for model, seconds in speed["growth"].items():
+        assert " | ".join(f"{s:.2f}" for s in seconds.values()) in ROWS[model]
