@@ -17,7 +17,7 @@ __all__ = ["LitDensity"]
 
 Batch = tuple[Tensor, Tensor | None]
 INITIAL = 64  # training examples that weights are initialised on, where the model does that
-MAX_CLASSES = 100  # with more, the Bayes classifier, a forward pass per class, would take longer than training itself
+MAX_CLASSES = 100  # of the Bayes classifier, which takes a forward pass per class
 
 
 class LitDensity(pl.LightningModule):

@@ -10,10 +10,10 @@ ICML 2020, for the layers: pre-norm, GELU, GPT-2's initialisation. A token is a 
 models its colours jointly.
 
 Deviations: attention is over the whole past, neither local (Image Transformer) nor strided (Sparse Transformer), so its
-cost grows with the square of the tokens; values are read as numbers, which learns from fewer examples than an embedding
-of each level (`likelihood.encoding=one_hot`) or of iGPT's palette; initial weights are scaled to the width; a class is
-embedded in every token when conditional. Published on CIFAR-10: 2.90 (Image Transformer) and 2.80 bits/dim (Sparse
-Transformer), not reproduced here.
+cost grows with the square of the tokens; values are read as numbers unless `likelihood.encoding=one_hot` embeds each
+level, and there is no palette as in iGPT; initial weights are scaled to the width; a class is embedded in every token
+when conditional. Published on CIFAR-10: 2.90 (Image Transformer) and 2.80 bits/dim (Sparse Transformer), not reproduced
+here.
 """
 
 import torch
@@ -119,8 +119,8 @@ class Layer(nn.Module):
 class PositionEmbedding(Streaming):
     """Where the token to predict is, and where the one that was read is: learned by row, column and colour.
 
-    At the left edge the one that was read is at the far end of the row above, which is no step to the left. To know
-    both places is worth about 0.01 bits/dim on digits. Before the first token a learned vector stands for a read one.
+    At the left edge the one that was read is at the far end of the row above, which is no step to the left, so both
+    places are given. Before the first token a learned vector stands for a read one.
     """
 
     positions: Tensor
