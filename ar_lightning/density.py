@@ -202,16 +202,18 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> Density:
 
 
 def auto_likelihood(spec: DataSpec, joint_colours: bool = False) -> str:
-    """Return the name of the likelihood that fits the data best, of those that model all channels of a site together.
+    """Return the name of the likelihood that fits the data best.
+
+    A model that leaves the colours of a pixel to the likelihood gets one that models them jointly.
 
     Raises:
         UserError: there is none.
     """
-    levels = "discretized_logistic_mixture" if joint_colours else "categorical"
-    fitting = {"binary": "bernoulli" if spec.shape[0] == 1 or not joint_colours else levels, "levels": levels}
-    if spec.support not in fitting:
+    if spec.support == "real":
         raise UserError(f"no likelihood takes {spec}")
-    return fitting[spec.support]
+    if spec.support == "binary" and (spec.shape[0] == 1 or not joint_colours):
+        return "bernoulli"
+    return "discretized_logistic_mixture" if joint_colours else "categorical"
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Density:

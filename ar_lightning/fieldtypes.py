@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 __all__ = [
     "Activation",
     "Decay",
+    "Dropout",
     "Fraction",
     "NonNegativeFloat",
     "NonNegativeInt",
@@ -52,6 +53,7 @@ NonNegativeInt = Annotated[int, Range(low=0)]
 PositiveFloat = Annotated[float, Range(low=0, open_low=True)]
 NonNegativeFloat = Annotated[float, Range(low=0)]
 Decay = Annotated[float, Range(low=0, high=1, open_high=True)]
+Dropout = Decay
 Fraction = Annotated[float, Range(low=0, high=1, open_low=True)]
 Order = Literal["raster", "random"]
 Activation = Literal["sigmoid", "relu"]

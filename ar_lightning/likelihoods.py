@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ar_lightning.errors import UserError
 from ar_lightning.spec import DataSpec
 
-__all__ = ["Bernoulli", "Categorical", "Likelihood", "at_least_float32", "check_levels", "choose"]
+__all__ = ["Bernoulli", "Categorical", "Likelihood", "at_least_float32", "check_levels", "choose", "scaled"]
 
 
 class Likelihood(nn.Module):
@@ -105,7 +105,7 @@ class Categorical(Likelihood):
 
     def encode(self, x: Tensor) -> Tensor:
         if not self.one_hot:
-            return x.float() * (2 / (self.levels - 1)) - 1
+            return scaled(x.float(), self.levels)
         planes = F.one_hot(x.long(), self.levels).movedim(-1, 2)  # (B, C, K, *sites)
         return planes.flatten(1, 2).float()
 
@@ -122,6 +122,11 @@ class Categorical(Likelihood):
 
     def extra_repr(self) -> str:
         return f"levels={self.levels}, encoding={'one_hot' if self.one_hot else 'scaled'}"
+
+
+def scaled(x: Tensor, levels: int) -> Tensor:
+    """Map levels 0..K-1 to [-1, 1]."""
+    return x * (2 / (levels - 1)) - 1
 
 
 def choose(logits: Tensor, u: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import PositiveInt
-from ar_lightning.likelihoods import Likelihood, at_least_float32, check_levels, choose
+from ar_lightning.likelihoods import Likelihood, at_least_float32, check_levels, choose, scaled
 from ar_lightning.spec import DataSpec
 
 __all__ = ["DiscretizedLogisticMixture"]
@@ -63,14 +63,14 @@ class DiscretizedLogisticMixture(Likelihood):
         self.params = mixtures * (1 + 2 * self.colours + self.colours * (self.colours - 1) // 2)
 
     def encode(self, x: Tensor) -> Tensor:
-        return x.float() * (2 / (self.levels - 1)) - 1
+        return scaled(x.float(), self.levels)
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         mixture = _Mixture(params, self.mixtures, self.colours)
-        scaled = self._scaled(x, mixture.log_weights.dtype)
+        before = scaled(x.to(mixture.log_weights.dtype), self.levels)
         log_weights, conditionals = mixture.log_weights, []
         for c in range(self.colours):
-            joint = log_weights + self._log_mass(mixture, c, x[:, c : c + 1], scaled)
+            joint = log_weights + self._log_mass(mixture, c, x[:, c : c + 1], before)
             conditionals.append(joint.logsumexp(1))
             log_weights = joint - conditionals[-1].unsqueeze(1)  # given this channel too
         return torch.stack(conditionals, 1)
@@ -79,16 +79,16 @@ class DiscretizedLogisticMixture(Likelihood):
         mixture = _Mixture(params[..., None], self.mixtures, self.colours)  # one site
         log_weights = mixture.log_weights  # (N, M, 1)
         earlier = noise.new_zeros(len(noise), 0, dtype=torch.long) if earlier is None else earlier
-        scaled, channel = self._scaled(earlier, log_weights.dtype)[..., None], earlier.shape[1]
+        before, channel = scaled(earlier[..., None].to(log_weights.dtype), self.levels), earlier.shape[1]
         for c in range(channel):
-            log_weights = log_weights + self._log_mass(mixture, c, earlier[:, c, None, None], scaled)
+            log_weights = log_weights + self._log_mass(mixture, c, earlier[:, c, None, None], before)
         which, u = noise.to(log_weights.dtype).unbind(1)
         if temperature != 1:  # of the distribution over levels, as everywhere; it is no mixture of logistics any more
             every = torch.arange(self.levels, device=params.device).expand(len(params), 1, -1)  # as if they were sites
-            log_p = (log_weights + self._log_mass(mixture, channel, every, scaled)).logsumexp(1)  # (N, K)
+            log_p = (log_weights + self._log_mass(mixture, channel, every, before)).logsumexp(1)  # (N, K)
             return choose(log_p / temperature, u)
         m = choose(log_weights[..., 0], which)[:, None, None]
-        mean, log_scale = (t.gather(1, m)[:, 0, 0] for t in mixture.logistic(channel, scaled))
+        mean, log_scale = (t.gather(1, m)[:, 0, 0] for t in mixture.logistic(channel, before))
         u = u.clamp(torch.finfo(u.dtype).tiny, 1 - torch.finfo(u.dtype).eps)
         y = mean + log_scale.exp() * (u.log() - torch.log1p(-u))
         return ((y + 1) * ((self.levels - 1) / 2)).round().clamp(0, self.levels - 1).long()
@@ -96,15 +96,12 @@ class DiscretizedLogisticMixture(Likelihood):
     def check(self, x: Tensor) -> None:
         check_levels(x, self.levels)
 
-    def _scaled(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        return x.to(dtype) * (2 / (self.levels - 1)) - 1
-
-    def _log_mass(self, mixture: "_Mixture", c: int, level: Tensor, scaled: Tensor) -> Tensor:
+    def _log_mass(self, mixture: "_Mixture", c: int, level: Tensor, before: Tensor) -> Tensor:
         """Return what each logistic of channel c puts on a level `(B, 1, *sites)`: `(B, M, *sites)` nats.
 
-        `scaled` are the channels before c, in [-1, 1].
+        `before` are the channels before c, in [-1, 1].
         """
-        mean, log_scale = mixture.logistic(c, scaled)
+        mean, log_scale = mixture.logistic(c, before)
         level = level.long()
         inverse = torch.exp(-log_scale)
         above, below = (self._distance(edge, mean) * inverse for edge in (level, level - 1))
@@ -139,11 +136,11 @@ class _Mixture:
         self.log_scales = log_scales.clamp(min=MIN_LOG_SCALE)
         self.coefficients = torch.tanh(coefficients)
 
-    def logistic(self, c: int, scaled: Tensor) -> tuple[Tensor, Tensor]:
+    def logistic(self, c: int, before: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-scale `(B, M, *sites)` of channel c, given the channels `(B, >= c, *sites)` before."""
         mean = self.means[:, c]
         for j in range(c):
-            mean = mean + self.coefficients[:, c * (c - 1) // 2 + j] * scaled[:, j : j + 1]
+            mean = mean + self.coefficients[:, c * (c - 1) // 2 + j] * before[:, j : j + 1]
         return mean, self.log_scales[:, c]
 
 

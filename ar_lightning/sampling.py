@@ -108,7 +108,7 @@ def sample_raster(model: RasterModel, draw: Draw, x: Tensor, cond: Tensor | None
         for i in range(height):
             start_row(model, len(x), width)
             left, row = nothing, []
-            for j, column in enumerate(model.columns(model.row(above, cond), width)):
+            for j, column in enumerate(model.columns(model.row(above, cond))):
                 pixel = model.pixel(left, column, cond)
                 colours: list[Tensor] = []
                 for g in range(groups):

@@ -75,11 +75,12 @@ def open_image(path: Path, channels: int, prepare: Callable[["Image"], "Image"] 
             upright = ImageOps.exif_transpose(image)
             # A palette may hold transparency in a form that only RGBA takes.
             opaque = upright.convert("RGBA") if upright.mode == "P" else upright
-            pixels = np.asarray(prepare(opaque.convert("L" if channels == 1 else "RGB")))
+            decoded_image = opaque.convert("L" if channels == 1 else "RGB")
     except UserError:
         raise
     except Exception as error:  # whatever a decoder makes of bytes that can be anything
         raise UserError(f"{path}: not an image, or a damaged one ({_reason(error)}); replace or remove it") from error
+    pixels = np.asarray(prepare(decoded_image))
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
 

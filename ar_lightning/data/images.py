@@ -4,7 +4,7 @@ import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from ar_lightning.spec import DataSpec
 
 if TYPE_CHECKING:
     import torch
+
+Values = TypeVar("Values", "torch.Tensor", np.ndarray)
 
 __all__ = ["BinarizedMNIST", "Digits", "amat_bytes", "flipped", "quantised", "read_amat", "treatment"]
 
@@ -121,7 +123,7 @@ class BinarizedMNIST(Dataset):
         return flipped(x) if self.flip else x
 
 
-def quantised(x: "torch.Tensor", levels: int) -> "torch.Tensor":
+def quantised(x: Values, levels: int) -> Values:
     """Return 8-bit values quantised uniformly, such as 0..15 for 16 levels."""
     return x if levels == 256 else x // (256 // levels)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits
 from ar_lightning.data.download import data_root, obtain
-from ar_lightning.data.images import flipped, treatment
+from ar_lightning.data.images import flipped, quantised, treatment
 from ar_lightning.errors import UserError
 from ar_lightning.spec import DataSpec
 
@@ -97,7 +97,7 @@ class _IdxImages(Dataset):
                 return grey
             uniform = np.random.RandomState(SPLITS.index(split)).random_sample(grey.shape)
             return (uniform * 255 < grey).astype(np.uint8)
-        return grey // (256 // self.levels)  # for 2 levels this is grey > 127
+        return quantised(grey, self.levels)  # for 2 levels this is grey > 127
 
 
 class MNIST(_IdxImages):

@@ -103,7 +103,7 @@ class GatedLayer(nn.Module):
 
     def __init__(self, hidden: int, kernel: int, colours: int, classes: int = 0, last: bool = False) -> None:
         super().__init__()
-        self.colours, self.last = colours, last
+        self.width, self.last = hidden // colours, last  # channels of a colour
         reach = kernel // 2
         self.rows = RowConv(hidden, 2 * hidden, height=reach + 1, width=kernel)
         self.link = Pointwise(2 * hidden, 2 * hidden, bias=False)
@@ -122,7 +122,7 @@ class GatedLayer(nn.Module):
 
     def horizontal(self, h: Tensor, link: Tensor) -> Tensor:
         """Return the horizontal map of the next layer, for as many colours as are given."""
-        return h + self.out(gate(self.columns(h) + link, h.shape[1] * self.colours // self.out.weight.shape[1]))
+        return h + self.out(gate(self.columns(h) + link, h.shape[1] // self.width))
 
 
 def gate(maps: Tensor, groups: int) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ar_lightning.errors import UserError
-from ar_lightning.fieldtypes import Decay, PositiveInt
+from ar_lightning.fieldtypes import Dropout, PositiveInt
 from ar_lightning.nn.attention import CausalSelfAttention
 from ar_lightning.nn.causal import SequenceModel
 from ar_lightning.nn.streaming import Streaming
@@ -60,7 +60,7 @@ class PixelTransformer(SequenceModel):
         width: PositiveInt = 128,
         layers: PositiveInt = 6,
         heads: PositiveInt = 4,
-        dropout: Decay = 0.0,
+        dropout: Dropout = 0.0,
         conditional: bool = False,
     ) -> None:
         if len(shapes.data) != 3:

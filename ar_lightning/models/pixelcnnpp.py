@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ar_lightning.errors import UserError
-from ar_lightning.fieldtypes import Decay, NonNegativeInt, PositiveInt
+from ar_lightning.fieldtypes import Dropout, NonNegativeInt, PositiveInt
 from ar_lightning.nn.causal import RasterModel
 from ar_lightning.nn.conv import CausalConv, Pointwise, RowConv
 from ar_lightning.nn.resample import DownConv, DownRowConv, UpConv, UpRowConv
@@ -59,7 +59,7 @@ class PixelCNNpp(RasterModel):
         filters: PositiveInt = 32,
         resnets: PositiveInt = 2,
         downsamplings: NonNegativeInt = 2,
-        dropout: Decay = 0.0,
+        dropout: Dropout = 0.0,
         conditional: bool = False,
     ) -> None:
         super().__init__(shapes, conditional)
@@ -90,9 +90,10 @@ class PixelCNNpp(RasterModel):
         params: Tensor = self.head(elu(self.level.pixel(ul, features, cond)))
         return params
 
-    def columns(self, features: list[Tensor | None], width: int) -> list[list[Tensor | None]]:
+    def columns(self, features: list[Tensor]) -> list[list[Tensor | None]]:
         """Return the features of each pixel, with None at the resolutions that have none there."""
         above, *levels = features
+        width = above.shape[3]
         resolutions = [_columns(above, 1, width), *(_columns(f, 2**level, width) for level, f in enumerate(levels))]
         return [list(column) for column in zip(*resolutions, strict=True)]
 

@@ -115,11 +115,11 @@ class RasterModel(nn.Module):
         params: Tensor = features
         return params
 
-    def columns(self, features: Any, width: int) -> list[Any]:
+    def columns(self, features: Any) -> list[Any]:
         """Return the features of each pixel of a row, for `pixel`, while streaming."""
         if isinstance(features, Tensor):
             return as_steps(features[:, :, 0], 1)
-        return [list(column) for column in zip(*(self.columns(f, width) for f in features), strict=True)]
+        return [list(column) for column in zip(*(self.columns(f) for f in features), strict=True)]
 
     def forward(self, z: Tensor, cond: Tensor | None = None) -> Tensor:
         """Return the parameters `(B, groups * P, H, W)` of every pixel, given `z` `(B, C * E, H, W)`."""

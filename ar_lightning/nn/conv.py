@@ -68,7 +68,7 @@ class CausalConv(nn.Conv2d, Streaming):
             matrix = weight.flatten(1).expand(len(x), -1, -1)
             bias = x.new_zeros(()) if self.bias is None else self.bias[:, None]
             return torch.baddbmm(bias, matrix, x.flatten(2)).unflatten(2, x.shape[2:])
-        return F.conv2d(F.pad(x, (self.left, self.right, self.above, 0)), weight, self.bias)
+        return F.conv2d(F.pad(x, (self.left, self.right, self.above, 0)), weight, self.bias, self.stride)
 
     def masked_weight(self) -> Tensor:
         """Return the kernel `(out, channels, above + 1, left + 1 + right)` with zeros where it may not see."""

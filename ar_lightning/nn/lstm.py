@@ -104,7 +104,7 @@ class DiagonalLSTMLayer(Streaming):
 
     def __init__(self, channels: int, hidden: int, colours: int = 1) -> None:
         super().__init__()
-        self.colours, self.hidden = colours, hidden
+        self.colours = colours
         self.input_to_state = nn.ModuleList(Pointwise(channels, 4 * hidden, colours=colours) for _ in range(2))
         self.side = nn.Parameter(torch.empty(2, hidden, 4 * hidden).uniform_(-(hidden**-0.5), hidden**-0.5))
         self.above = nn.Parameter(torch.empty(2, hidden, 4 * hidden).uniform_(-(hidden**-0.5), hidden**-0.5))
@@ -158,7 +158,9 @@ class DiagonalLSTMLayer(Streaming):
             past["shifted"] = as_steps(torch.zeros_like(rows[0]), self.colours)
         above = [torch.einsum("bhw,hg->bgw", row, kernel) for row, kernel in zip(rows, self.above, strict=True)]
         past.update(above=as_steps(above[0], self.colours), back=above[1], h=[], v=[])
-        past.update(h_side=[h0[0]], c_side=list(c0[0].chunk(self.colours, 1)))
+        past.update(
+            h_side=h0[0], c_side=list(c0[0].chunk(self.colours, 1)), kernels=self.side[0].chunk(self.colours, 1)
+        )
 
     def _right_to_left(self, v: Tensor, above: Tensor, h: Tensor, c: Tensor) -> Tensor:
         """Return the states (B, h, W) of a whole row, given its input and what it reads of the row above."""
@@ -174,9 +176,8 @@ class DiagonalLSTMLayer(Streaming):
         n, k = len(past["h"]), len(past["h"]) % self.colours
         gates = self.input_to_state[0](v) + past["above"][n]
         if k == 0 and n:
-            past["h_side"] = [torch.cat(past["h"][n - self.colours :], 1)]
-        kernel = self.side[0].chunk(self.colours, 1)[k]
-        h, c = lstm_cell(torch.addmm(gates, past["h_side"][0], kernel), past["c_side"][k], 1)
+            past["h_side"] = torch.cat(past["h"][n - self.colours :], 1)
+        h, c = lstm_cell(torch.addmm(gates, past["h_side"], past["kernels"][k]), past["c_side"][k], 1)
         past["c_side"][k] = c
         past["h"].append(h)
         past["v"].append(v)

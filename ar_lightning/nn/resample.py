@@ -4,7 +4,6 @@ Odd sizes round up going down, and are cropped going up. While streaming, coarse
 is at an even row and column; `None` stands for no pixel, and a pixel is `(B, C)`.
 """
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ar_lightning.nn.conv import CausalConv, RowConv
@@ -56,7 +55,7 @@ class DownConv(CausalConv):
     def forward(self, x: Tensor) -> Tensor | None:  # type: ignore[override]
         """Map `(B, C, h, W)` to `(B, out, h / 2, W / 2)`; while streaming, a pixel of an odd row or column to None."""
         if self.past is None:
-            return F.conv2d(F.pad(x, (1, 0, 1, 0)), self.weight, self.bias, self.stride)
+            return self.parallel(x)
         odd = len(self.past["pixels"]) % 2 or self.past["rows_read"] % 2
         y = super().forward(x)
         return None if odd else y
