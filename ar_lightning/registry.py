@@ -17,7 +17,7 @@ MODELS = {
     "nade": "ar_lightning.models.nade:NADE",
     "row_lstm": "ar_lightning.models.pixelrnn:RowLSTM",
     "diagonal_bilstm": "ar_lightning.models.pixelrnn:DiagonalBiLSTM",
-    "pixelcnn": "ar_lightning.models.pixelcnn:PixelCNN",
+    "pixelcnn": "ar_lightning.models.pixelrnn:PixelCNN",
     "gated_pixelcnn": "ar_lightning.models.gated_pixelcnn:GatedPixelCNN",
     "pixelcnnpp": "ar_lightning.models.pixelcnnpp:PixelCNNpp",
     "pixel_transformer": "ar_lightning.models.pixel_transformer:PixelTransformer",
