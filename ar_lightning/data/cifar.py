@@ -4,24 +4,21 @@ import hashlib
 import tarfile
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits, read_npz
+from ar_lightning.data.arrays import SPLITS, Split, Splits, read_npz
 from ar_lightning.data.download import data_root, obtain
-from ar_lightning.data.images import flipped, quantised, treatment
+from ar_lightning.data.images import EightBitImages, treatment
 from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import PositiveInt
 from ar_lightning.spec import DataSpec
 
-if TYPE_CHECKING:
-    import torch
-
 __all__ = ["CIFAR10"]
 
 
-class CIFAR10(Dataset):
+class CIFAR10(EightBitImages):
     """Small photographs of ten kinds of things, 32x32 in colour: 256, 16 or 2 levels a channel; labels.
 
     Published densities train on all 50000 training images and report the test images. Here the last `held_out` of the
@@ -96,14 +93,6 @@ class CIFAR10(Dataset):
             "valid": Split(train.x[cut:], train.labels[cut:]),
             "test": test,
         }
-
-    def values(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Quantise a batch."""
-        return quantised(x, self.levels)
-
-    def augment(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Flip the images of a training batch at random, where asked to."""
-        return flipped(x) if self.flip else x
 
     @cached_property
     def _content(self) -> tuple[Split, Split]:

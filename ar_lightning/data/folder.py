@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits, hold_out
+from ar_lightning.data.arrays import SPLITS, Split, Splits, hold_out
 from ar_lightning.data.cache import cached_split, decoded, fingerprint, open_image, stamp
 from ar_lightning.data.download import ENVIRONMENT, data_root
-from ar_lightning.data.images import flipped, quantised, treatment
+from ar_lightning.data.images import EightBitImages, treatment
 from ar_lightning.errors import UserError, nearest
 from ar_lightning.fieldtypes import NonNegativeInt, PositiveInt
 from ar_lightning.spec import DataSpec
 
 if TYPE_CHECKING:
-    import torch
     from PIL.Image import Image
 
 __all__ = ["ImageFolder"]
@@ -26,7 +25,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 NAMES = {"train": ("train",), "valid": ("valid", "val", "validation"), "test": ("test",)}  # folders of a split
 
 
-class ImageFolder(Dataset):
+class ImageFolder(EightBitImages):
     """Your own images from a folder: png, jpg, webp, bmp or gif, cropped to squares of one size.
 
     Sub-folders `train`, `valid` (or `val`) and `test` are the splits, and other files are then left out; one that is
@@ -92,14 +91,6 @@ class ImageFolder(Dataset):
             UserError: a file cannot be read as an image, there are too few, or what they make cannot be kept.
         """
         return {name: self._split(name) for name in SPLITS}
-
-    def values(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Quantise a batch."""
-        return quantised(x, self.levels)
-
-    def augment(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Flip the images of a training batch at random, where asked to."""
-        return flipped(x) if self.flip else x
 
     def _split(self, name: str) -> Split:
         files = self._files[name]

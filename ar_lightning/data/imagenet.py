@@ -6,20 +6,17 @@ import zlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, ClassVar, Literal
+from typing import IO, ClassVar, Literal
 
 import numpy as np
 
-from ar_lightning.data.arrays import Dataset, Split, Splits
+from ar_lightning.data.arrays import Split, Splits
 from ar_lightning.data.cache import CHUNK, Blocks, cached_split, decoded, fingerprint, open_image, stamp
 from ar_lightning.data.download import ENVIRONMENT, data_root
-from ar_lightning.data.images import flipped, quantised, treatment
+from ar_lightning.data.images import EightBitImages, treatment
 from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import PositiveInt
 from ar_lightning.spec import DataSpec
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["ImageNet32", "ImageNet64"]
 
@@ -27,7 +24,7 @@ OFFICIAL = {"npz": (1_281_167, 50_000), "png": (1_281_149, 49_999)}  # images in
 PAPER = {"npz": "Chrabaszcz et al. 2017 (npz)", "png": "van den Oord et al. 2016 (PNG, the PixelRNN paper)"}
 
 
-class _Downsampled(Dataset):
+class _Downsampled(EightBitImages):
     """ImageNet at a fraction of its size.
 
     There are two versions of different pixels, so numbers on one do not compare with those on the other: the batches of
@@ -95,14 +92,6 @@ class _Downsampled(Dataset):
             raise UserError(f"data: one training image of imagenet{self.size} is too few to hold out valid")
         train_y, valid_y = (None, None) if train.labels is None else (train.labels[:cut], train.labels[cut:])
         return {"train": Split(train.x[:cut], train_y), "valid": Split(train.x[cut:], valid_y), "test": test}
-
-    def values(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Quantise a batch."""
-        return quantised(x, self.levels)
-
-    def augment(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Flip the images of a training batch at random, where asked to."""
-        return flipped(x) if self.flip else x
 
     @cached_property
     def _sources(self) -> tuple[str, dict[str, list[Path]]]:

@@ -18,10 +18,40 @@ if TYPE_CHECKING:
 
 Values = TypeVar("Values", "torch.Tensor", np.ndarray)
 
-__all__ = ["BinarizedMNIST", "Digits", "amat_bytes", "flipped", "quantised", "read_amat", "treatment"]
+__all__ = [
+    "BinarizedMNIST",
+    "Digits",
+    "EightBitImages",
+    "Images",
+    "amat_bytes",
+    "flipped",
+    "quantised",
+    "read_amat",
+    "treatment",
+]
 
 
-class Digits(Dataset):
+class Images(Dataset):
+    """Images, whose training batches are mirrored at random where `flip` is set."""
+
+    flip: bool
+
+    def augment(self, x: "torch.Tensor") -> "torch.Tensor":
+        """Flip the images of a training batch at random, where asked to."""
+        return flipped(x) if self.flip else x
+
+
+class EightBitImages(Images):
+    """Images that are stored on 256 levels, and quantised to `levels` a batch at a time."""
+
+    levels: int
+
+    def values(self, x: "torch.Tensor") -> "torch.Tensor":
+        """Quantise a batch."""
+        return quantised(x, self.levels)
+
+
+class Digits(Images):
     """8x8 handwritten digits bundled with scikit-learn: 1797 images, labels, no download.
 
     Args:
@@ -59,12 +89,8 @@ class Digits(Dataset):
         x, labels = x[:, None].astype(np.uint8), digits.target.astype(np.int64)
         return {name: Split(x[index], labels[index]) for name, index in zip(SPLITS, parts, strict=True)}
 
-    def augment(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Flip the images of a training batch at random, where asked to."""
-        return flipped(x) if self.flip else x
 
-
-class BinarizedMNIST(Dataset):
+class BinarizedMNIST(Images):
     """MNIST with the fixed binarisation of Larochelle, the benchmark of NADE, MADE and DARN; no labels.
 
     The test file is sorted by class. Source: Salakhutdinov & Murray 2008; Larochelle & Murray 2011.
@@ -117,10 +143,6 @@ class BinarizedMNIST(Dataset):
             with suppress(OSError):  # the cache only saves time: a read-only folder is no reason to stop
                 _save_npz(cache, bits)
         return {name: Split(bits[name].reshape(-1, 1, 28, 28).astype(np.uint8, copy=False)) for name in SPLITS}
-
-    def augment(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Flip the images of a training batch at random, where asked to."""
-        return flipped(x) if self.flip else x
 
 
 def quantised(x: Values, levels: int) -> Values:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits
+from ar_lightning.data.arrays import SPLITS, Split, Splits
 from ar_lightning.data.download import data_root, obtain
-from ar_lightning.data.images import flipped, quantised, treatment
+from ar_lightning.data.images import Images, quantised, treatment
 from ar_lightning.errors import UserError
 from ar_lightning.spec import DataSpec
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["MNIST", "FashionMNIST", "read_idx"]
 
 
-class _IdxImages(Dataset):
+class _IdxImages(Images):
     """The four idx files of MNIST and its drop-in replacements, `(N, 1, 28, 28)` with 10 classes.
 
     Args:
@@ -89,7 +89,7 @@ class _IdxImages(Dataset):
             import torch
 
             x = (torch.rand(x.shape, device=x.device) * 255 < x).to(x.dtype)
-        return flipped(x) if self.flip else x
+        return super().augment(x)
 
     def _values(self, grey: np.ndarray, split: str) -> np.ndarray:
         if self.binarize == "dynamic":
