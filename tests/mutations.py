@@ -70,6 +70,10 @@ BUGS = {
         "ar_lightning/likelihoods.py", "(params)[:, 0] / temperature)", "(params)[:, 0])",
         EXACT + " -k temperature and independent",
     ),
+    "the temperature of a mixture is another": Bug(
+        "ar_lightning/logistic.py", "return choose(log_p / temperature, u)", "return choose(log_p / temperature**0.5, u)",
+        EXACT + " -k tempers and logistic",
+    ),
     "streaming forgets the row above": Bug(
         "ar_lightning/nn/streaming.py", 'past["tail"] = window.narrow(dim, window.shape[dim] - n, n)',
         'past["tail"] = window.narrow(dim, window.shape[dim] - n, n) * (dim != 2)', EXACT + " -k streaming_equals",
