@@ -71,8 +71,8 @@ BUGS = {
         EXACT + " -k temperature and independent",
     ),
     "the temperature of a mixture is another": Bug(
-        "ar_lightning/logistic.py", "return choose(log_p / temperature, u)", "return choose(log_p / temperature**0.5, u)",
-        EXACT + " -k tempers and logistic",
+        "ar_lightning/logistic.py", "return choose(log_p / temperature, u)",
+        "return choose(log_p / temperature**0.5, u)", EXACT + " -k tempers and logistic",
     ),
     "streaming forgets the row above": Bug(
         "ar_lightning/nn/streaming.py", 'past["tail"] = window.narrow(dim, window.shape[dim] - n, n)',
