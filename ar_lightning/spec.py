@@ -1,8 +1,10 @@
 """What a dataset holds and what a model is built for: shapes and supports, in plain Python."""
 
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
+from math import log, prod
 from typing import Any
+
+from ar_lightning.medium import Medium, Table, medium_from_dict, medium_to_dict
 
 __all__ = ["DataSpec", "Shapes"]
 
@@ -15,11 +17,17 @@ class DataSpec:
         shape: `(C, *sites)`: `(1, 28, 28)` for a grey image, `(1, D)` for a sequence or a table row.
         levels: number of values a site takes, `0..levels-1`; None for real values.
         classes: number of labels, 0 where there are none.
+        features: number F of features `(F, *sites)` that are aligned with the sites and given, not modelled; 0 for none.
+        medium: what the values are to a person; None for images and plain arrays.
+        quantised: K where the values are levels `0..K-1` that uniform noise was added to: `2 (level + u) / K - 1`.
     """
 
     shape: tuple[int, ...]
     levels: int | None
     classes: int = 0
+    features: int = 0
+    medium: Medium | None = None
+    quantised: int | None = None
 
     @property
     def dims(self) -> int:
@@ -31,18 +39,43 @@ class DataSpec:
         """`binary`, `levels` or `real`."""
         return "real" if self.levels is None else "binary" if self.levels == 2 else "levels"
 
+    @property
+    def log_volume(self) -> float:
+        """Log of the volume, in the units that densities are reported in, of a unit of volume of the values, in nats.
+
+        `log p(reported units) = log p(values) - log_volume`; 0 for discrete data. Densities of values that were
+        dequantised are reported per unit of level, so that they are comparable to probabilities of levels.
+        """
+        if self.quantised:
+            return self.dims * log(self.quantised / 2)
+        return self.medium.log_volume if isinstance(self.medium, Table) else 0.0
+
+    def dequantised(self) -> "DataSpec":
+        """Return the spec of the same data with uniform noise added to its levels.
+
+        Raises:
+            ValueError: it has no levels.
+        """
+        if self.levels is None:
+            raise ValueError(f"{self} cannot be dequantised: it has no levels")
+        return replace(self, levels=None, quantised=self.levels)
+
     def __str__(self) -> str:
         values = {"real": "real values", "binary": "binary values"}.get(self.support, f"{self.levels} levels")
         return f"{'x'.join(map(str, self.shape))} with {values}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, as kept in checkpoints."""
-        return {"shape": list(self.shape), "levels": self.levels, "classes": self.classes}
+        medium = None if self.medium is None else medium_to_dict(self.medium)
+        return {**vars(self), "shape": list(self.shape), "medium": medium}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "DataSpec":
         """Inverse of `to_dict`."""
-        return cls(tuple(plain["shape"]), plain["levels"], plain["classes"])
+        medium = plain.get("medium")
+        return cls(**{
+            **plain, "shape": tuple(plain["shape"]), "medium": None if medium is None else medium_from_dict(medium),
+        })  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,6 +91,9 @@ class Shapes:
         params: likelihood parameters `P` per group of channels; the network returns `(B, groups * P, *sites)`.
         classes: number of classes to condition on, 0 for an unconditional model.
         joint: the channels of a site are one group.
+        embedded: K + 1 where a value is encoded as one whole number 1..K, to be looked up; 0 stands for no value yet.
+            0 where values are encoded as numbers to compute with.
+        features: number of features aligned with the sites that a model may condition on.
     """
 
     data: tuple[int, ...]
@@ -65,6 +101,8 @@ class Shapes:
     params: int = 1
     classes: int = 0
     joint: bool = False
+    embedded: int = 0
+    features: int = 0
 
     @property
     def dims(self) -> int:

@@ -28,10 +28,12 @@ class Split:
         x: `(N, C, *sites)`, unsigned or signed integers for discrete data, float32 for real data; may be mapped from a
             file, and is then never copied whole.
         labels: `(N,)` int64 class of each example, None where there are none.
+        features: `(N, F, *sites)` float32, aligned with the sites and given, not modelled; None where there are none.
     """
 
     x: np.ndarray
     labels: np.ndarray | None = None
+    features: np.ndarray | None = None
 
 
 Splits = dict[str, Split]  # keys: SPLITS
@@ -43,7 +45,10 @@ class Dataset(Protocol):
     A dataset is a class whose keyword-only constructor arguments are its config keys: annotated with a plain type, a
     `Literal` or a name from `fieldtypes`, with literal defaults, and documented in the `Args:` block of the class
     docstring. The first line of that docstring is what `run.py list` shows. The constructor reads no data.
+    `contiguous` says that each split is one long sequence, cut into examples that follow each other in their order.
     """
+
+    contiguous: bool = False
 
     @property
     def spec(self) -> DataSpec:
@@ -66,6 +71,10 @@ class Dataset(Protocol):
     def values(self, x: "torch.Tensor") -> "torch.Tensor":
         """Map one batch `(B, C, *sites)` of any split, as `load` stores it, to the values of `spec`; draw nothing."""
         return x
+
+    def true_log_prob(self, x: np.ndarray) -> np.ndarray | None:
+        """Return log p `(N,)` in nats of examples `(N, C, *sites)` where the data is generated from a known density."""
+        return None
 
     def augment(self, x: "torch.Tensor") -> "torch.Tensor":
         """Map one training batch to legal values, after `values`, drawing from torch's global generator if at all."""
