@@ -17,7 +17,7 @@ class DataSpec:
         shape: `(C, *sites)`: `(1, 28, 28)` for a grey image, `(1, D)` for a sequence or a table row.
         levels: number of values a site takes, `0..levels-1`; None for real values.
         classes: number of labels, 0 where there are none.
-        features: number F of features `(F, *sites)` that are aligned with the sites and given, not modelled; 0 for none.
+        features: number F of features `(F, *sites)`, aligned with the sites and given, not modelled; 0 for none.
         medium: what the values are to a person; None for images and plain arrays.
         quantised: K where the values are levels `0..K-1` that uniform noise was added to: `2 (level + u) / K - 1`.
     """
