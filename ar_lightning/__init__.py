@@ -10,16 +10,18 @@ A trained density, from Python:
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ar_lightning.density import Density, load
+    from ar_lightning.checkpoints import load
+    from ar_lightning.condition import Condition
+    from ar_lightning.density import Density
 
-__all__ = ["Density", "load"]
+__all__ = ["Condition", "Density", "load"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     """Import PyTorch only when a density is asked for, so that the command line answers at once."""
     if name in __all__:
-        from ar_lightning import density
+        from ar_lightning import checkpoints, condition, density
 
-        return getattr(density, name)
+        return {"Condition": condition.Condition, "Density": density.Density, "load": checkpoints.load}[name]
     raise AttributeError(f"module 'ar_lightning' has no attribute '{name}'")

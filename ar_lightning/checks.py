@@ -29,10 +29,17 @@ def check_config(config: dict[str, Any]) -> Any:
     check_optimizer(config["optimizer"])
     dataset = build_dataset(config["data"])
     spec = dataset.spec
+    if config["data"]["dequantise"]:
+        if spec.levels is None:
+            raise UserError(
+                f"data.dequantise=true: data.name={config['data']['name']} ({spec}) has no levels to add to"
+            )
+        spec = spec.dequantised()
     data = f"data.name={config['data']['name']} ({spec})"
     check_likelihood(config["likelihood"]["name"], spec, data)
     check_model(config["model"], spec, data)
-    check_pair(config["model"]["name"], config["likelihood"]["name"], spec, data)
+    likelihood = config["likelihood"]
+    check_pair(config["model"]["name"], likelihood["name"], spec, data, likelihood.get("encoding", "auto"))
     return dataset
 
 
@@ -50,7 +57,9 @@ def check_likelihood(name: str, spec: DataSpec, data: str) -> None:
     if not fitting:
         raise UserError(f"no likelihood takes {data}: quantise the data to whole numbers 0..K-1")
     if name != "auto" and name not in fitting:
-        raise UserError(f"likelihood.name={name} does not take {data}: choose {' or '.join(fitting)}, or auto")
+        real = "real" in schema_of(LIKELIHOODS[name]).attributes.get("supports", ())
+        other = ", or data.dequantise=true" if real and spec.levels else ""
+        raise UserError(f"likelihood.name={name} does not take {data}: choose {' or '.join(fitting)}, or auto{other}")
 
 
 def _takes(likelihood: str, spec: DataSpec) -> bool:
@@ -73,9 +82,11 @@ def check_model(section: dict[str, Any], spec: DataSpec, data: str) -> None:
         )
     if section.get("conditional") and not spec.classes:
         raise UserError(f"model.conditional=true needs labels, and {data} has none")
+    if section.get("local") and not spec.features:
+        raise UserError(f"model.local=true needs features that are aligned with the sites, and {data} has none")
 
 
-def check_pair(model: str, likelihood: str, spec: DataSpec, data: str) -> None:
+def check_pair(model: str, likelihood: str, spec: DataSpec, data: str, encoding: str = "auto") -> None:
     """Refuse a model and a likelihood that each take the data, but do not go together.
 
     Some models look values up by their level, which a likelihood of places on a line does not give. Some leave the
@@ -88,7 +99,12 @@ def check_pair(model: str, likelihood: str, spec: DataSpec, data: str) -> None:
             f"model.name={model} looks values up by their level, but likelihood.name={likelihood} reads them as places "
             "on a line: choose likelihood.name=auto"
         )
-    if declared.get("joint_colours") and spec.shape[0] > 1 and likelihood not in (*ordinal, "auto"):
+    if declared.get("lookup") and spec.levels is None and not declared.get("blind"):
+        raise UserError(f"model.name={model} looks values up by their level, and {data} has none")
+    if encoding == "index" and declared.get("encoding") != "index":
+        raise UserError(f"likelihood.encoding=index is for models that embed levels; model.name={model} does not")
+    joint = likelihood in ordinal or (likelihood == "auto" and spec.levels is not None)
+    if declared.get("joint_colours") and spec.shape[0] > 1 and not joint:
         raise UserError(
             f"model.name={model} leaves the {spec.shape[0]} channels of {data} to the likelihood, and {likelihood} "
             f"does not model them jointly: choose {' or '.join(ordinal)}"

@@ -1,25 +1,49 @@
 """A density: an autoregressive network and a likelihood. Everything else talks to this."""
 
-from pathlib import Path
-from typing import Any
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ar_lightning.errors import UserError, did_you_mean
-from ar_lightning.likelihoods import Likelihood
-from ar_lightning.registry import find
+from ar_lightning.condition import Condition, as_condition, rows_of
+from ar_lightning.likelihoods import Likelihood, choose
 from ar_lightning.sampling import Draw, sample_naive, sampler_of
-from ar_lightning.spec import DataSpec, Shapes
+from ar_lightning.spec import DataSpec
 
-__all__ = ["Density", "build_density", "load"]
+__all__ = ["Density", "Step"]
 
-CHECKPOINT_KEY = "ar_lightning"
 BATCH = 256  # samples drawn at a time; the result does not depend on it
+
+
+class Step(NamedTuple):
+    """A training step: what the randomness of an objective is a function of, so that it is the same on any number of
+    processes.
+
+    Args:
+        number: of the optimizer step.
+        seed: of the run.
+        rank: of this process.
+        world: number of processes.
+    """
+
+    number: int = 0
+    seed: int = 0
+    rank: int = 0
+    world: int = 1
+
+    def uniforms(self, n: int, k: int) -> Tensor:
+        """Return this process' `(n, k)` of the uniforms of the step, of which every example in it has k, on the CPU."""
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.number) % 2**63)
+        return torch.rand(n * self.world, k, generator=generator)[self.rank :: self.world]
 
 
 class Density(nn.Module):
     """`p(x) = prod_i p(x_i | x_<i)`: a network that is causal in its order, and the likelihood of one value.
+
+    A model of several members is their mixture, `p(x) = 1/K sum_k p_k(x)`.
 
     Args:
         model: maps encoded inputs to parameters, strictly causally.
@@ -35,7 +59,7 @@ class Density(nn.Module):
 
     @property
     def conditional(self) -> bool:
-        """Whether `cond` (labels) is needed."""
+        """Whether `cond` must hold labels."""
         return bool(self.model.classes)
 
     @property
@@ -46,30 +70,33 @@ class Density(nn.Module):
     def dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
 
-    def log_prob(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Return log p(x | cond) in nats.
+    def log_prob(self, x: Tensor, cond: Tensor | Condition | None = None) -> Tensor:
+        """Return log p(x | cond) in nats; of real values the log-density, per the unit that `spec` says.
 
         Args:
             x: data values `(B, C, *sites)`.
-            cond: labels `(B,)` of a conditional density.
+            cond: labels `(B,)` of a conditional density; with aligned features, a `Condition` of both.
 
         Returns:
             `(B,)`, float32 or better.
 
         Raises:
-            ValueError: wrong shape, values outside the support, or labels missing.
+            ValueError: wrong shape, values outside the support, or labels or features missing.
         """
         if not self.training:  # training data has been checked once, when it was loaded
             self._check_values(x)
-            self._check_labels(len(x), cond)
-        params = self.model(self._encode(x), cond if self.conditional else None)
-        return self.likelihood.log_prob(params, x).flatten(1).sum(1)
+            self._check_condition(len(x), cond)
+        scores = [self._terms(k, x, cond).flatten(1).sum(1) for k in range(self.model.members)]
+        if len(scores) == 1:
+            return scores[0] - self.spec.log_volume
+        return torch.stack(scores).logsumexp(0) - math.log(len(scores)) - self.spec.log_volume
 
-    def class_log_probs(self, x: Tensor) -> Tensor:
+    def class_log_probs(self, x: Tensor, cond: Tensor | Condition | None = None) -> Tensor:
         """Return log p(x | y) in nats for every class y of a conditional density, a forward pass each.
 
         Args:
             x: data values `(B, C, *sites)`.
+            cond: what else is given: labels in it are not looked at.
 
         Returns:
             `(B, classes)`, float32 or better.
@@ -80,17 +107,41 @@ class Density(nn.Module):
         if not self.conditional:
             raise ValueError("this density is unconditional: it has no p(x | class)")
         labels = torch.arange(self.model.classes, device=x.device)
-        return torch.stack([self.log_prob(x, label.expand(len(x))) for label in labels], 1)
+        given = as_condition(cond)
+        return torch.stack([self.log_prob(x, given._replace(labels=label.expand(len(x)))) for label in labels], 1)
 
-    def loss(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Return the training objective `(B,)` in nats: -log p. A density with another objective overrides this."""
-        return -self.log_prob(x, cond)
+    def loss(self, x: Tensor, cond: Tensor | Condition | None = None, step: Step = Step()) -> Tensor:  # noqa: B008
+        """Return the training objective `(B,)` in nats: -log p, of one member after another where there are several.
+
+        A density with another objective overrides this.
+        """
+        return -self._terms(step.number % self.model.members, x, cond).flatten(1).sum(1) + self.spec.log_volume
+
+    @contextmanager
+    def member(self, k: int) -> Iterator[None]:
+        """Let the model be its member k."""
+        before, self.model.member = self.model.member, k
+        try:
+            yield
+        finally:
+            self.model.member = before
+
+    def _terms(self, k: int, x: Tensor, cond: Tensor | Condition | None) -> Tensor:
+        """Return log p_k(x_i | x_<i, cond) of every value, `(B, C, *sites)`, under member k."""
+        with self.member(k):
+            return self.likelihood.log_prob(self.model(self._encode(x), self._given(cond)), x)
+
+    def _given(self, cond: Tensor | Condition | None) -> Tensor | Condition | None:
+        """Return what the model reads of a condition: labels alone, or both where it reads features."""
+        labels, features = as_condition(cond)
+        labels = labels if self.conditional else None
+        return labels if not self.model.features or features is None else Condition(labels, features.to(self.dtype))
 
     @torch.no_grad()
     def sample(
         self,
         n: int,
-        cond: Tensor | None = None,
+        cond: Tensor | Condition | None = None,
         known: Tensor | None = None,
         mask: Tensor | None = None,
         temperature: float = 1.0,
@@ -102,11 +153,11 @@ class Density(nn.Module):
 
         Completion is exact, a draw from p(unknown | known), where the known values come first in the model's order
         (the upper rows of an image in raster order). Values known after an unknown one are kept, but earlier draws do
-        not see them.
+        not see them. Where there are several members, each sample is of one, drawn from what is known of it.
 
         Args:
             n: number of samples.
-            cond: labels `(n,)` of a conditional density.
+            cond: labels `(n,)` of a conditional density; with aligned features, a `Condition` of both.
             known: values `(n, C, *sites)` to keep where `mask` is True.
             mask: booleans that broadcast to `(n, C, *sites)`.
             temperature: below 1 sharpens, above 1 flattens each conditional; 1 draws from the density.
@@ -125,7 +176,7 @@ class Density(nn.Module):
         if known is not None and mask is not None:
             self._check_values(known)
             mask = mask.expand(n, *self.spec.shape)
-        self._check_labels(n, cond)
+        self._check_condition(n, cond)
         was_training = self.training
         self.eval()
         try:
@@ -137,28 +188,56 @@ class Density(nn.Module):
             self.train(was_training)
 
     def noise(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Return the uniforms `(n, D, likelihood.noise)` that n samples are a function of.
+        """Return the uniforms that n samples are a function of: `(n, D, likelihood.noise)`.
 
-        They are drawn on the CPU, so that a seed means the same on every device.
+        Where there are several members, there is one row more, `(n, D + 1, ...)`, which chooses among them. They are
+        drawn on the CPU, so that a seed means the same on every device.
         """
-        return torch.rand(n, self.spec.dims, self.likelihood.noise, generator=generator)
+        rows = self.spec.dims + (self.model.members > 1)
+        return torch.rand(n, rows, self.likelihood.noise, generator=generator)
 
     def _sample_batch(
-        self, part: Tensor, cond: Tensor | None, known: Tensor | None, mask: Tensor | None, noise: Tensor,
+        self, part: Tensor, cond: Tensor | Condition | None, known: Tensor | None, mask: Tensor | None, noise: Tensor,
         temperature: float, naive: bool,
     ) -> Tensor:  # fmt: skip
         def rows(t: Tensor | None) -> Tensor | None:
             return None if t is None else t[part.to(t.device)].to(self.device)
 
-        k, m = rows(known), rows(mask)
-        draw = Draw(
-            self.likelihood, noise[part].to(self.device),
-            None if k is None else k.flatten(1), None if m is None else m.flatten(1), temperature, self.dtype,
-        )  # fmt: skip
-        dtype = torch.float32 if self.spec.levels is None else torch.long
-        x = torch.zeros(len(part), *self.spec.shape, dtype=dtype, device=self.device)
+        given = Condition(*(None if t is None else t.to(self.device) for t in rows_of(cond, part)))
+        chosen, noise = noise[part].to(self.device).split([self.spec.dims, noise.shape[1] - self.spec.dims], 1)[::-1]
+        return self._draw(given, rows(known), rows(mask), noise, chosen, temperature, naive)
+
+    def _draw(
+        self, cond: Condition, known: Tensor | None, mask: Tensor | None, noise: Tensor, chosen: Tensor,
+        temperature: float, naive: bool,
+    ) -> Tensor:  # fmt: skip
+        """Draw a batch: members first, by the uniforms `chosen` (B, 1, ...), then the samples of each together."""
+        dtype = self.dtype if self.spec.levels is None else torch.long
+        x = torch.zeros(len(noise), *self.spec.shape, dtype=dtype, device=self.device)
         loop = sample_naive if naive else sampler_of(self.model)
-        return loop(self.model, draw, x, rows(cond) if self.conditional else None)
+        members = self._choose_members(cond, known, mask, chosen)
+        for k in members.unique().tolist():
+            i = (members == k).nonzero()[:, 0]
+            k_known, k_mask = (None if t is None else t[i].flatten(1) for t in (known, mask))
+            draw = Draw(self.likelihood, noise[i], k_known, k_mask, temperature, self.dtype)
+            with self.member(k):
+                x[i] = loop(self.model, draw, x[i], self._given(rows_of(cond, i)))
+        return x
+
+    def _choose_members(self, cond: Condition, known: Tensor | None, mask: Tensor | None, chosen: Tensor) -> Tensor:
+        """Draw which member `(B,)` each sample is of: from p(k | known values), where these come first in its order."""
+        members = self.model.members
+        if members == 1:
+            return torch.zeros(len(chosen), dtype=torch.long)
+        log_weights = torch.zeros(len(chosen), members, device=chosen.device)
+        if known is not None and mask is not None:
+            for k in range(members):
+                terms = self._terms(k, known, cond).flatten(1)
+                with self.member(k):
+                    order = self.model.order
+                first = mask.flatten(1)[:, order].long().cumprod(1)  # 1 until the first value that is not known
+                log_weights[:, k] = (terms[:, order] * first).sum(1)
+        return choose(log_weights, chosen[:, 0, 0])
 
     def _encode(self, x: Tensor) -> Tensor:
         return self.likelihood.encode(x).to(self.dtype)
@@ -168,101 +247,19 @@ class Density(nn.Module):
             raise ValueError(f"expected data (B, {', '.join(map(str, self.spec.shape))}), got {tuple(x.shape)}")
         self.likelihood.check(x)
 
-    def _check_labels(self, n: int, cond: Tensor | None) -> None:
+    def _check_condition(self, n: int, cond: Tensor | Condition | None) -> None:
+        labels, features = as_condition(cond)
+        if self.model.features:
+            shape = (n, self.model.features, *self.spec.shape[1:])
+            if features is None or features.shape != shape:
+                raise ValueError(f"this density reads features: give `cond`, a Condition with features {shape}")
         if not self.conditional:
             return
-        if cond is None or cond.shape != (n,):
+        if labels is None or labels.shape != (n,):
             raise ValueError(f"this density is conditional: give `cond`, {n} labels")
-        if n and not (cond.min() >= 0 and cond.max() < self.model.classes):
-            raise ValueError(f"expected labels in 0..{self.model.classes - 1}, got {cond.min()}..{cond.max()}")
+        if n and not (labels.min() >= 0 and labels.max() < self.model.classes):
+            raise ValueError(f"expected labels in 0..{self.model.classes - 1}, got {labels.min()}..{labels.max()}")
 
     def extra_repr(self) -> str:
         parameters = sum(p.numel() for p in self.parameters())
         return f"{self.spec}, {parameters:,} parameters"
-
-
-def build_density(config: dict[str, Any], spec: DataSpec) -> Density:
-    """Build the density that the `model` and `likelihood` sections describe, for data of this spec.
-
-    Raises:
-        UserError: the model or likelihood cannot take the data.
-    """
-    model_class = find("model", config["model"]["name"])
-    chosen = dict(config["likelihood"])
-    name = chosen.pop("name")
-    if name == "auto":
-        name = auto_likelihood(spec, getattr(model_class, "joint_colours", False))
-    likelihood_class = find("likelihood", name)
-    if chosen.get("encoding", "auto") == "auto" and name == "categorical":
-        chosen["encoding"] = model_class.encoding
-    likelihood = likelihood_class(spec, **chosen)
-    shapes = Shapes(spec.shape, likelihood.inputs, likelihood.params, spec.classes, likelihood.joint)
-    model = model_class(shapes, **{k: v for k, v in config["model"].items() if k != "name"})
-    return Density(model, likelihood, spec)
-
-
-def auto_likelihood(spec: DataSpec, joint_colours: bool = False) -> str:
-    """Return the name of the likelihood that fits the data best.
-
-    A model that leaves the colours of a pixel to the likelihood gets one that models them jointly.
-
-    Raises:
-        UserError: there is none.
-    """
-    if spec.support == "real":
-        raise UserError(f"no likelihood takes {spec}")
-    if spec.support == "binary" and (spec.shape[0] == 1 or not joint_colours):
-        return "bernoulli"
-    return "discretized_logistic_mixture" if joint_colours else "categorical"
-
-
-def load(path: str | Path, device: str | torch.device = "cpu") -> Density:
-    """Rebuild a trained density from a checkpoint, or from a run directory (its best checkpoint).
-
-    The checkpoint alone is enough: it holds the whole config. No code in it is executed.
-
-    Raises:
-        UserError: no checkpoint there, or one that cannot be read.
-    """
-    file = checkpoint_of(Path(path))
-    checkpoint = read_checkpoint(file)
-    saved = checkpoint[CHECKPOINT_KEY]
-    density = build_density(saved["config"], DataSpec.from_dict(saved["data"]))
-    prefix = "density."
-    weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    density.to(next((w.dtype for w in weights.values() if w.is_floating_point()), torch.float32))
-    try:
-        density.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UserError(f"{file}: its weights do not fit its config: {str(error).splitlines()[1].strip()}") from None
-    return density.to(device).eval()
-
-
-def read_checkpoint(file: Path) -> dict[str, Any]:
-    """Read a checkpoint of this project into main memory, executing no code in it.
-
-    Raises:
-        UserError: it is damaged, or none of this project's.
-    """
-    try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can fail anywhere in the unpickler
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise UserError(f"{file}: not a readable checkpoint ({reason})") from None
-    if not isinstance(checkpoint, dict) or not checkpoint.get(CHECKPOINT_KEY):
-        raise UserError(f"{file}: not a checkpoint of ar_lightning: it holds no config")
-    return checkpoint
-
-
-def checkpoint_of(path: Path) -> Path:
-    """Return the checkpoint that a path means: itself, or the best (else the last) of a run directory."""
-    if path.is_file():
-        return path
-    folder = path / "checkpoints"
-    for name in ("best.ckpt", "last.ckpt"):
-        if (folder / name).is_file():
-            return folder / name
-    if folder.is_dir():
-        raise UserError(f"{path}: no checkpoint there yet")
-    near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() and not path.exists() else []
-    raise UserError(f"{path}: no such run or checkpoint{did_you_mean(path.name, near) if near else ''}")

@@ -22,13 +22,15 @@ class Likelihood(nn.Module):
     """Base of all likelihoods.
 
     `supports` names the data it takes; `inputs` are the encoded inputs and `params` the network outputs per value;
-    `noise` is how many uniforms one draw consumes. A `joint` likelihood models the channels of a site together: its
-    `params` are per site. Each channel is still drawn and scored on its own, given the ones before.
+    `embedded` is K + 1 where the input is a number 1..K to look up; `noise` is how many uniforms one draw consumes. A
+    `joint` likelihood models the channels of a site together: its `params` are per site. Each channel is still drawn
+    and scored on its own, given the ones before.
     """
 
     supports: tuple[str, ...] = ()
     inputs: int = 1
     params: int = 1
+    embedded: int = 0
     noise: int = 1
     joint: bool = False
 
@@ -88,23 +90,25 @@ class Categorical(Likelihood):
     """Values on K levels, scored by a softmax over all of them.
 
     Args:
-        encoding: what the network reads: `scaled` maps the levels to [-1, 1], `one_hot` gives K channels a value;
-            `auto`
-            takes what suits the model.
+        encoding: what the network reads: `scaled` maps the levels to [-1, 1], `one_hot` gives K channels a value,
+            `index` one number for it to look up; `auto` takes what suits the model.
     """
 
     supports = ("binary", "levels")
 
-    def __init__(self, spec: DataSpec, *, encoding: Literal["auto", "scaled", "one_hot"] = "auto") -> None:
+    def __init__(self, spec: DataSpec, *, encoding: Literal["auto", "scaled", "one_hot", "index"] = "auto") -> None:
         super().__init__()
         if spec.levels is None:
             raise UserError("the categorical likelihood needs data on levels, not real values")
         self.levels = self.params = spec.levels
-        self.one_hot = encoding == "one_hot"
-        self.inputs = self.levels if self.one_hot else 1
+        self.encoding = "scaled" if encoding == "auto" else encoding
+        self.inputs = self.levels if encoding == "one_hot" else 1
+        self.embedded = self.levels + 1 if encoding == "index" else 0
 
     def encode(self, x: Tensor) -> Tensor:
-        if not self.one_hot:
+        if self.encoding == "index":
+            return (x + 1).float()  # 0 is what stands before the first value
+        if self.encoding == "scaled":
             return scaled(x.float(), self.levels)
         planes = F.one_hot(x.long(), self.levels).movedim(-1, 2)  # (B, C, K, *sites)
         return planes.flatten(1, 2).float()
@@ -121,7 +125,7 @@ class Categorical(Likelihood):
         check_levels(x, self.levels)
 
     def extra_repr(self) -> str:
-        return f"levels={self.levels}, encoding={'one_hot' if self.one_hot else 'scaled'}"
+        return f"levels={self.levels}, encoding={self.encoding}"
 
 
 def scaled(x: Tensor, levels: int) -> Tensor:

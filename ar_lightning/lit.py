@@ -8,14 +8,16 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
 from ar_lightning import __version__
-from ar_lightning.density import CHECKPOINT_KEY, Density
+from ar_lightning.checkpoints import CHECKPOINT_KEY
+from ar_lightning.condition import Condition, as_condition
+from ar_lightning.density import Density, Step
 from ar_lightning.errors import UserError
 from ar_lightning.metrics import BitsPerDim, NegativeLogLikelihood
 from ar_lightning.registry import find
 
 __all__ = ["LitDensity"]
 
-Batch = tuple[Tensor, Tensor | None]
+Batch = tuple[Tensor, Tensor | Condition | None]
 INITIAL = 64  # training examples that weights are initialised on, where the model does that
 MAX_CLASSES = 100  # of the Bayes classifier, which takes a forward pass per class
 
@@ -49,9 +51,10 @@ class LitDensity(pl.LightningModule):
         The average of EMA starts as a copy of the weights after the first step, and a checkpoint is loaded after this.
         """
         if stage == "fit" and hasattr(self.density.model, "initialise"):
-            x, labels = self.trainer.datamodule.split("train", INITIAL)  # type: ignore[attr-defined]
+            x, given = self.trainer.datamodule.split("train", INITIAL)  # type: ignore[attr-defined]
             device = self.density.device  # not self.device, where the weights are yet to go
-            cond = labels.to(device) if self.density.conditional else None
+            labels = as_condition(given).labels
+            cond = labels.to(device) if self.density.conditional and labels is not None else None
             self.density.model.initialise(self.density._encode(x.to(device)), cond)
 
     def on_train_epoch_start(self) -> None:
@@ -59,7 +62,9 @@ class LitDensity(pl.LightningModule):
         torch.manual_seed(epoch_seed(self.config["seed"], self.current_epoch, self.global_rank))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        loss = self.density.loss(*batch)
+        x, cond = batch
+        step = Step(self.global_step, self.config["seed"], self.global_rank, self.trainer.world_size)
+        loss = self.density.loss(x, cond, step)
         self._update("train", loss.detach())
         mean = loss.mean()
         self.log("train/loss", mean, on_step=True, on_epoch=False, prog_bar=True, batch_size=len(loss))
@@ -91,9 +96,10 @@ class LitDensity(pl.LightningModule):
         if "test_accuracy" not in self.metrics:
             self._update("test", -self.density.log_prob(*batch))
             return
-        x, labels = batch
-        log_p = self.density.class_log_probs(x)  # (B, classes)
-        self._update("test", -log_p.gather(1, labels[:, None])[:, 0])  # type: ignore[index]
+        x, cond = batch
+        labels: Any = as_condition(cond).labels
+        log_p = self.density.class_log_probs(x, cond)  # (B, classes)
+        self._update("test", -log_p.gather(1, labels[:, None])[:, 0])
         accuracy: Any = self.metrics["test_accuracy"]
         accuracy.update((log_p + self.log_prior).argmax(1), labels)
         self.log("test/accuracy", accuracy, on_step=False, on_epoch=True, batch_size=len(x))

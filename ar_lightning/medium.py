@@ -58,7 +58,7 @@ class Table:
 
 
 Medium = Audio | Text | Table
-KINDS: dict[str, type[Audio] | type[Text] | type[Table]] = {"audio": Audio, "text": Text, "table": Table}
+KINDS: dict[str, Any] = {"audio": Audio, "text": Text, "table": Table}
 
 
 def medium_to_dict(medium: Medium) -> dict[str, Any]:

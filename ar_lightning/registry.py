@@ -27,6 +27,8 @@ LIKELIHOODS = {
     "bernoulli": "ar_lightning.likelihoods:Bernoulli",
     "categorical": "ar_lightning.likelihoods:Categorical",
     "discretized_logistic_mixture": "ar_lightning.logistic:DiscretizedLogisticMixture",
+    "gaussian_mixture": "ar_lightning.mixtures:GaussianMixture",
+    "laplace_mixture": "ar_lightning.mixtures:LaplaceMixture",
 }
 
 DATA = {

@@ -79,7 +79,7 @@ def sampler_of(model: torch.nn.Module) -> Sampler:
     return sample_sequence if isinstance(model, SequenceModel) else sample_raster
 
 
-def sample_naive(model: SequenceModel | RasterModel, draw: Draw, x: Tensor, cond: Tensor | None = None) -> Tensor:
+def sample_naive(model: SequenceModel | RasterModel, draw: Draw, x: Tensor, cond: Any = None) -> Tensor:
     """Fill `x` (B, C, *sites) with a full forward pass per token."""
     groups, sites = model.shapes.groups, model.shapes.sites
     for token in token_order(model.order, model.shapes).tolist():
@@ -88,7 +88,7 @@ def sample_naive(model: SequenceModel | RasterModel, draw: Draw, x: Tensor, cond
     return x
 
 
-def sample_sequence(model: SequenceModel, draw: Draw, x: Tensor, cond: Tensor | None = None) -> Tensor:
+def sample_sequence(model: SequenceModel, draw: Draw, x: Tensor, cond: Any = None) -> Tensor:
     """Fill `x` (B, C, *sites) token by token, feeding each back to the network."""
     past = torch.zeros(len(x), model.shapes.token_inputs, device=x.device, dtype=draw.dtype)
     with streaming(model):
@@ -97,7 +97,7 @@ def sample_sequence(model: SequenceModel, draw: Draw, x: Tensor, cond: Tensor | 
     return x
 
 
-def sample_raster(model: RasterModel, draw: Draw, x: Tensor, cond: Tensor | None = None) -> Tensor:
+def sample_raster(model: RasterModel, draw: Draw, x: Tensor, cond: Any = None) -> Tensor:
     """Fill images `x` (B, C, H, W) pixel by pixel: features of a row, of each of its pixels, then the colours."""
     height, width = x.shape[2:]
     groups, sites = model.shapes.groups, model.shapes.sites

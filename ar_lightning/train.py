@@ -17,10 +17,10 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from ar_lightning import __version__
 from ar_lightning.callbacks.samples import SampleGrids
 from ar_lightning.callbacks.throughput import Throughput
+from ar_lightning.checkpoints import build_density, read_checkpoint
 from ar_lightning.config import DATA_MODULE, save_config
 from ar_lightning.data.arrays import Dataset
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.density import build_density, read_checkpoint
 from ar_lightning.errors import UserError
 from ar_lightning.lit import LitDensity
 from ar_lightning.pictures import curves_png

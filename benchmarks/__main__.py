@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from ar_lightning.density import Density, build_density
+from ar_lightning.checkpoints import build_density
+from ar_lightning.density import Density
 from ar_lightning.nn.prefix import PrefixHidden
 from ar_lightning.registry import MODELS
 from ar_lightning.schema import schema_of

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ar_lightning.checkpoints import build_density
 from ar_lightning.checks import check_likelihood, check_model, check_pair
-from ar_lightning.density import Density, build_density
+from ar_lightning.density import Density
 from ar_lightning.errors import UserError
 from ar_lightning.registry import LIKELIHOODS, MODELS
 from ar_lightning.schema import Schema, schema_of

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from ar_lightning.checkpoints import load
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.npz import NpzArrays
-from ar_lightning.density import Density, load
+from ar_lightning.density import Density
 from ar_lightning.likelihoods import Bernoulli
 from ar_lightning.lit import LitDensity
 from ar_lightning.models.tables import Independent

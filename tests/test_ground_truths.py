@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from ar_lightning.density import Density, build_density, load
+from ar_lightning.checkpoints import build_density, load
+from ar_lightning.density import Density
 from ar_lightning.errors import UserError
 from ar_lightning.likelihoods import Bernoulli, Categorical
 from ar_lightning.models.tables import Independent, Markov, Table

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ar_lightning.checkpoints import build_density
 from ar_lightning.data.images import Digits
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.density import Density, build_density
+from ar_lightning.density import Density
 from ar_lightning.errors import UserError
 from ar_lightning.lit import LitDensity
 from ar_lightning.models.pixelcnnpp import Border, GatedResnet, PixelCNNpp, concat_elu

@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ar_lightning.condition import Condition, rows_of
 from ar_lightning.density import Density
 from ar_lightning.fieldtypes import NonNegativeInt, PositiveFloat, PositiveInt
 from ar_lightning.pictures import completion_grid, image_grid, save_png
@@ -61,10 +62,10 @@ class SampleGrids(pl.Callback):
         columns = classes if classes <= MAX_COLUMNS else 0
         grids = {"samples": image_grid(self._shared(density, self.n, labels), density.spec, columns)}
         if self.completions:
-            x, y = trainer.datamodule.split("test", COMPLETED)  # type: ignore[attr-defined]
+            x, given = trainer.datamodule.split("test", COMPLETED)  # type: ignore[attr-defined]
             mask = first_half(density)
             known = x.repeat_interleave(COMPLETIONS, 0)
-            cond = y.repeat_interleave(COMPLETIONS, 0) if density.conditional else None
+            cond = rows_of(given, torch.arange(len(x)).repeat_interleave(COMPLETIONS))
             drawn = self._shared(density, len(known), cond, known, mask)
             grids["completions"] = completion_grid(x, mask, drawn.view(len(x), COMPLETIONS, *x.shape[1:]), density.spec)
         paths = {}
@@ -79,7 +80,12 @@ class SampleGrids(pl.Callback):
         return paths
 
     def _shared(
-        self, density: Density, n: int, cond: Tensor | None, known: Tensor | None = None, mask: Tensor | None = None
+        self,
+        density: Density,
+        n: int,
+        cond: Tensor | Condition | None,
+        known: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Draw n samples, each rank its share; every rank returns all of them."""
         noise = density.noise(n, torch.Generator().manual_seed(self.seed))
@@ -89,7 +95,7 @@ class SampleGrids(pl.Callback):
         def part(t: Tensor | None) -> Tensor | None:
             return None if t is None else t[mine]
 
-        x = density.sample(len(mine), part(cond), part(known), mask, self.temperature, noise=noise[mine]).cpu()
+        x = density.sample(len(mine), rows_of(cond, mine), part(known), mask, self.temperature, noise=noise[mine]).cpu()
         if world == 1:
             return x
         shares: list[Any] = [None] * world

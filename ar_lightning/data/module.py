@@ -11,20 +11,23 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
+from ar_lightning.condition import Condition
 from ar_lightning.data.arrays import Dataset, Split, Splits
+from ar_lightning.data.dequantised import Dequantised
 from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import PositiveInt
 from ar_lightning.spec import DataSpec
 
 __all__ = ["ArrayDataModule", "Batch", "EpochSampler"]
 
-Batch = tuple[Tensor, Tensor | None]
+Batch = tuple[Tensor, Tensor | Condition | None]
 
 
 class ArrayDataModule(lightning.LightningDataModule):
-    """Batches of any dataset from arrays in memory or mapped from files: `(x, labels)`.
+    """Batches of any dataset from arrays in memory or mapped from files: `(x, cond)`.
 
-    `x` is `(B, C, *sites)`, int64 levels or float32 values; `labels` is `(B,)` int64, or None where the data has none.
+    `x` is `(B, C, *sites)`, int64 levels or float32 values; `cond` are the labels `(B,)` int64, None where the data has
+    none, or a `Condition` of labels and features `(B, F, *sites)` where it has features.
     What is in a training step does not depend on the number of processes: step `t` takes the same examples of the
     permutation drawn from `seed` and epoch, divided among them. Evaluation counts every example exactly once. The
     Trainer needs `use_distributed_sampler=False`.
@@ -34,6 +37,8 @@ class ArrayDataModule(lightning.LightningDataModule):
         seed: of the order of the training examples, together with the epoch.
         batch_size: examples per training step, over all processes together.
         eval_batch_size: examples per evaluation step, over all processes together; null for `batch_size`.
+        dequantise: add uniform noise to the levels, for a likelihood of real values; bits/dim then are a bound on those
+            of the levels.
 
     Raises:
         UserError: `batch_size` cannot be divided among the processes, or a split is smaller than their number.
@@ -46,9 +51,10 @@ class ArrayDataModule(lightning.LightningDataModule):
         *,
         batch_size: PositiveInt = 64,
         eval_batch_size: PositiveInt | None = None,
+        dequantise: bool = False,
     ) -> None:
         super().__init__()
-        self.dataset = dataset
+        self.dataset: Dataset = Dequantised(dataset, seed) if dequantise else dataset
         self.seed = seed
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or batch_size
@@ -182,6 +188,7 @@ class _Batches(TorchDataset[Batch]):
     ) -> None:
         self.x = np.asarray(split.x)  # the view of a mapped file as a plain array: it is indexed faster
         self.labels = None if split.labels is None else torch.from_numpy(np.array(split.labels))
+        self.features = None if split.features is None else np.asarray(split.features)
         self.values = values
         self.augment = augment
 
@@ -198,7 +205,11 @@ class _Batches(TorchDataset[Batch]):
         """Return the examples as a batch, optionally augmented."""
         x = self.values(torch.from_numpy(self.x[indices.numpy()]))
         x = self.augment(x) if augmented and self.augment else x
-        return x if x.is_floating_point() else x.long(), None if self.labels is None else self.labels[indices]
+        x = x if x.is_floating_point() else x.long()
+        labels = None if self.labels is None else self.labels[indices]
+        if self.features is None:
+            return x, labels
+        return x, Condition(labels, torch.from_numpy(self.features[indices.numpy()]))
 
 
 def _loader(examples: _Batches, sampler: Sampler[int] | None, batch_size: int) -> DataLoader[Batch]:

@@ -36,7 +36,7 @@ class ContextTable(Streaming):
 
     def __init__(self, shapes: Shapes, k: int, classes: int = 0) -> None:
         super().__init__()
-        if shapes.inputs == 1 and shapes.params > 1:
+        if k and shapes.inputs == 1 and shapes.params > 1:
             raise UserError("this model looks values up by their level: set likelihood.encoding to one_hot or auto")
         self.k = k = min(k, shapes.tokens - 1)
         levels = max(shapes.inputs, 2)
@@ -63,7 +63,7 @@ class ContextTable(Streaming):
 
 
 class Independent(SequenceModel):
-    """Every site on its own: n parameters on binary data.
+    """Every site on its own: n parameters on binary data, a mixture a column on a table.
 
     Args:
         conditional: condition on the data's labels.
@@ -71,6 +71,7 @@ class Independent(SequenceModel):
 
     encoding = "one_hot"
     lookup = True
+    blind = True
 
     def __init__(self, shapes: Shapes, *, conditional: bool = False) -> None:
         super().__init__(shapes, conditional=conditional)

@@ -43,20 +43,33 @@ class SequenceModel(nn.Module):
     """A network that visits the values one after another, in the order `order` (D,). Subclasses implement `scan`.
 
     It reads and predicts tokens: one value, or all channels of a site where the likelihood models them jointly.
-    `classes` is the number of classes it conditions on, 0 for none.
+    `classes` is the number of classes it conditions on, 0 for none; `features` that of the features aligned with the
+    sites. A model may stand for several densities, its `members`, over which a `Density` averages; `member` is the one
+    that `forward` and `scan` are of at the moment. Each has its own order, or all have the same.
 
     Raises:
         UserError: conditional, but the data has no labels.
     """
 
-    order: Tensor
+    orders: Tensor
+    members: int = 1
+    member: int = 0
+    features: int = 0
 
-    def __init__(self, shapes: Shapes, order: Order = "raster", order_seed: int = 0, conditional: bool = False) -> None:
+    def __init__(
+        self, shapes: Shapes, order: Order = "raster", order_seed: int = 0, conditional: bool = False, orders: int = 1
+    ) -> None:
         super().__init__()
         self.shapes = shapes
         self.classes = _classes(shapes, conditional)
-        # A random order belongs to the weights: it is saved, since generators may differ between versions.
-        self.register_buffer("order", site_order(shapes, order, order_seed), persistent=order == "random")
+        # Random orders belong to the weights: they are saved, since generators may differ between versions.
+        every = torch.stack([site_order(shapes, order, order_seed + k) for k in range(orders)])
+        self.register_buffer("orders", every, persistent=order == "random")
+
+    @property
+    def order(self) -> Tensor:
+        """The order `(D,)` in which this member visits the values, as indices into the flattened `(C, *sites)`."""
+        return self.orders[self.member % len(self.orders)]
 
     @abstractmethod
     def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
@@ -86,6 +99,9 @@ class RasterModel(nn.Module):
     """
 
     order: Tensor
+    members: int = 1
+    member: int = 0
+    features: int = 0
 
     def __init__(self, shapes: Shapes, conditional: bool = False) -> None:
         super().__init__()

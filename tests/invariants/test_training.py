@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from ar_lightning.callbacks.samples import SampleGrids
+from ar_lightning.checkpoints import load
 from ar_lightning.data.images import Digits
-from ar_lightning.density import load
 from ar_lightning.registry import MODELS
 from tests.cases import SMALL, small
 from tests.commands import QUICK, result, run_apart, run_here, start

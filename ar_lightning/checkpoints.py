@@ -1,0 +1,122 @@
+"""From a config or a checkpoint to a density."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ar_lightning.density import Density
+from ar_lightning.errors import UserError, did_you_mean
+from ar_lightning.registry import find
+from ar_lightning.spec import DataSpec, Shapes
+
+__all__ = ["CHECKPOINT_KEY", "build_density", "load", "read_checkpoint"]
+
+CHECKPOINT_KEY = "ar_lightning"
+
+
+def build_density(config: dict[str, Any], spec: DataSpec) -> Density:
+    """Build the density that the `model` and `likelihood` sections describe, for data of this spec.
+
+    Raises:
+        UserError: the model or likelihood cannot take the data.
+    """
+    model_class = find("model", config["model"]["name"])
+    chosen = dict(config["likelihood"])
+    name = chosen.pop("name")
+    if name == "auto":
+        name = auto_likelihood(spec, getattr(model_class, "joint_colours", False))
+    likelihood_class = find("likelihood", name)
+    if chosen.get("encoding", "auto") == "auto" and name == "categorical":
+        chosen["encoding"] = model_class.encoding
+    likelihood = likelihood_class(spec, **chosen)
+    shapes = Shapes(
+        spec.shape, likelihood.inputs, likelihood.params, spec.classes, likelihood.joint, likelihood.embedded,
+        spec.features,
+    )  # fmt: skip
+    model = model_class(shapes, **{k: v for k, v in config["model"].items() if k != "name"})
+    return Density(model, likelihood, spec)
+
+
+def auto_likelihood(spec: DataSpec, joint_colours: bool = False) -> str:
+    """Return the name of the likelihood that fits the data best.
+
+    A model that leaves the colours of a pixel to the likelihood gets one that models them jointly.
+    """
+    if spec.support == "real":
+        return "gaussian_mixture"
+    if spec.support == "binary" and (spec.shape[0] == 1 or not joint_colours):
+        return "bernoulli"
+    return "discretized_logistic_mixture" if joint_colours else "categorical"
+
+
+def load(path: str | Path, device: str | torch.device = "cpu", length: int | None = None) -> Density:
+    """Rebuild a trained density from a checkpoint, or from a run directory (its best checkpoint).
+
+    The checkpoint alone is enough: it holds the whole config. No code in it is executed.
+
+    Args:
+        path: the checkpoint or the run directory.
+        device: where its weights are put.
+        length: sites of a sequence, where the model reads sequences of any length; null for what it was trained on.
+
+    Raises:
+        UserError: no checkpoint there, one that cannot be read, or a length that its model cannot have.
+    """
+    file = checkpoint_of(Path(path))
+    checkpoint = read_checkpoint(file)
+    saved = checkpoint[CHECKPOINT_KEY]
+    spec = DataSpec.from_dict(saved["data"])
+    if length is not None and length != spec.shape[-1]:
+        spec = _resized(spec, length, saved["config"]["model"])
+    density = build_density(saved["config"], spec)
+    prefix = "density."
+    weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    density.to(next((w.dtype for w in weights.values() if w.is_floating_point()), torch.float32))
+    try:
+        density.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"{file}: its weights do not fit its config: {str(error).splitlines()[1].strip()}") from None
+    return density.to(device).eval()
+
+
+def _resized(spec: DataSpec, length: int, model: dict[str, Any]) -> DataSpec:
+    """Return the spec of sequences of another length."""
+    if length < 1:
+        raise UserError(f"a sequence has a length of 1 or more, not {length}")
+    # What a model is to every site alike, it can be to any number of them; a learned position or order is not.
+    any_length = getattr(find("model", model["name"]), "any_length", False) and model.get("order", "raster") == "raster"
+    if len(spec.shape) != 2 or not any_length or model.get("position"):
+        raise UserError(f"model.name={model['name']} was trained for {spec}, and has weights for every site of it")
+    return replace(spec, shape=(spec.shape[0], length))
+
+
+def read_checkpoint(file: Path) -> dict[str, Any]:
+    """Read a checkpoint of this project into main memory, executing no code in it.
+
+    Raises:
+        UserError: it is damaged, or none of this project's.
+    """
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can fail anywhere in the unpickler
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise UserError(f"{file}: not a readable checkpoint ({reason})") from None
+    if not isinstance(checkpoint, dict) or not checkpoint.get(CHECKPOINT_KEY):
+        raise UserError(f"{file}: not a checkpoint of ar_lightning: it holds no config")
+    return checkpoint
+
+
+def checkpoint_of(path: Path) -> Path:
+    """Return the checkpoint that a path means: itself, or the best (else the last) of a run directory."""
+    if path.is_file():
+        return path
+    folder = path / "checkpoints"
+    for name in ("best.ckpt", "last.ckpt"):
+        if (folder / name).is_file():
+            return folder / name
+    if folder.is_dir():
+        raise UserError(f"{path}: no checkpoint there yet")
+    near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() and not path.exists() else []
+    raise UserError(f"{path}: no such run or checkpoint{did_you_mean(path.name, near) if near else ''}")

@@ -1,0 +1,29 @@
+"""What a density may be conditional on: a label, and features that are aligned with the sites."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+__all__ = ["Condition", "as_condition", "rows_of"]
+
+
+class Condition(NamedTuple):
+    """What is given of some examples.
+
+    Args:
+        labels: `(B,)` class of each, or None.
+        features: `(B, F, *sites)`, or None.
+    """
+
+    labels: Tensor | None = None
+    features: Tensor | None = None
+
+
+def as_condition(cond: "Tensor | Condition | None") -> Condition:
+    """Return labels alone as a condition too."""
+    return cond if isinstance(cond, Condition) else Condition(cond)
+
+
+def rows_of(cond: "Tensor | Condition | None", rows: Tensor) -> Condition:
+    """Return the condition of some of the examples."""
+    return Condition(*(None if t is None else t[rows.to(t.device)] for t in as_condition(cond)))

@@ -1,0 +1,125 @@
+"""A person's folder of files as a dataset: which file belongs to which split, and to which class."""
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ar_lightning.data.arrays import SPLITS, hold_out
+from ar_lightning.errors import UserError, nearest
+
+__all__ = ["SplitFolder"]
+
+NAMES = {"train": ("train",), "valid": ("valid", "val", "validation"), "test": ("test",)}  # folders of a split
+
+
+class SplitFolder:
+    """Files of a folder, split and labelled by the sub-folders they lie in; reads none of them.
+
+    Sub-folders `train`, `valid` (or `val`) and `test` are the splits, and other files are then left out; one that is
+    missing is held out of train, a tenth of it. Below that, where every file lies in a sub-folder, the names of these
+    are the classes, if there are two or more. Hidden files are left out.
+
+    Args:
+        path: the folder, `data.path`.
+        dataset: name of the dataset, for messages.
+        things: what the files are, in the plural.
+        suffixes: of the files, in small letters.
+        seed: of the held-out splits, where the folder has none.
+
+    Raises:
+        UserError: there is no such folder. Its properties raise it where the files are not as described.
+    """
+
+    def __init__(self, path: str | None, dataset: str, things: str, suffixes: tuple[str, ...], seed: int) -> None:
+        if path is None:
+            raise UserError(f"data.path: data '{dataset}' needs a folder; give data.path=my_{things}")
+        self.path = Path(path).expanduser()
+        self.things = things
+        self.suffixes = suffixes
+        self.seed = seed
+        if not self.path.is_dir():
+            if self.path.is_file():
+                raise UserError(f"data.path: {self.path} is a file, not a folder of {things}")
+            raise UserError(f"data.path: no folder {self.path}{_nearby(self.path)}")
+        if not os.access(self.path, os.R_OK | os.X_OK):
+            raise UserError(f"data.path: {self.path} cannot be read; check its permissions")
+
+    @property
+    def base(self) -> Path:
+        """The folder that `files` are relative to, links followed."""
+        return self.path.resolve()
+
+    @property
+    def regime(self) -> str:
+        """How the files are split."""
+        missing = [name for name in SPLITS if name != "train" and name not in self._folders]
+        return f"{' and '.join(missing)} held out of train with seed {self.seed}" if missing else "its splits"
+
+    @cached_property
+    def files(self) -> dict[str, list[Path]]:
+        """Files of each split, relative to the folder, in an order that does not depend on the file system."""
+        files = {split: self._below(folder) for split, folder in (self._folders or {"train": ""}).items()}
+        for split, found in files.items():
+            if not found:
+                where, kinds = self.path / self._folders.get(split, ""), ", ".join(self.suffixes)
+                raise UserError(f"{where}: no {self.things} ({kinds}) in this folder or below; check data.path")
+        missing = [split for split in SPLITS if split not in files]
+        train = files["train"]
+        parts = hold_out(len(train), missing, self.seed, self.path)
+        return files | {split: [train[i] for i in sorted(index)] for split, index in parts.items()}
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """Names of the classes, none where a file lies in no class folder."""
+        by_split = {split: {self._class_of(file) for file in files} for split, files in self.files.items()}
+        if any("" in names for names in by_split.values()):
+            return []
+        of_train = set().union(*(names for split, names in by_split.items() if self._is_of_train(split)))
+        if new := {name: split for split, names in by_split.items() for name in names - of_train}:
+            name = min(new)
+            raise UserError(f"{self.path}: {new[name]} has the class '{name}', but train has no such folder; add it")
+        return sorted(of_train) if len(of_train) > 1 else []
+
+    def labels(self, split: str) -> np.ndarray | None:
+        """Return the class `(N,)` int64 of each file of a split, None where there are none."""
+        numbers = {name: i for i, name in enumerate(self.classes)}
+        return np.array([numbers[self._class_of(file)] for file in self.files[split]], np.int64) if numbers else None
+
+    @cached_property
+    def _folders(self) -> dict[str, str]:
+        """Folder of each split that has one; none where the files are not split."""
+        there = {path.name for path in self.path.iterdir() if path.is_dir()}
+        found = {split: [name for name in names if name in there] for split, names in NAMES.items()}
+        if twice := next((names for names in found.values() if len(names) > 1), None):
+            raise UserError(f"{self.path}: {' and '.join(twice)} are names of the same split; rename one of them")
+        if any(found.values()) and not found["train"]:
+            other = next(names[0] for names in found.values() if names)
+            raise UserError(f"{self.path}: has a folder '{other}' but no 'train'; make one, or rename '{other}'")
+        return {split: names[0] for split, names in found.items() if names}
+
+    def _is_of_train(self, split: str) -> bool:
+        return split == "train" or split not in self._folders  # held out of it
+
+    def _class_of(self, file: Path) -> str:
+        """Return the first folder below that of the split, `""` where the file lies directly in that."""
+        below: Sequence[str] = file.parts[1:] if self._folders else file.parts
+        return below[0] if len(below) > 1 else ""
+
+    def _below(self, folder: str) -> list[Path]:
+        def refuse(error: OSError) -> None:  # os.walk would leave out the folder
+            raise UserError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from error
+
+        found = []
+        for parent, folders, names in os.walk(self.path / folder, onerror=refuse, followlinks=True):
+            folders[:] = [name for name in folders if name[0] != "."]
+            inside = Path(parent).relative_to(self.path)
+            found += [inside / name for name in names if name[0] != "." and name.lower().endswith(self.suffixes)]
+        return sorted(found, key=lambda file: file.as_posix())
+
+
+def _nearby(path: Path) -> str:
+    names = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
+    return nearest(path.name, names)

@@ -1,0 +1,32 @@
+"""How a network over tokens reads them: numbers through a linear map, levels by looking each up."""
+
+from torch import Tensor, nn
+
+from ar_lightning.spec import Shapes
+
+__all__ = ["TokenReader"]
+
+
+class TokenReader(nn.Module):
+    """Encoded tokens to features: an embedding of each level, or a linear map of numbers.
+
+    Before the first token there are zeros: the level 0, which has an embedding of its own, or the number.
+
+    Args:
+        shapes: says how values are encoded.
+        width: features of a token.
+    """
+
+    def __init__(self, shapes: Shapes, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(shapes.embedded, width) if shapes.embedded else None
+        self.linear = None if shapes.embedded else nn.Linear(shapes.token_inputs, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map tokens `(B, n, E)` to `(B, n, width)`."""
+        if self.table is not None:
+            embedded: Tensor = self.table(tokens[..., 0].long())
+            return embedded
+        assert self.linear is not None
+        read: Tensor = self.linear(tokens)
+        return read
