@@ -8,6 +8,7 @@ import torch
 
 from ar_lightning.density import Density
 from ar_lightning.errors import UserError, did_you_mean
+from ar_lightning.orderless import OrderlessDensity
 from ar_lightning.registry import find
 from ar_lightning.spec import DataSpec, Shapes
 
@@ -36,7 +37,8 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> Density:
         spec.features,
     )  # fmt: skip
     model = model_class(shapes, **{k: v for k, v in config["model"].items() if k != "name"})
-    return Density(model, likelihood, spec)
+    density_class = OrderlessDensity if getattr(model_class, "orderless", False) else Density
+    return density_class(model, likelihood, spec)
 
 
 def auto_likelihood(spec: DataSpec, joint_colours: bool = False) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ar_lightning.errors import UserError
+from ar_lightning.fieldtypes import yaml_text
 from ar_lightning.registry import DATA, LIKELIHOODS, MODELS, find
 from ar_lightning.schema import schema_of
 from ar_lightning.spec import DataSpec
@@ -40,6 +41,8 @@ def check_config(config: dict[str, Any]) -> Any:
     check_model(config["model"], spec, data)
     likelihood = config["likelihood"]
     check_pair(config["model"]["name"], likelihood["name"], spec, data, likelihood.get("encoding", "auto"))
+    if config["data"]["stream"]:
+        check_stream(config["model"], dataset.contiguous, data)
     return dataset
 
 
@@ -109,6 +112,23 @@ def check_pair(model: str, likelihood: str, spec: DataSpec, data: str, encoding:
             f"model.name={model} leaves the {spec.shape[0]} channels of {data} to the likelihood, and {likelihood} "
             f"does not model them jointly: choose {' or '.join(ordinal)}"
         )
+
+
+def check_stream(section: dict[str, Any], contiguous: bool, data: str) -> None:
+    """Refuse to read examples as a stream that are none, or by a model that cannot go on where it ended."""
+    if not contiguous:
+        raise UserError(f"data.stream=true: the examples of {data} do not follow each other; set it to false")
+    name = section["name"]
+    if not schema_of(MODELS[name]).attributes.get("carries"):
+        able = sorted(n for n, target in MODELS.items() if schema_of(target).attributes.get("carries"))
+        raise UserError(f"data.stream=true: model.name={name} carries no state on: choose {' or '.join(able)}")
+    # A random order ends anywhere in a window; the others would read what belongs to one window alone.
+    for key, off in {"order": "raster", "position": False, "conditional": False}.items():
+        if section.get(key, off) != off:
+            raise UserError(
+                f"data.stream=true: a state is not carried on with model.{key}={yaml_text(section[key])}; "
+                f"set it to {yaml_text(off)}, or data.stream=false"
+            )
 
 
 def check_batch(config: dict[str, Any]) -> None:

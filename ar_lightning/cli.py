@@ -7,7 +7,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ examples:
   python run.py --config conf/pixelrnn.yaml
   python run.py --config conf/nade.yaml data.name=binarized_mnist trainer.max_epochs=30 optimizer.lr=1e-3
   python run.py --resume runs/pixelrnn/2026-01-31_12-00-00-0 trainer.max_epochs=60
+  python run.py sample runs/pixelrnn/2026-01-31_12-00-00-0 --n 64 --temperature 0.9
 """
 COMMANDS = {
     "fit": "train, test and sample a model (the default command)",
+    "sample": "draw from a trained density, or continue a prompt",
     "list": "print the models, likelihoods, datasets, optimizers and schedules there are",
 }
 ON_RESUME = ("trainer.", "tracking.", "samples.")  # a resumed run is the same run: how long, and how it is watched
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             is_config = command.endswith((".yaml", ".yml"))
             hint = f"; did you mean '--config {command}'?" if is_config else did_you_mean(command, COMMANDS)
             raise UserError(f"no command '{command}'{hint}")
-        code = {"fit": fit, "list": list_names}[command](args)
+        code = {"fit": fit, "sample": sample, "list": list_names}[command](args)
         sys.stdout.flush()  # here, where a closed pipe can still be caught
         return code
     except UserError as error:
@@ -107,6 +109,45 @@ def fit(args: list[str]) -> int:
 
         result_table(result, run_dir)
     return 0
+
+
+def sample(args: list[str]) -> int:
+    """Draw from a trained density and say which files hold the samples."""
+    parser = Parser(prog="run.py sample", description=f"{COMMANDS['sample'].capitalize()}.", allow_abbrev=False)
+    parser.add_argument("run", metavar="RUN", help="run directory or checkpoint")
+    parser.add_argument("--n", type=_positive(int), default=16, help="number of samples (default 16)")
+    parser.add_argument("--cond", type=int, metavar="CLASS", help="class of all of them (default: all in turn)")
+    parser.add_argument("--temperature", type=_positive(float), default=1.0, help="below 1 is safer, above 1 wilder")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same samples, in any number (default 0)")
+    parser.add_argument("--prompt", help="what they begin with: text, or a text, sound or image file")
+    parser.add_argument("--keep", type=float, help="fraction of the prompt to take")
+    parser.add_argument("--length", type=_positive(int), help="sites of a sequence, where the model has any length")
+    parser.add_argument("--out", metavar="STEM", help="path of the files without ending (default: in RUN/samples)")
+    parser.add_argument("--device", default="auto", help="cpu, cuda .. (default: a GPU if there is one)")
+    given = parser.parse_args(args)
+
+    from ar_lightning.sample import sample as draw
+
+    files = draw(
+        given.run, given.n, given.cond, given.temperature, given.seed, given.prompt, given.keep, given.length, given.out,
+        given.device,
+    )  # fmt: skip
+    for kind, path in files.items():
+        print(f"{kind}: {path}")
+    return 0
+
+
+def _positive(kind: type) -> Callable[[str], Any]:
+    """Return a parser of numbers above zero, for argparse."""
+
+    def parse(text: str) -> Any:
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise ValueError
+        return value
+
+    parse.__name__ = f"positive {kind.__name__}"  # what argparse calls it
+    return parse
 
 
 def list_names(args: list[str]) -> int:

@@ -1,8 +1,8 @@
 """Amplitudes of sound as levels `0..K-1`, and back: evenly spaced, or by the mu-law.
 
 The mu-law spaces levels evenly in `f(a) = sign(a) ln(1 + mu |a|) / ln(1 + mu)`, mu = K - 1: finely where amplitudes are
-small, about as the ear does. It is the continuous form of ITU-T G.711, as used by van den Oord et al. 2016 (WaveNet), with
-mu = 255. Level 0 is amplitude -1 and level K-1 is 1. K is mostly even, and then silence lies between two levels.
+small, about as the ear does. It is the continuous form of ITU-T G.711, as van den Oord et al. 2016 (WaveNet) use it
+with mu = 255. Level 0 is amplitude -1 and level K-1 is 1. K is mostly even, and then silence lies between two levels.
 """
 
 from typing import Literal
@@ -32,7 +32,8 @@ def encode(amplitude: np.ndarray, levels: int, encoding: Encoding) -> np.ndarray
 def decode(level: np.ndarray, levels: int, encoding: Encoding) -> np.ndarray:
     """Return the amplitudes, float64 in [-1, 1], that levels `0..levels-1` stand for."""
     scaled = 2 * np.asarray(level, np.float64) / (levels - 1) - 1
-    return expand(scaled, levels - 1) if encoding == "mu_law" else scaled
+    amplitude = expand(scaled, levels - 1) if encoding == "mu_law" else scaled
+    return np.clip(amplitude, -1, 1)  # the mu-law rounds to a little more
 
 
 def compress(amplitude: np.ndarray, mu: float) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The one LightningModule: trains any density by maximum likelihood."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,6 +14,7 @@ from ar_lightning.condition import Condition, as_condition
 from ar_lightning.density import Density, Step
 from ar_lightning.errors import UserError
 from ar_lightning.metrics import BitsPerDim, NegativeLogLikelihood
+from ar_lightning.nn.recurrent import Memory, carried
 from ar_lightning.registry import find
 
 __all__ = ["LitDensity"]
@@ -40,6 +42,8 @@ class LitDensity(pl.LightningModule):
             for stage in ("train", "val", "test")
             for name, metric in (("nll", NegativeLogLikelihood()), ("bpd", BitsPerDim(density.spec.dims)))
         })  # fmt: skip
+        # One memory a stage, for streams: a validation leaves that of the training alone.
+        self.memories: dict[str, Memory] = {"train": {}, "val": {}, "test": {}}
         if density.conditional and density.spec.classes <= MAX_CLASSES:
             self.metrics["test_accuracy"] = MulticlassAccuracy(
                 density.spec.classes, average="micro", validate_args=False
@@ -60,18 +64,33 @@ class LitDensity(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Make an epoch's randomness a function of seed and epoch alone, so that a resumed run repeats it exactly."""
         torch.manual_seed(epoch_seed(self.config["seed"], self.current_epoch, self.global_rank))
+        self.memories["train"] = {}
+
+    def on_validation_epoch_start(self) -> None:
+        self.memories["val"] = {}
+
+    def on_test_epoch_start(self) -> None:
+        self.memories["test"] = {}
+
+    def _reading(self, stage: str, x: Tensor) -> AbstractContextManager[None]:
+        """Let the model go on from the windows before, where they are a stream."""
+        if not self.config["data"]["stream"]:
+            return nullcontext()
+        return carried(self.density.model, self.memories[stage], len(x))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         x, cond = batch
         step = Step(self.global_step, self.config["seed"], self.global_rank, self.trainer.world_size)
-        loss = self.density.loss(x, cond, step)
+        with self._reading("train", x):
+            loss = self.density.loss(x, cond, step)
         self._update("train", loss.detach())
         mean = loss.mean()
         self.log("train/loss", mean, on_step=True, on_epoch=False, prog_bar=True, batch_size=len(loss))
         return mean
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        self._update("val", -self.density.log_prob(*batch))
+        with self._reading("val", batch[0]):
+            self._update("val", -self.density.log_prob(*batch))
 
     def on_validation_epoch_end(self) -> None:
         """Stop a training that can only be wasted.
@@ -94,7 +113,8 @@ class LitDensity(pl.LightningModule):
     def test_step(self, batch: Batch, index: int) -> None:
         """Score the examples; those of a conditional density are classified too, by argmax_y p(x | y) p(y)."""
         if "test_accuracy" not in self.metrics:
-            self._update("test", -self.density.log_prob(*batch))
+            with self._reading("test", batch[0]):
+                self._update("test", -self.density.log_prob(*batch))
             return
         x, cond = batch
         labels: Any = as_condition(cond).labels

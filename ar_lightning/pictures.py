@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ar_lightning.files import written
 from ar_lightning.spec import DataSpec
 
 __all__ = ["completion_grid", "curves_png", "image_grid", "save_png"]
@@ -25,21 +26,21 @@ def image_grid(x: Tensor, spec: DataSpec, columns: int = 0) -> np.ndarray:
     return _grid([*images], columns or max(1, int(np.ceil(np.sqrt(len(images) * height / width)))))
 
 
-def completion_grid(x: Tensor, mask: Tensor, drawn: Tensor, spec: DataSpec) -> np.ndarray:
-    """Lay out, a row each: the example, what was known of it, and its completions.
+def completion_grid(x: Tensor, masks: Tensor, drawn: Tensor, spec: DataSpec) -> np.ndarray:
+    """Lay out, a row each: the example, and for each mask what was known of it and its completions.
 
     Args:
         x: examples `(N, C, *sites)`.
-        mask: True where a value is known, `(C, *sites)`.
-        drawn: completions `(N, K, C, *sites)`.
+        masks: True where a value is known, `(M, C, *sites)`.
+        drawn: completions `(N, M, K, C, *sites)`.
         spec: of the data.
     """
-    original, completed = to_rgb(x, spec), to_rgb(drawn.flatten(0, 1), spec)
-    known = original.copy()
-    known[:, ~to_rgb(mask[None].long(), DataSpec(spec.shape, 2)).astype(bool)[0, :, :, 0]] = UNKNOWN
-    n, k = drawn.shape[:2]
-    rows = zip(original, known, completed.reshape(n, k, *original.shape[1:]), strict=True)
-    return _grid([image for first, second, others in rows for image in (first, second, *others)], k + 2)
+    original, completed = to_rgb(x, spec), to_rgb(drawn.flatten(0, 2), spec)
+    completed = completed.reshape(*drawn.shape[:3], *original.shape[1:])
+    cells = [original]
+    for m, is_known in enumerate(to_rgb(masks.long(), DataSpec(spec.shape, 2)).astype(bool)):
+        cells += [np.where(is_known, original, UNKNOWN), *completed[:, m].swapaxes(0, 1)]
+    return _grid([image for row in zip(*cells, strict=True) for image in row], len(cells))
 
 
 def to_rgb(x: Tensor, spec: DataSpec) -> np.ndarray:
@@ -82,10 +83,8 @@ def save_png(pixels: np.ndarray, path: Path) -> None:
     """Write a picture, in one step."""
     from PIL import Image
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    Image.fromarray(np.ascontiguousarray(pixels)).save(partial, format="png")
-    partial.replace(path)
+    with written(path) as partial:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(partial, format="png")
 
 
 def curves_png(metrics: Path, path: Path, title: str) -> None:
@@ -105,6 +104,5 @@ def curves_png(metrics: Path, path: Path, title: str) -> None:
     if axes.lines:
         axes.legend()
     axes.grid(alpha=0.3)
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, format="png", dpi=120)
-    partial.replace(path)
+    with written(path) as partial:
+        figure.savefig(partial, format="png", dpi=120)

@@ -15,12 +15,17 @@ MODELS = {
     "markov": "ar_lightning.models.tables:Markov",
     "table": "ar_lightning.models.tables:Table",
     "nade": "ar_lightning.models.nade:NADE",
+    "made": "ar_lightning.models.made:MADE",
+    "deep_nade": "ar_lightning.models.deep_nade:DeepNADE",
+    "rnade": "ar_lightning.models.rnade:RNADE",
     "row_lstm": "ar_lightning.models.pixelrnn:RowLSTM",
     "diagonal_bilstm": "ar_lightning.models.pixelrnn:DiagonalBiLSTM",
     "pixelcnn": "ar_lightning.models.pixelrnn:PixelCNN",
     "gated_pixelcnn": "ar_lightning.models.gated_pixelcnn:GatedPixelCNN",
     "pixelcnnpp": "ar_lightning.models.pixelcnnpp:PixelCNNpp",
     "pixel_transformer": "ar_lightning.models.pixel_transformer:PixelTransformer",
+    "rnn": "ar_lightning.models.rnn:RNN",
+    "wavenet": "ar_lightning.models.wavenet:WaveNet",
 }
 
 LIKELIHOODS = {
@@ -41,6 +46,20 @@ DATA = {
     "imagenet64": "ar_lightning.data.imagenet:ImageNet64",
     "npz": "ar_lightning.data.npz:NpzArrays",
     "image_folder": "ar_lightning.data.folder:ImageFolder",
+    "table": "ar_lightning.data.table:TableFile",
+    "red_wine": "ar_lightning.data.uci:RedWine",
+    "white_wine": "ar_lightning.data.uci:WhiteWine",
+    "parkinsons": "ar_lightning.data.uci:Parkinsons",
+    "ionosphere": "ar_lightning.data.uci:Ionosphere",
+    "boston_housing": "ar_lightning.data.uci:BostonHousing",
+    "wine": "ar_lightning.data.uci:Wine",
+    "breast_cancer": "ar_lightning.data.uci:BreastCancer",
+    "text": "ar_lightning.data.text:TextFile",
+    "tiny_shakespeare": "ar_lightning.data.text:TinyShakespeare",
+    "tones": "ar_lightning.data.tones:Tones",
+    "spoken_digits": "ar_lightning.data.speech:SpokenDigits",
+    "speech_commands_digits": "ar_lightning.data.speech:SpeechCommandsDigits",
+    "audio_folder": "ar_lightning.data.audio:AudioFolder",
 }
 
 OPTIMIZERS = {

@@ -9,13 +9,22 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ar_lightning.likelihoods import Likelihood
 from ar_lightning.nn.causal import RasterModel, SequenceModel, token_order
 from ar_lightning.nn.streaming import start_row, streaming
 
-__all__ = ["Draw", "sample_naive", "sample_raster", "sample_sequence", "sampler_of"]
+__all__ = [
+    "Draw",
+    "sample_naive",
+    "sample_orderless",
+    "sample_orderless_naive",
+    "sample_raster",
+    "sample_sequence",
+    "sampler_of",
+]
 
 
 class Draw:
@@ -37,38 +46,45 @@ class Draw:
         self.likelihood, self.noise, self.known, self.mask = likelihood, noise, known, mask
         self.temperature, self.dtype = temperature, dtype
 
-    def __call__(self, params: Tensor, site: int, earlier: Tensor | None = None) -> Tensor:
+    def __call__(self, params: Tensor, site: int | Tensor, earlier: Tensor | None = None) -> Tensor:
         """Return the values `(B,)` of a site, given its parameters `(B, P)`.
 
         `earlier` `(B, c)` are the channels of its pixel that come before, where the parameters are for all of them.
         """
-        drawn = self.likelihood.sample(params, self.noise[:, site], self.temperature, earlier)
+        here = at(site)
+        drawn = self.likelihood.sample(params, self.noise[here], self.temperature, earlier)
         if self.known is None or self.mask is None:
             return drawn
-        return torch.where(self.mask[:, site], self.known[:, site], drawn)
+        return torch.where(self.mask[here], self.known[here], drawn)
 
-    def fill(self, x: Tensor, params: Tensor, token: int) -> Tensor:
+    def fill(self, x: Tensor, params: Tensor, token: int | Tensor) -> Tensor:
         """Choose the values of one group of channels at a site, write them into `x`, and return them encoded.
 
         Args:
             x: values `(B, C, *sites)`.
             params: of the group, `(B, P)`.
-            token: its index in the flattened `(groups, *sites)`.
+            token: its index in the flattened `(groups, *sites)`; `(B,)` where each example has its own.
 
         Returns:
             `(B, C / groups * E)`.
         """
         values, sites = x.flatten(1), x.shape[2:].numel()  # values is a view: x fills up
-        channels = range(token, values.shape[1], sites) if self.likelihood.joint else (token,)
-        for c, site in enumerate(channels):
-            earlier = values[:, token:site:sites] if c else None
-            values[:, site] = self(params, site, earlier)
-        written = values[:, token::sites] if self.likelihood.joint else values[:, token, None]
-        return self.encode(written[..., None])[..., 0]
+        written: list[Tensor] = []
+        for c in range(x.shape[1] if self.likelihood.joint else 1):
+            site = token + c * sites
+            earlier = torch.stack(written, 1) if c else None
+            values[at(site)] = self(params, site, earlier).to(x.dtype)
+            written.append(values[at(site)])
+        return self.encode(torch.stack(written, 1)[..., None])[..., 0]
 
     def encode(self, x: Tensor) -> Tensor:
         """Return what the network reads of values `(B, C, *sites)`."""
         return self.likelihood.encode(x).to(self.dtype)
+
+
+def at(site: int | Tensor) -> Any:
+    """Return the index, into `(B, D, ...)`, of one site, or of a site `(B,)` for each example."""
+    return (slice(None), site) if isinstance(site, int) else (torch.arange(len(site), device=site.device), site)
 
 
 Sampler = Callable[..., Tensor]
@@ -94,6 +110,28 @@ def sample_sequence(model: SequenceModel, draw: Draw, x: Tensor, cond: Any = Non
     with streaming(model):
         for token in token_order(model.order, model.shapes).tolist():
             past = draw.fill(x, model.scan(past[:, None], cond)[:, 0], token)
+    return x
+
+
+def sample_orderless(model: Any, draw: Draw, x: Tensor, orders: Tensor, cond: Any = None) -> Tensor:
+    """Fill `x` (B, C, *sites) token by token, each example in its order `orders` (B, tokens)."""
+    past = torch.zeros(len(x), model.shapes.token_inputs, device=x.device, dtype=draw.dtype)
+    path, memory = F.pad(orders, (1, 0)), None
+    for i in range(orders.shape[1]):
+        params, memory = model.visit(past[:, None], path[:, i : i + 2], memory, cond)
+        past = draw.fill(x, params[:, 0], orders[:, i])
+    return x
+
+
+def sample_orderless_naive(model: Any, draw: Draw, x: Tensor, orders: Tensor, cond: Any = None) -> Tensor:
+    """Do the same with a full forward pass per token, given all that is known by then."""
+    groups, sites = model.shapes.groups, model.shapes.sites
+    known = torch.zeros_like(orders, dtype=torch.bool)
+    for token in orders.unbind(1):
+        params = model(draw.encode(x), cond, known).view(len(x), groups, -1, sites)
+        rows = torch.arange(len(x), device=x.device)
+        draw.fill(x, params[rows, token // sites, :, token % sites], token)
+        known[rows, token] = True
     return x
 
 

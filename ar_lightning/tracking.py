@@ -1,4 +1,4 @@
-"""Where a run's numbers go: `metrics.csv` in its directory, and Weights & Biases.
+"""Where a run's numbers and samples go: its directory, and Weights & Biases.
 
 W&B is online where a key is at hand, else offline. It can never fail a training: what goes wrong there costs one line,
 and the run stays in its directory for `wandb sync`.
@@ -13,6 +13,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from configparser import ConfigParser
 from configparser import Error as ConfigError
+from html import escape
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any, Literal
@@ -22,9 +23,10 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
 
+from ar_lightning.csv_metrics import CSVMetrics
 from ar_lightning.errors import UserError, did_you_mean
 
-__all__ = ["CSVMetrics", "Wandb", "make_loggers", "wandb_mode"]
+__all__ = ["Wandb", "make_loggers", "wandb_mode"]
 
 MODES = ("online", "offline", "disabled")
 ALIASES = {"run": "online", "dryrun": "offline"}  # W&B's older words
@@ -115,56 +117,6 @@ def _wandb_settings() -> dict[str, str]:
     return dict(parser["default"]) if parser.has_section("default") else {}
 
 
-class CSVMetrics(Logger):
-    """Rows of metrics by step, in one CSV file whose columns grow as needed.
-
-    Args:
-        path: the file; its rows are kept, up to the step that `resume_at` names.
-    """
-
-    name, version = "csv", ""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-        self.columns: list[str] = []
-
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing to do: the config has its own file."""
-
-    @rank_zero_only
-    def resume_at(self, step: int) -> None:
-        """Take up the file of an interrupted run, without the rows that come after its checkpoint."""
-        self._rewrite([row for row in self._rows() if row["step"] and int(row["step"]) <= step])
-
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        row: dict[str, Any] = {"step": step, **{key: float(value) for key, value in metrics.items()}}
-        if "epoch" in row:
-            row["epoch"] = int(row["epoch"])
-        if row.keys() <= set(self.columns):
-            with self.path.open("a", newline="") as file:
-                csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
-        else:
-            self._rewrite([*self._rows(), row])
-
-    def _rows(self) -> list[dict[str, Any]]:
-        """Read the whole lines of the file; a process that was killed may have left half a line."""
-        text = self.path.read_text() if self.path.exists() else ""
-        reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
-        self.columns = list(reader.fieldnames or ["step", "epoch"])
-        return list(reader)
-
-    def _rewrite(self, rows: list[dict[str, Any]]) -> None:
-        self.columns += sorted({key for row in rows for key in row} - set(self.columns))
-        partial = self.path.with_name(self.path.name + ".partial")
-        with partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self.columns, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        partial.replace(self.path)
-
-
 class Wandb(Logger):
     """One W&B run for one training, on rank zero; its failures become one line.
 
@@ -205,12 +157,10 @@ class Wandb(Logger):
             self._attempt("log metrics", lambda: run.log({**metrics, STEP: step}))
 
     @rank_zero_only
-    def log_picture(self, key: str, path: Path, step: int, caption: str) -> None:
-        """Show a PNG file under `key`."""
-        import wandb
-
+    def log_file(self, key: str, path: Path, step: int, caption: str) -> None:
+        """Show a file under `key`: a picture, a recording, text or a table."""
         if run := self.experiment:
-            self._attempt("log a picture", lambda: run.log({key: wandb.Image(str(path), caption=caption), STEP: step}))
+            self._attempt("log a file", lambda: run.log({key: _shown(path, caption), STEP: step}))
 
     @rank_zero_only
     def finish(self, summary: Mapping[str, Any], checkpoint: Path | None) -> None:
@@ -284,6 +234,21 @@ class Wandb(Logger):
                 self.failed = True
                 reason = _first_line(error)
                 rank_zero_info(f"W&B: could not {action} ({reason}); the training is not affected{self._advice()}")
+
+
+def _shown(path: Path, caption: str) -> Any:
+    """Return a file as the W&B object that shows it."""
+    import wandb
+
+    match path.suffix:
+        case ".png":
+            return wandb.Image(str(path), caption=caption)
+        case ".wav":
+            return wandb.Audio(str(path), caption=caption)
+        case ".csv":
+            header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
+            return wandb.Table(columns=header, data=[[float(value) for value in row] for row in rows])
+    return wandb.Html(f"<pre>{escape(path.read_text(encoding='utf-8'))}</pre>")
 
 
 def _first_line(error: BaseException) -> str:

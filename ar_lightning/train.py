@@ -19,13 +19,14 @@ from ar_lightning.callbacks.samples import SampleGrids
 from ar_lightning.callbacks.throughput import Throughput
 from ar_lightning.checkpoints import build_density, read_checkpoint
 from ar_lightning.config import DATA_MODULE, save_config
+from ar_lightning.csv_metrics import CSVMetrics
 from ar_lightning.data.arrays import Dataset
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.errors import UserError
 from ar_lightning.lit import LitDensity
 from ar_lightning.pictures import curves_png
 from ar_lightning.schema import schema_of
-from ar_lightning.tracking import CSVMetrics, Wandb, make_loggers
+from ar_lightning.tracking import Wandb, make_loggers
 from ar_lightning.trainer import make_trainer
 
 __all__ = ["build_data_module", "build_lit", "run"]
@@ -129,6 +130,7 @@ def _result(
         "val/nll": None if best is None else float(best),
         "test_examples": _tested(config, data, trainer.world_size),
         "parameters": sum(p.numel() for p in lit.parameters()),
+        **({"members": members} if (members := lit.density.model.members) > 1 else {}),  # densities averaged
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
         "seconds_training": round(training_seconds, 1),

@@ -19,20 +19,27 @@ from ar_lightning.spec import DataSpec
 
 SMALL: dict[str, dict[str, Any]] = {
     "nade": {"hidden": 7, "block": 4},
+    "rnade": {"hidden": 7, "activation": "sigmoid"},
+    "made": {"hidden": 40, "activation": "sigmoid"},
+    "deep_nade": {"hidden": 7, "ensemble": 1},
     "row_lstm": {"hidden": 6, "layers": 2, "head": 24},
     "diagonal_bilstm": {"hidden": 6, "layers": 2, "head": 24},
     "pixelcnn": {"hidden": 12, "layers": 2, "head": 24},
     "gated_pixelcnn": {"hidden": 18, "layers": 2, "head": 24},
     "pixelcnnpp": {"filters": 6, "resnets": 1, "downsamplings": 2},
     "pixel_transformer": {"width": 8, "layers": 2, "heads": 2},
+    "rnn": {"hidden": 6, "layers": 2, "embedding": 5},
+    "wavenet": {"channels": 6, "skip": 8, "layers": 5, "stacks": 2},
 }
 CLASSES = 3
-# Small enough to enumerate: grey and colour, binary and on levels.
+# Small enough to enumerate: grey and colour, binary and on levels; or real.
 SPECS = {
     "binary": DataSpec((1, 2, 3), 2, CLASSES),
     "levels": DataSpec((1, 2, 2), 3, CLASSES),
     "binary colours": DataSpec((3, 1, 3), 2, CLASSES),
     "colours": DataSpec((3, 2, 1), 3, CLASSES),
+    "real": DataSpec((1, 2, 2), None, CLASSES),
+    "real colours": DataSpec((3, 1, 2), None, CLASSES),
 }
 BINARY = SPECS["binary"]
 
@@ -54,7 +61,9 @@ class Case:
 
     def __str__(self) -> str:
         options = ",".join(f"{k}={v}" for k, v in self.options.items())
-        return "-".join(filter(None, (self.model, self.likelihood, "x".join(map(str, self.spec.shape)), options)))
+        encoding = "" if self.encoding == "auto" else self.encoding
+        shape = "x".join(map(str, self.spec.shape))
+        return "-".join(filter(None, (self.model, self.likelihood, encoding, shape, options)))
 
     def on(self, spec: DataSpec) -> "Case":
         """The same on data of another shape."""
@@ -65,6 +74,10 @@ class Case:
         torch.manual_seed(seed)
         options = defaults(schema_of(MODELS[self.model])) | SMALL.get(self.model, {}) | self.options
         likelihood = defaults(schema_of(LIKELIHOODS[self.likelihood]))
+        if "floor" in likelihood:
+            likelihood |= {"components": 3, "floor": 0.2}  # densities that a grid resolves
+        if "encoding" in likelihood:
+            likelihood["encoding"] = self.encoding
         config = {
             "model": {"name": self.model, **options},
             "likelihood": {"name": self.likelihood, **likelihood},
@@ -94,11 +107,12 @@ def defaults(schema: Schema) -> dict[str, Any]:
 
 
 def variants(model: str) -> list[dict[str, Any]]:
-    """Options that change what a model is: a random order, conditioning on labels."""
+    """Options that change what a model is: a random order, conditioning on labels, direct connections."""
     fields = schema_of(MODELS[model]).fields
     order = {"order": "random"} if "order" in fields else {}
     plain = {"order": "raster"} if "order" in fields else {}
-    return [plain, *([order] if order else []), *([{"conditional": True, **order}] if "conditional" in fields else [])]
+    conditional = [{"conditional": True, **order}] if "conditional" in fields else []
+    return [plain, *([order] if order else []), *conditional, *([{"direct": True}] if "direct" in fields else [])]
 
 
 def fits(model: str, likelihood: str, spec: DataSpec) -> bool:
@@ -112,14 +126,17 @@ def fits(model: str, likelihood: str, spec: DataSpec) -> bool:
     return True
 
 
-CASES = [
+EVERY_CASE = [
     Case(model, likelihood, spec, options)
     for model in MODELS
     for likelihood in LIKELIHOODS
     for spec in SPECS.values()
     if fits(model, likelihood, spec)
-    for options in variants(model)
+    # Real values differ from levels in the likelihood alone: one of them sees every variant of a model.
+    for options in variants(model)[: None if spec.levels or likelihood == "gaussian_mixture" else 1]
 ]
+CASES = [case for case in EVERY_CASE if case.spec.levels]
+REAL_CASES = [case for case in EVERY_CASE if not case.spec.levels]
 # Large enough for every row, kernel and colour to matter; too large to enumerate.
 LARGE = [DataSpec((1, 4, 4), 2, CLASSES), DataSpec((3, 3, 4), 2, CLASSES)]
 LARGE_CASES = [
@@ -140,4 +157,6 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def random_values(spec: DataSpec, n: int, seed: int = 0) -> torch.Tensor:
-    return torch.randint(spec.levels or 0, (n, *spec.shape), generator=seeded(seed))
+    if spec.levels is None:
+        return torch.randn(n, *spec.shape, generator=seeded(seed), dtype=torch.float64)
+    return torch.randint(spec.levels, (n, *spec.shape), generator=seeded(seed))

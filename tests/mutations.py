@@ -153,7 +153,7 @@ BUGS = {
         EXACT + " -k any_batch and independent",
     ),
     "completion overwrites known values": Bug(
-        "ar_lightning/sampling.py", "torch.where(self.mask[:, site], self.known[:, site], drawn)", "drawn",
+        "ar_lightning/sampling.py", "torch.where(self.mask[here], self.known[here], drawn)", "drawn",
         EXACT + " -k completions and independent",
     ),
     "the cache survives an error": Bug(

@@ -38,7 +38,7 @@ def test_completions_mark_what_was_not_known() -> None:
     x = torch.ones(1, 1, 8, 8, dtype=torch.long)
     mask = torch.zeros(1, 8, 8, dtype=torch.bool)
     mask[:, :4] = True
-    grid = completion_grid(x, mask, x[None].expand(1, 2, 1, 8, 8), DataSpec((1, 8, 8), 2))
+    grid = completion_grid(x, mask[None], x[None, None].expand(1, 1, 2, 1, 8, 8), DataSpec((1, 8, 8), 2))
     unknown = np.argwhere((grid == UNKNOWN).all(2))
     step = CELL + GAP
     assert unknown.min(0).tolist() == [GAP + CELL // 2, step + GAP]

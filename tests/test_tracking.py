@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from ar_lightning import tracking
+from ar_lightning.csv_metrics import CSVMetrics
 from ar_lightning.errors import UserError
-from ar_lightning.tracking import CSVMetrics, Wandb, make_loggers, wandb_mode
+from ar_lightning.tracking import Wandb, make_loggers, wandb_mode
 from tests.wandb_stub import WandbStub
 
 ROOT = Path(__file__).parents[1]
@@ -293,7 +294,7 @@ def test_failures_in_log_are_told_once(said: list[str], tmp_path: Path) -> None:
     logger.begun, logger._run = True, SimpleNamespace(log=log)
     for step in range(3):
         logger.log_metrics({"train/loss": 0.5}, step)
-    logger.log_picture("samples", tmp_path / "missing.png", 3, "none")
+    logger.log_file("samples", tmp_path / "missing.png", 3, "none")
     assert logged == [{"train/loss": 0.5, "trainer/global_step": step} for step in range(3)]
     assert len(said) == 1 and "could not log metrics (no route)" in said[0]
 

@@ -1,4 +1,4 @@
-"""Pictures of what a model has learnt: grids of samples and of completions, during and after training."""
+"""What a model has learnt, for people: samples and completions, during and after training."""
 
 from pathlib import Path
 from typing import Any
@@ -8,30 +8,32 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ar_lightning.condition import Condition, rows_of
+from ar_lightning.condition import Condition, as_condition, rows_of
 from ar_lightning.density import Density
 from ar_lightning.fieldtypes import NonNegativeInt, PositiveFloat, PositiveInt
-from ar_lightning.pictures import completion_grid, image_grid, save_png
+from ar_lightning.media import write_completions, write_samples
+from ar_lightning.medium import Table
 from ar_lightning.tracking import Wandb
 
 __all__ = ["SampleGrids"]
 
 COMPLETED = 8  # test examples in a completion picture
-COMPLETIONS = 6  # completions of each
+COMPLETIONS = 6  # completions of each, shared among what may be known of it
 MAX_COLUMNS = 20  # classes that get a column of their own in the samples of a conditional density
 
 
 class SampleGrids(pl.Callback):
-    """Grids of samples and of completions, every few epochs and at the end.
+    """Samples and completions, as pictures, sound, text or tables, every few epochs and at the end.
 
     Samples come from the averaged weights when EMA is on, are shared out over the ranks, and use a generator of their
     own, so that training does not depend on whether anyone looks. Those of a conditional density have a column a class.
 
     Args:
-        every: epochs between pictures; 0 makes them at the end of training only.
-        n: samples in a grid.
+        every: epochs between samples; 0 draws them at the end of training only.
+        n: number of samples.
         temperature: below 1 sharpens, above 1 flattens each conditional; 1 draws from the density.
-        completions: also complete test examples whose first half, in the model's order, is known.
+        completions: also complete test examples whose first half, in the model's order, is known; of tables there are
+            none.
     """
 
     def __init__(
@@ -55,29 +57,38 @@ class SampleGrids(pl.Callback):
 
     @torch.no_grad()
     def draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule, name: str) -> dict[str, str]:
-        """Make the pictures on all ranks together; rank 0 writes `samples/NAME.png` and returns the paths by kind."""
+        """Draw on all ranks together; rank 0 writes `samples/NAME.*` and returns the paths by kind."""
         density: Any = pl_module.density
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
         classes = density.spec.classes if density.conditional else 0
-        labels = torch.arange(self.n) % classes if classes else None
+        cond = Condition(torch.arange(self.n) % classes if classes else None)
+        if density.model.features:  # those of test examples: there is no density of features
+            cond = _repeated(data.split("test", self.n)[1], self.n)
+        drawn = self._shared(density, self.n, cond)
+        completed = self._completions(density, data) if self.completions else None
+        if not trainer.is_global_zero:
+            return {}
+        stem = self.folder / name
         columns = classes if classes <= MAX_COLUMNS else 0
-        grids = {"samples": image_grid(self._shared(density, self.n, labels), density.spec, columns)}
-        if self.completions:
-            x, given = trainer.datamodule.split("test", COMPLETED)  # type: ignore[attr-defined]
-            mask = first_half(density)
-            known = x.repeat_interleave(COMPLETIONS, 0)
-            cond = rows_of(given, torch.arange(len(x)).repeat_interleave(COMPLETIONS))
-            drawn = self._shared(density, len(known), cond, known, mask)
-            grids["completions"] = completion_grid(x, mask, drawn.view(len(x), COMPLETIONS, *x.shape[1:]), density.spec)
-        paths = {}
-        for kind, grid in grids.items():
-            path = self.folder / f"{name}{'' if kind == 'samples' else '-completions'}.png"
-            paths[kind] = str(path)
-            if trainer.is_global_zero:
-                save_png(grid, path)
-                for logger in trainer.loggers:
-                    if isinstance(logger, Wandb):
-                        logger.log_picture(f"samples/{kind}", path, trainer.global_step, name)
-        return paths
+        examples = data.split("test")[0] if isinstance(density.spec.medium, Table) else None
+        files = write_samples(drawn, density.spec, stem, examples, columns)
+        if completed is not None:
+            files |= write_completions(*completed, density.spec, stem.with_name(f"{name}-completions"))
+        for logger in trainer.loggers:
+            if isinstance(logger, Wandb):
+                for kind, path in files.items():
+                    logger.log_file(f"samples/{kind}", path, trainer.global_step, name)
+        return {kind: str(path) for kind, path in files.items()}
+
+    def _completions(self, density: Density, data: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Return test examples, masks `(M, C, *sites)` of what is known of them, and completions `(N, M, K, ...)`."""
+        x, given = data.split("test", COMPLETED)
+        masks = known_parts(density)
+        n, m, k = len(x), len(masks), max(1, COMPLETIONS // len(masks))
+        rows = torch.arange(n).repeat_interleave(m * k)
+        mask = masks.repeat_interleave(k, 0).repeat(n, *[1] * (masks.ndim - 1))
+        drawn = self._shared(density, n * m * k, rows_of(given, rows), x[rows], mask)
+        return x, masks, drawn.view(n, m, k, *x.shape[1:])
 
     def _shared(
         self,
@@ -95,7 +106,9 @@ class SampleGrids(pl.Callback):
         def part(t: Tensor | None) -> Tensor | None:
             return None if t is None else t[mine]
 
-        x = density.sample(len(mine), rows_of(cond, mine), part(known), mask, self.temperature, noise=noise[mine]).cpu()
+        x = density.sample(
+            len(mine), rows_of(cond, mine), part(known), part(mask), self.temperature, noise=noise[mine]
+        ).cpu()
         if world == 1:
             return x
         shares: list[Any] = [None] * world
@@ -106,8 +119,25 @@ class SampleGrids(pl.Callback):
         return together
 
 
-def first_half(density: Density) -> Tensor:
-    """Return the mask `(C, *sites)` of the first half of the values in the model's order (raster: the upper rows)."""
+def known_parts(density: Density) -> Tensor:
+    """Return masks `(M, C, *sites)` of what completions are to be told, True where a value is known.
+
+    Only a density for all orders can complete any part exactly: the left half, the right half and a random half of an
+    image. Others are told the first half of the values in their order (raster: the upper rows).
+    """
+    shape = density.spec.shape
+    if getattr(density.model, "orderless", False) and len(shape) == 3:
+        left = torch.zeros(shape, dtype=torch.bool)
+        left[..., : shape[2] // 2] = True
+        places = torch.rand(shape[1:], generator=torch.Generator().manual_seed(0))
+        return torch.stack([left, ~left, (places < places.median()).expand(shape)])
     mask = torch.zeros(density.spec.dims, dtype=torch.bool)
     mask[density.model.order[: density.spec.dims // 2].cpu()] = True
-    return mask.view(density.spec.shape)
+    return mask.view(1, *shape)
+
+
+def _repeated(cond: Tensor | Condition | None, n: int) -> Condition:
+    """Return the condition of n examples, those there are over and over."""
+    given = as_condition(cond)
+    size = next(len(t) for t in given if t is not None)
+    return rows_of(given, torch.arange(n) % size)

@@ -72,8 +72,11 @@ class Dataset(Protocol):
         """Map one batch `(B, C, *sites)` of any split, as `load` stores it, to the values of `spec`; draw nothing."""
         return x
 
-    def true_log_prob(self, x: np.ndarray) -> np.ndarray | None:
-        """Return log p `(N,)` in nats of examples `(N, C, *sites)` where the data is generated from a known density."""
+    def true_log_prob(self, x: np.ndarray, features: np.ndarray | None = None) -> np.ndarray | None:
+        """Return log p `(N,)` in nats of examples `(N, C, *sites)` where the data is generated from a known density.
+
+        It is that of the examples alone, whatever their labels; where there are features, that given these.
+        """
         return None
 
     def augment(self, x: "torch.Tensor") -> "torch.Tensor":

@@ -22,7 +22,7 @@ from ar_lightning.spec import DataSpec
 
 __all__ = ["AudioFolder", "SoundFormat", "cached_sounds", "read_audio"]
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+SUFFIXES = (".wav", ".flac", ".ogg")
 CHUNK = 16  # files decoded before they are written: an hour of sound is large
 
 
@@ -55,7 +55,7 @@ class SoundFormat:
         return DataSpec((1, self.length), self.levels, classes, medium=medium)
 
     def examples(self, amplitudes: np.ndarray, every: bool) -> np.ndarray:
-        """Cut sound `(T',)` into examples `(n, 1, T)`, the first of them or `every` whole one; a short one ends in silence.
+        """Cut sound `(T',)` into examples `(n, 1, T)`: the first, or `every` whole one; a short one ends in silence.
 
         Returns:
             Levels, or amplitudes in [-1, 1] as float32.
@@ -73,16 +73,16 @@ class SoundFormat:
 
 
 class AudioFolder(Dataset):
-    """Your own recordings from a folder: wav, flac, ogg or mp3, cut into examples of one length.
+    """Your own recordings from a folder: wav, flac or ogg, cut into examples of one length.
 
     Sub-folders `train`, `valid` (or `val`) and `test` are the splits, and other files are then left out; one that is
     missing is held out of train, a tenth of its files. Below that, where every file lies in a sub-folder, the names of
     these are the classes, if there are two or more. Hidden files are left out.
 
-    A recording becomes the mean of its channels, is resampled to `rate` (by a polyphase filter) and cut into examples that
-    follow each other; what is left over is dropped, but a recording shorter than `length` is kept and ends in silence. What
-    comes of it is kept in the folder `audio_folder` of $AR_LIGHTNING_DATA, else of the user's cache; a changed file makes a
-    new copy.
+    A recording becomes the mean of its channels, is resampled to `rate` by a polyphase filter, and cut into examples
+    that follow each other. What is left over is dropped, but a recording shorter than `length` is kept, and ends in
+    silence. What comes of it is kept in the folder `audio_folder` of $AR_LIGHTNING_DATA, else of the user's cache; a
+    changed file makes a new copy.
 
     Args:
         path: the folder.
@@ -117,8 +117,8 @@ class AudioFolder(Dataset):
         splits = self.load()
         sizes = "/".join(str(len(splits[name].x)) for name in SPLITS)
         files = "/".join(str(len(self.folder.files[name])) for name in SPLITS)
-        of = f"{sizes} of {files} files, {self._short} of them shorter and ending in silence"
-        return f"{self.folder.base.name}, {self.format}, {self.folder.regime}, {of}"
+        made = f"{sizes} examples of {files} files, {self._short} of which are shorter and end in silence"
+        return f"{self.folder.base.name}, {self.format}, {self.folder.regime}, {made}"
 
     def load(self) -> Splits:
         """Return the three splits, memory-mapped.
@@ -176,7 +176,7 @@ def read_audio(path: Path, rate: int) -> np.ndarray:
     """Read a sound file as `(T,)` float32: the mean of its channels, resampled, mostly in [-1, 1].
 
     Args:
-        path: a file of any format that libsndfile reads: wav, flac, ogg, mp3, aiff.
+        path: a wav, flac or ogg file, or of another format that libsndfile reads.
         rate: samples a second that it is resampled to, by `scipy.signal.resample_poly`.
 
     Raises:
@@ -209,9 +209,20 @@ def _opened(path: Path, read: Any) -> Any:
     """Return what `read` returns, and answer what it raises."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
+    if _is_cut_off(path):
+        raise UserError(f"{path}: shorter than its header says, so a part is missing; replace or remove it")
     try:
         return read()
     except Exception as error:  # whatever a decoder makes of bytes that can be anything
         reason = str(error).rpartition(": ")[2].strip(" .").splitlines()
         said = reason[0] if reason else type(error).__name__
         raise UserError(f"{path}: not a sound file, or a damaged one ({said}); replace or remove it") from error
+
+
+def _is_cut_off(path: Path) -> bool:
+    """Whether a wav file ends before its end; libsndfile, which notices with other formats, returns what is there."""
+    with path.open("rb") as file:
+        header = file.read(8)
+    size = int.from_bytes(header[4:], "little") + len(header)
+    streamed = size > 0x7FFF0000  # written by a program that could not know the size
+    return header[:4] == b"RIFF" and not streamed and path.stat().st_size < size

@@ -1,6 +1,7 @@
 """From arrays to batches: the one DataModule, whatever the dataset."""
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import lightning
@@ -18,7 +19,7 @@ from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import PositiveInt
 from ar_lightning.spec import DataSpec
 
-__all__ = ["ArrayDataModule", "Batch", "EpochSampler"]
+__all__ = ["ArrayDataModule", "Batch", "EpochSampler", "LaneSampler"]
 
 Batch = tuple[Tensor, Tensor | Condition | None]
 
@@ -32,6 +33,10 @@ class ArrayDataModule(lightning.LightningDataModule):
     permutation drawn from `seed` and epoch, divided among them. Evaluation counts every example exactly once. The
     Trainer needs `use_distributed_sampler=False`.
 
+    The windows of a contiguous dataset may also be read as a stream: in as many lanes as a batch has examples, each a
+    part of the split; batch `t` has the `t`-th window of every lane. Training leaves out the last windows, which do not
+    fill all lanes; in evaluation lanes differ in length by one at most, and the longer come first.
+
     Args:
         dataset: where the arrays come from.
         seed: of the order of the training examples, together with the epoch.
@@ -39,9 +44,11 @@ class ArrayDataModule(lightning.LightningDataModule):
         eval_batch_size: examples per evaluation step, over all processes together; null for `batch_size`.
         dequantise: add uniform noise to the levels, for a likelihood of real values; bits/dim then are a bound on those
             of the levels.
+        stream: read the windows of a text in order, in `batch_size` lanes, and carry the model's state from each to the
+            next; they are scored given the text before.
 
     Raises:
-        UserError: `batch_size` cannot be divided among the processes, or a split is smaller than their number.
+        UserError: `batch_size` cannot be divided among the processes, or a split is smaller than it has to be.
     """
 
     def __init__(
@@ -52,12 +59,14 @@ class ArrayDataModule(lightning.LightningDataModule):
         batch_size: PositiveInt = 64,
         eval_batch_size: PositiveInt | None = None,
         dequantise: bool = False,
+        stream: bool = False,
     ) -> None:
         super().__init__()
         self.dataset: Dataset = Dequantised(dataset, seed) if dequantise else dataset
         self.seed = seed
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or batch_size
+        self.stream = stream
         self._loaded: Splits | None = None
         self._batches: dict[str, _Batches] = {}
 
@@ -69,7 +78,10 @@ class ArrayDataModule(lightning.LightningDataModule):
     @property
     def regime(self) -> str:
         """What a published number on this data must agree with."""
-        return self.dataset.regime
+        if not self.stream:
+            return self.dataset.regime
+        lanes = min(self.eval_batch_size, self.size("test"))
+        return f"{self.dataset.regime}; windows given the text before them, in {lanes} lanes that start without any"
 
     def prepare_data(self) -> None:
         """Download what is missing, on one process; `setup` of that process reuses the arrays."""
@@ -119,6 +131,12 @@ class ArrayDataModule(lightning.LightningDataModule):
                 f"data.batch_size={self.batch_size} cannot be divided among {world} processes; change either"
             )
         examples = self._batches["train"]
+        if self.stream:
+            if len(examples) < self.batch_size:
+                few = f"{len(examples)} train windows do not fill {self.batch_size} lanes"
+                raise UserError(f"data.stream=true: {few}; lower data.batch_size or data.length")
+            whole = len(examples) - len(examples) % self.batch_size
+            return _lanes_loader(examples, LaneSampler(whole, self.batch_size, rank, world))
         return _loader(examples, EpochSampler(len(examples), self.seed, rank, world), self.batch_size // world)
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -131,6 +149,12 @@ class ArrayDataModule(lightning.LightningDataModule):
 
     def _eval_dataloader(self, name: str) -> DataLoader[Batch]:
         rank, world = self._rank_and_world(name)
+        if self.stream:
+            lanes = min(self.eval_batch_size, len(self._batches[name]))
+            if lanes < world:
+                few = f"{lanes} {name} lanes for {world} processes"
+                raise UserError(f"data.stream=true: {few}; raise data.eval_batch_size, or use fewer devices")
+            return _lanes_loader(self._batches[name], LaneSampler(len(self._batches[name]), lanes, rank, world))
         # Lightning's default sampler repeats examples to even out the processes, which biases the number reported.
         sampler = UnrepeatedDistributedSampler(self._batches[name], world, rank, shuffle=False) if world > 1 else None
         return _loader(self._batches[name], sampler, -(-self.eval_batch_size // world))
@@ -172,6 +196,27 @@ class EpochSampler(Sampler[int]):
         entropy = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint64)
         order = torch.randperm(self.size, generator=torch.Generator().manual_seed(int(entropy[0])))
         return iter(order[: len(self) * self.world][self.rank :: self.world].tolist())
+
+
+class LaneSampler(Sampler[list[int]]):
+    """Batches of one process: batch t has the t-th window of every `world`-th lane; the last lanes may end one earlier.
+
+    Args:
+        size: number of windows, over all lanes; the first `size % lanes` lanes have one more.
+        lanes: parts of the stream that are read side by side, over all processes.
+        rank: of this process.
+        world: number of processes.
+    """
+
+    def __init__(self, size: int, lanes: int, rank: int = 0, world: int = 1) -> None:
+        bounds = [lane * (size // lanes) + min(lane, size % lanes) for lane in range(lanes + 1)]
+        self.lanes = [range(*pair) for pair in pairwise(bounds)][rank::world]
+
+    def __len__(self) -> int:
+        return len(self.lanes[0])
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return ([lane[t] for lane in self.lanes if t < len(lane)] for t in range(len(self)))
 
 
 class _Batches(TorchDataset[Batch]):
@@ -219,6 +264,10 @@ def _loader(examples: _Batches, sampler: Sampler[int] | None, batch_size: int) -
     less often does not change training.
     """
     return DataLoader(examples, batch_size, sampler=sampler, collate_fn=_as_is, generator=torch.Generator())
+
+
+def _lanes_loader(examples: _Batches, sampler: LaneSampler) -> DataLoader[Batch]:
+    return DataLoader(examples, batch_sampler=sampler, collate_fn=_as_is, generator=torch.Generator())
 
 
 def _as_is(batch: Any) -> Any:

@@ -24,19 +24,19 @@ CHANGE = 1 / 64  # probability that a melody draws a new note at a sample
 
 
 class Tones(Dataset):
-    """Notes of a scale in noise of a known density, generated: how far is a model from the entropy of its data?
+    """Musical tones in noise, generated: their true density is known, and so are the bits/dim to reach; labels.
 
-    `x_t = round(c + A sin(phase_t)) + e_t` on levels 0..K-1, with `c = (K-1)/2` and `A = c - 2`. The phase starts at one of
-    16, evenly likely, and advances by `2 pi f / 8000` a sample for a note of frequency f, one of the 8 of C major from
-    262 to 523 Hz. The noise e is independent, triangular on -2..2: the sum of two throws of {-1, 0, 1}. So the density is
-    a finite mixture, and `true_log_prob` is exact. The class of an example is its note.
+    `x_t = round(c + A sin(phase_t)) + e_t` on levels 0..K-1, with `c = (K-1)/2` and `A = c - 2`. The phase starts at
+    one of 16, evenly likely, and advances by `2 pi f / 8000` a sample for a note of frequency f, one of the 8 of C
+    major from 262 to 523 Hz. The noise e is independent, triangular on -2..2: the sum of two throws of {-1, 0, 1}. So
+    the density is a finite mixture, and `true_log_prob` is exact. The class of an example is its note.
 
     Args:
         levels: K, spaced evenly; the more, the larger the sine is against its noise.
         length: samples of an example, 8000 a second.
         melody: the note changes at random within an example, on average every 73 samples. It is then given with every
             sample, as 8 features of which one is 1, and there are no classes.
-        data_seed: of all that is drawn.
+        data_seed: seed of all that is drawn.
     """
 
     def __init__(
@@ -107,8 +107,8 @@ class Tones(Dataset):
         parts = {name: slice(end - SIZES[name], end) for name, end in zip(SPLITS, ends, strict=True)}
         if not self.melody:
             return {name: Split(x[part], notes[part, 0]) for name, part in parts.items()}
-        given = np.eye(len(FREQUENCIES), dtype=np.float32)
-        return {name: Split(x[part], None, given[notes[part]].transpose(0, 2, 1).copy()) for name, part in parts.items()}
+        given = np.eye(len(FREQUENCIES), dtype=np.float32)[notes].transpose(0, 2, 1)
+        return {name: Split(x[part], None, given[part].copy()) for name, part in parts.items()}
 
     def _clean(self, notes: np.ndarray, start: np.ndarray | float) -> np.ndarray:
         """Return the levels without noise of notes `(..., T)` that start at phases `(..., 1)`."""

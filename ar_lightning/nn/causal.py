@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import Order
-from ar_lightning.nn.streaming import as_steps
+from ar_lightning.nn.streaming import as_steps, with_past
 from ar_lightning.spec import Shapes
 
 __all__ = ["RasterModel", "SequenceModel", "site_order", "token_order"]
@@ -55,6 +55,7 @@ class SequenceModel(nn.Module):
     members: int = 1
     member: int = 0
     features: int = 0
+    before: dict[str, Any] | None = None  # while windows of a stream are read: the last token of the window before
 
     def __init__(
         self, shapes: Shapes, order: Order = "raster", order_seed: int = 0, conditional: bool = False, orders: int = 1
@@ -82,7 +83,7 @@ class SequenceModel(nn.Module):
         """Return the parameters `(B, groups * P, *sites)` of every site, given `z` `(B, C * E, *sites)`."""
         groups, order = self.shapes.groups, token_order(self.order, self.shapes)
         values = z.unflatten(1, (groups, -1)).flatten(3).transpose(2, 3).flatten(1, 2)  # (B, groups * S, E)
-        past = F.pad(values[:, order[:-1]], (0, 0, 1, 0))
+        past = with_past(self.before, values[:, order], 1, 1)[:, :-1]
         ordered = self.scan(past, cond)
         params = torch.empty_like(ordered).index_copy(1, order, ordered)
         return params.unflatten(1, (groups, -1)).transpose(2, 3).reshape(len(z), -1, *self.shapes.data[1:])

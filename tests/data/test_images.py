@@ -115,7 +115,7 @@ def test_half_of_the_images_are_flipped_whole_by_torchs_generator() -> None:
     assert torch.equal(flipped(x), y)
 
 
-IMAGES = sorted(set(DATA) - {"npz"})
+IMAGES = sorted(name for name in DATA if name != "npz" and "flip" in schema_of(DATA[name]).fields)
 
 
 @pytest.mark.parametrize("name", IMAGES)

@@ -62,9 +62,9 @@ def epoch(made: ArrayDataModule, number: int = 0) -> list[list[int]]:
     return numbers(list(loader))
 
 
-def test_only_the_batch_sizes_are_configured() -> None:
+def test_what_is_configured_is_documented() -> None:
     fields = schema_of("ar_lightning.data.module:ArrayDataModule").fields
-    assert list(fields) == ["batch_size", "eval_batch_size"]
+    assert list(fields) == ["batch_size", "eval_batch_size", "dequantise", "stream"]
     assert all(field.doc for field in fields.values())
 
 

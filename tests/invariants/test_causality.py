@@ -4,20 +4,21 @@ import pytest
 import torch
 
 from ar_lightning.density import Density
-from tests.cases import CASES, LARGE_CASES, Case, random_values, seeded
+from tests.cases import EVERY_CASE, LARGE_CASES, Case, random_values, seeded
 
 UNSEEN = {"independent": 0, "markov": 1}  # how many values back a model sees, where that is not all of them
 
 
 def changes(density: Density, x: torch.Tensor, cond: torch.Tensor | None) -> torch.Tensor:
-    """Return `(D, D)`: whether the parameters of site i change with value j, by trying every value there."""
+    """Return `(D, D)`: whether the parameters of site i change with value j, by trying every value there, or two."""
     spec = density.spec
     changed = torch.zeros(spec.dims, spec.dims, dtype=torch.bool)
     before = parameters(density, x, cond)
     for j in range(spec.dims):
-        for step in range(1, spec.levels or 0):
+        for step in range(1, spec.levels or 3):
             other = x.clone()
-            other.view(len(x), -1)[:, j] = (other.view(len(x), -1)[:, j] + step) % spec.levels
+            values = other.view(len(x), -1)
+            values[:, j] = (values[:, j] + step) % spec.levels if spec.levels else values[:, j] + step
             changed[:, j] |= (parameters(density, other, cond) != before).flatten(2).any(2).any(0)
     return changed
 
@@ -58,13 +59,13 @@ def jacobian(density: Density, x: torch.Tensor) -> torch.Tensor:
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES + LARGE_CASES if not c.conditional], ids=str)
+@pytest.mark.parametrize("case", [c for c in EVERY_CASE + LARGE_CASES if not c.conditional], ids=str)
 def test_jacobian_is_strictly_lower_triangular(case: Case) -> None:
     density = case.build()
     assert not torch.triu(in_order(jacobian(density, random_values(case.spec, 1)), density)).any()
 
 
-PLAIN = {(case.model, case.spec.shape[0]): case for case in reversed(CASES) if not case.conditional}
+PLAIN = {(case.model, case.spec.shape[0]): case for case in reversed(EVERY_CASE) if not case.conditional}
 
 
 @pytest.mark.parametrize("case", PLAIN.values(), ids=str)
@@ -78,7 +79,7 @@ def test_compiled_model_is_as_causal(case: Case) -> None:
     assert torch.allclose(jacobian(density, x), eager, atol=1e-12)
 
 
-@pytest.mark.parametrize("case", CASES + LARGE_CASES, ids=str)
+@pytest.mark.parametrize("case", EVERY_CASE + LARGE_CASES, ids=str)
 def test_every_claimed_value_counts_and_no_later_one(case: Case) -> None:
     density = case.build()
     x = random_values(case.spec, 8)
@@ -91,7 +92,7 @@ def test_every_claimed_value_counts_and_no_later_one(case: Case) -> None:
     assert torch.equal(seen, claimed)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.conditional], ids=str)
+@pytest.mark.parametrize("case", [c for c in EVERY_CASE if c.conditional], ids=str)
 def test_labels_reach_every_site(case: Case) -> None:
     density = case.build()
     x = random_values(case.spec, 4)

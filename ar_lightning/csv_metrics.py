@@ -1,0 +1,62 @@
+"""The metrics of a run as rows of `metrics.csv` in its directory."""
+
+import csv
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from ar_lightning.files import written
+
+__all__ = ["CSVMetrics"]
+
+
+class CSVMetrics(Logger):
+    """Rows of metrics by step, in one CSV file whose columns grow as needed.
+
+    Args:
+        path: the file; its rows are kept, up to the step that `resume_at` names.
+    """
+
+    name, version = "csv", ""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.columns: list[str] = []
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing to do: the config has its own file."""
+
+    @rank_zero_only
+    def resume_at(self, step: int) -> None:
+        """Take up the file of an interrupted run, without the rows that come after its checkpoint."""
+        self._rewrite([row for row in self._rows() if row["step"] and int(row["step"]) <= step])
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        row: dict[str, Any] = {"step": step, **{key: float(value) for key, value in metrics.items()}}
+        if "epoch" in row:
+            row["epoch"] = int(row["epoch"])
+        if row.keys() <= set(self.columns):
+            with self.path.open("a", newline="") as file:
+                csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
+        else:
+            self._rewrite([*self._rows(), row])
+
+    def _rows(self) -> list[dict[str, Any]]:
+        """Read the whole lines of the file; a process that was killed may have left half a line."""
+        text = self.path.read_text() if self.path.exists() else ""
+        reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+        self.columns = list(reader.fieldnames or ["step", "epoch"])
+        return list(reader)
+
+    def _rewrite(self, rows: list[dict[str, Any]]) -> None:
+        self.columns += sorted({key for row in rows for key in row} - set(self.columns))
+        with written(self.path) as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)

@@ -1,0 +1,209 @@
+"""Spoken digits: the Free Spoken Digit Dataset, and the digits of Speech Commands (SC09)."""
+
+import secrets
+import shutil
+import tarfile
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits
+from ar_lightning.data.audio import SoundFormat, cached_sounds, read_audio
+from ar_lightning.data.download import ENVIRONMENT, data_root, obtain
+from ar_lightning.errors import UserError
+from ar_lightning.fieldtypes import PositiveInt
+from ar_lightning.spec import DataSpec
+
+__all__ = ["SpeechCommandsDigits", "SpokenDigits"]
+
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+RECORDINGS = 50  # of each digit by each speaker
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+LISTS = {"valid": "validation_list.txt", "test": "testing_list.txt"}
+
+
+class SpokenDigits(Dataset):
+    """3000 recordings of six people saying the ten digits, 8 kHz (Free Spoken Digit Dataset); labels.
+
+    Read from `fsdd/recordings/*.wav` in the folder of the data files. The published test split is recordings 0-4 of
+    each digit and speaker; 5-9 are the validation split.
+
+    Source: github.com/Jakobovski/free-spoken-digit-dataset.
+
+    Args:
+        length: samples of an example, from the start of a recording; a shorter one ends in silence.
+        levels: levels an amplitude is quantised to, 2 to 65536; null for real amplitudes in [-1, 1].
+        encoding: how amplitudes lie on the levels: mu_law finer where they are small, linear evenly.
+        labels: what the class is: the digit (10), the speaker (6), or both (60, the digit changing slowest).
+        data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
+    """
+
+    rate: ClassVar[int] = 8000
+    repository: ClassVar[str] = "github.com/Jakobovski/free-spoken-digit-dataset"
+
+    def __init__(
+        self,
+        *,
+        length: PositiveInt = 4096,
+        levels: PositiveInt | None = 256,
+        encoding: Literal["mu_law", "linear"] = "mu_law",
+        labels: Literal["digit", "speaker", "both"] = "digit",
+        data_dir: str | None = None,
+    ) -> None:
+        self.format = SoundFormat(self.rate, length, levels, encoding)
+        self.labels = labels
+        self.data_dir = data_dir
+
+    @property
+    def spec(self) -> DataSpec:
+        """Shape, levels and number of classes; reads nothing."""
+        digits, speakers = len(WORDS), len(SPEAKERS)
+        return self.format.spec({"digit": digits, "speaker": speakers, "both": digits * speakers}[self.labels])
+
+    @property
+    def regime(self) -> str:
+        """The format, what is cut off and padded, and the split."""
+        lengths, length = self._decoded[1], self.format.length
+        silent = 1 - np.minimum(lengths, length).mean() / length
+        cut = np.mean(lengths > length)
+        padded = f"{silent:.1%} of all samples are silence added at ends, {cut:.1%} of recordings are cut"
+        sizes = "/".join(str(len(self._index(name))) for name in SPLITS)
+        split = "official test (recordings 0-4 of each digit and speaker), valid is 5-9"
+        return f"Free Spoken Digit Dataset, {self.format}, {padded}, {split}, {sizes}"
+
+    def load(self) -> Splits:
+        """Return the three splits, in the order of digits, speakers and recordings.
+
+        Raises:
+            UserError: a recording is missing or cannot be read.
+        """
+        x = self._decoded[0]
+        digit, speaker, _ = np.indices((len(WORDS), len(SPEAKERS), RECORDINGS)).reshape(3, -1)
+        y = {"digit": digit, "speaker": speaker, "both": digit * len(SPEAKERS) + speaker}[self.labels]
+        return {name: Split(x[index], y[index]) for name in SPLITS for index in [self._index(name)]}
+
+    @staticmethod
+    def _index(split: str) -> np.ndarray:
+        number = np.arange(len(WORDS) * len(SPEAKERS) * RECORDINGS) % RECORDINGS
+        first, end = {"train": (10, RECORDINGS), "valid": (5, 10), "test": (0, 5)}[split]
+        return np.flatnonzero((first <= number) & (number < end))
+
+    @cached_property
+    def _decoded(self) -> tuple[np.ndarray, np.ndarray]:
+        """Examples `(3000, 1, T)`, and how many samples each recording has; in a second or so."""
+        folder = data_root(self.data_dir) / "fsdd" / "recordings"
+        files = [
+            folder / f"{digit}_{speaker}_{i}.wav"
+            for digit in range(len(WORDS))
+            for speaker in SPEAKERS
+            for i in range(RECORDINGS)
+        ]
+        there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        if missing := [file.name for file in files if file.name not in there]:
+            what = f"{len(missing)} of {len(files)} recordings are missing, such as {missing[0]}"
+            fix = f"put the folder 'recordings' of {self.repository} there"
+            raise UserError(f"{folder}: {what}; {fix} (data.data_dir or {ENVIRONMENT} name another data folder)")
+        sounds = [read_audio(file, self.rate) for file in files]
+        x = np.concatenate([self.format.examples(sound, every=False) for sound in sounds])
+        return x, np.array([len(sound) for sound in sounds])
+
+
+class SpeechCommandsDigits(Dataset):
+    """SC09: the digits zero to nine of Speech Commands v0.02, one second each, 16 kHz; labels.
+
+    Read from `speech_commands/<word>/*.wav` in the folder of the data files, where the published archive (2.4 GB) is
+    extracted if need be, and what is decoded is kept. The split is that of its two lists. Source: Warden 2018; modelled
+    autoregressively by Goel et al. 2022 (SaShiMi).
+
+    Args:
+        length: samples of an example, from the start of a recording; a shorter one ends in silence.
+        levels: levels an amplitude is quantised to, 2 to 65536; null for real amplitudes in [-1, 1].
+        encoding: how amplitudes lie on the levels: mu_law finer where they are small, linear evenly.
+        data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
+    """
+
+    rate: ClassVar[int] = 16000
+    base_url: ClassVar[str] = "http://download.tensorflow.org/data/"
+    archive: ClassVar[str] = "speech_commands_v0.02.tar.gz"
+    sha256: ClassVar[str] = "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58"
+
+    def __init__(
+        self,
+        *,
+        length: PositiveInt = 16000,
+        levels: PositiveInt | None = 256,
+        encoding: Literal["mu_law", "linear"] = "mu_law",
+        data_dir: str | None = None,
+    ) -> None:
+        self.format = SoundFormat(self.rate, length, levels, encoding)
+        self.data_dir = data_dir
+
+    @property
+    def spec(self) -> DataSpec:
+        """Shape, levels and number of classes; reads nothing."""
+        return self.format.spec(len(WORDS))
+
+    @property
+    def regime(self) -> str:
+        """The format, and the split."""
+        sizes = "/".join(str(len(self._files[name])) for name in SPLITS)
+        return f"SC09, {self.format}, shorter recordings end in silence, official split, {sizes}"
+
+    def load(self) -> Splits:
+        """Return the three splits, memory-mapped.
+
+        Raises:
+            UserError: the files are not the published ones, cannot be had, or what they make cannot be kept.
+        """
+        return {name: self._split(name) for name in SPLITS}
+
+    @property
+    def _folder(self) -> Path:
+        return data_root(self.data_dir) / "speech_commands"
+
+    def _split(self, name: str) -> Split:
+        files = self._files[name]
+        labels = np.array([WORDS.index(file.split("/")[0]) for file in files], np.int64)
+        paths = [self._folder / file for file in files]
+        return cached_sounds(self._folder / "decoded" / name, paths, labels, self.format, every=False)
+
+    @cached_property
+    def _files(self) -> dict[str, list[str]]:
+        """Files of each split, `word/name.wav`."""
+        if not all((self._folder / name).exists() for name in (*WORDS, *LISTS.values())):
+            known = {self.archive: f"sha256:{self.sha256}"}
+            _extract_digits(obtain(known, self.base_url, self._folder, self._folder.parent)[self.archive], self._folder)
+        listed = {name: set((self._folder / file).read_text().split()) for name, file in LISTS.items()}
+        every = {f"{word}/{path.name}" for word in WORDS for path in (self._folder / word).glob("*.wav")}
+        split = {name: sorted(every & listed[name]) for name in LISTS}
+        split["train"] = sorted(every - listed["valid"] - listed["test"])
+        if empty := next((name for name in SPLITS if not split[name]), None):
+            raise UserError(f"{self._folder}: no {empty} recordings; delete it to have {self.archive} extracted again")
+        return split
+
+
+def _extract_digits(archive: Path, folder: Path) -> None:
+    """Extract the ten folders of digits and the two lists; each appears in `folder` only when it is whole.
+
+    Raises:
+        UserError: the archive lacks one, or they cannot be written.
+    """
+    partial = folder / f".{secrets.token_hex(4)}.partial"
+    wanted = (*WORDS, *LISTS.values())
+    try:
+        with tarfile.open(archive) as tar:
+            members = (m for m in tar if (parts := Path(m.name).parts) and parts[0] in wanted)
+            tar.extractall(partial, members, filter="data")
+        for name in wanted:
+            if not (folder / name).exists():
+                (partial / name).rename(folder / name)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot extract {archive.name} ({error.strerror or error}); make room, or set {ENVIRONMENT}"
+        ) from error
+    except (tarfile.TarError, EOFError) as error:
+        raise UserError(f"{archive}: damaged ({type(error).__name__}); delete it to download it again") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,114 @@
+"""What tables of real values share: standardisation by the training rows, and seeded folds of cross-validation.
+
+    x = offset + scale * z,    log p(x) = log p(z) - sum_d log scale_d
+
+Models read z, of mean 0 and variance 1 over the rows that standardise; densities are reported in either unit.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits, hold_out, shuffled
+from ar_lightning.errors import UserError
+from ar_lightning.medium import Table
+from ar_lightning.spec import DataSpec
+
+__all__ = ["Rows", "StandardisedTable", "fold_of"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table in the units of its columns, split.
+
+    Args:
+        source: where they are from and how they were split, for the regime.
+        columns: names of the D columns.
+        x: `(N, D)` float64 of each split.
+        labels: `(N,)` int64 class of each row by split, None where there are none.
+        standardise_by: the splits whose mean and standard deviation standardise all of them.
+    """
+
+    source: str
+    columns: tuple[str, ...]
+    x: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray] | None = None
+    standardise_by: tuple[str, ...] = ("train",)
+
+
+class StandardisedTable(Dataset):
+    """A table whose columns are standardised. Subclasses say what its `rows` are.
+
+    Columns that are constant in the rows that standardise are left out: they have no density.
+    """
+
+    units: Literal["standardised", "original"]
+
+    @abstractmethod
+    def rows(self) -> Rows:
+        """Read the rows.
+
+        Raises:
+            UserError: they cannot be had, or are no rows of numbers.
+        """
+
+    @property
+    def spec(self) -> DataSpec:
+        """One row of real values; reads the data once and keeps it."""
+        rows, keep, offset, scale = self._statistics
+        columns = tuple(rows.columns[d] for d in keep)
+        table = Table(columns, tuple(offset.tolist()), tuple(scale.tolist()), self.units == "original")
+        classes = 1 + max(int(y.max()) for y in rows.labels.values()) if rows.labels else 0
+        return DataSpec((1, len(keep)), None, classes, medium=table)
+
+    @property
+    def regime(self) -> str:
+        """The source, the columns that are left out, the units of densities and the sizes of the splits."""
+        rows, keep, _, _ = self._statistics
+        constant = [name for d, name in enumerate(rows.columns) if d not in set(keep.tolist())]
+        without = f", without {', '.join(constant)} (constant)" if constant else ""
+        units = (
+            "original units"
+            if self.units == "original"
+            else f"units standardised by {' and '.join(rows.standardise_by)}"
+        )
+        sizes = "/".join(str(len(rows.x[name])) for name in SPLITS)
+        return f"{rows.source}{without}, {units}, {sizes}"
+
+    def load(self) -> Splits:
+        """Return the three splits, standardised, `(N, 1, D)` float32."""
+        rows, keep, offset, scale = self._statistics
+        labels = rows.labels or {}
+        return {
+            name: Split(((rows.x[name][:, keep] - offset) / scale).astype(np.float32)[:, None], labels.get(name))
+            for name in SPLITS
+        }
+
+    @cached_property
+    def _statistics(self) -> tuple[Rows, np.ndarray, np.ndarray, np.ndarray]:
+        """The rows, the indices of the columns kept, and their offsets and scales."""
+        rows = self.rows()
+        reference = np.concatenate([rows.x[name] for name in rows.standardise_by])
+        keep = np.flatnonzero((reference != reference[0]).any(0))
+        if not len(keep):
+            raise UserError(f"{rows.source}: every column is constant, so there is nothing to model")
+        return rows, keep, reference[:, keep].mean(0), reference[:, keep].std(0)
+
+
+def fold_of(n: int, fold: int, folds: int, seed: int, where: object) -> dict[str, np.ndarray]:
+    """Return the indices of `train`, `valid` and `test` of a fold of a seeded shuffle; valid is a tenth of the rest.
+
+    Raises:
+        UserError: there is no such fold, or there are too few rows.
+    """
+    if fold >= folds:
+        raise UserError(f"data.fold={fold}: there are data.folds={folds}, numbered 0..{folds - 1}")
+    if n < folds:
+        raise UserError(f"{where}: {n} rows are too few for data.folds={folds}")
+    parts = np.array_split(shuffled(n, seed), folds)
+    rest = np.concatenate(parts[:fold] + parts[fold + 1 :])
+    held = hold_out(len(rest), ["valid"], seed, where)
+    return {**{name: rest[index] for name, index in held.items()}, "test": parts[fold]}

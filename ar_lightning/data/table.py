@@ -1,0 +1,83 @@
+"""Any user's table of real values (`data.name=table data.path=my.csv`)."""
+
+from pathlib import Path
+from typing import Literal
+
+from ar_lightning.data.arrays import SPLITS, hold_out
+from ar_lightning.data.columns import read_columns
+from ar_lightning.data.standardised import Rows, StandardisedTable, fold_of
+from ar_lightning.errors import UserError, did_you_mean
+from ar_lightning.fieldtypes import NonNegativeInt, PositiveInt
+
+__all__ = ["TableFile"]
+
+KINDS = (".csv", ".tsv", ".txt", ".data", ".npz", ".hdf5", ".h5")
+
+
+class TableFile(StandardisedTable):
+    """Your own table of real values: a CSV of any dialect, .npz or .hdf5; columns are standardised.
+
+    A CSV is separated by commas, semicolons, tabs or white space, with a header or without. An .npz file holds `train`,
+    and optionally `valid` and `test`, or one array `data`, rows `(N, D)` each. Splits that the file does not have are
+    held out with a fixed seed. Columns are standardised by the training rows; one that is constant there is left out.
+    A column of few distinct values has no density: leave it out, or the likelihood grows without bound.
+
+    Args:
+        path: the file.
+        key: the dataset in an .hdf5 file; null for the only one.
+        drop: columns to leave out, by name or number from 0, such as [quality].
+        units: what densities are reported in: those of the columns, or of the standardised columns.
+        folds: cross-validate: test on one of so many parts, hold a tenth of the others out as valid; null for none.
+        fold: which of them is the test split, from 0.
+        split_seed: seed of the folds and of the held-out splits.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str | None = None,
+        key: str | None = None,
+        drop: list[str] | None = None,
+        units: Literal["standardised", "original"] = "standardised",
+        folds: PositiveInt | None = None,
+        fold: NonNegativeInt = 0,
+        split_seed: NonNegativeInt = 0,
+    ) -> None:
+        if path is None:
+            raise UserError("data.path: data 'table' needs a file; give data.path=my.csv")
+        if folds == 1 or (fold and folds is None):
+            raise UserError(f"data.fold={fold} needs 2 data.folds or more, such as data.folds=10")
+        self.path = Path(path).expanduser()
+        self.key, self.drop = key, drop or []
+        self.units = units
+        self.folds, self.fold, self.split_seed = folds, fold, split_seed
+        if not self.path.is_file():
+            raise UserError(f"data.path: no file {self.path}{_nearby(self.path)}")
+
+    def rows(self) -> Rows:
+        """Read the file and split its rows.
+
+        Raises:
+            UserError: the file is no table of numbers, or has too few rows.
+        """
+        columns, x = read_columns(self.path, self.drop, self.key)
+        held = [name for name in SPLITS[1:] if name not in x]
+        rows = x.pop("data") if "data" in x else x["train"]
+        if self.folds is None:
+            index = hold_out(len(rows), held, self.split_seed, self.path)
+            how = f"{' and '.join(held)} held out with seed {self.split_seed}" if held else "splits of the file"
+        elif x:
+            raise UserError(f"data.folds={self.folds}: {self.path.name} has splits of its own; leave data.folds out")
+        else:
+            index = fold_of(len(rows), self.fold, self.folds, self.split_seed, self.path)
+            how = f"fold {self.fold} of {self.folds} with seed {self.split_seed}"
+        without = f" without {', '.join(self.drop)}" if self.drop else ""
+        source = f"{self.path.name}{without}, {how}"
+        return Rows(source, columns, x | {name: rows[i] for name, i in index.items()})
+
+
+def _nearby(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"; there is no folder {path.parent} either"
+    names = [entry.name for entry in path.parent.iterdir() if entry.suffix in KINDS and entry.is_file()]
+    return did_you_mean(path.name, names) if names else f"; {path.parent} has no table"

@@ -1,0 +1,195 @@
+"""Text: any file of it (`data.name=text data.path=book.txt`), a bundled one, and Shakespeare's plays."""
+
+import importlib.metadata
+import importlib.util
+from functools import cached_property
+from math import ceil
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits
+from ar_lightning.data.download import data_root, obtain
+from ar_lightning.errors import UserError, nearest
+from ar_lightning.fieldtypes import Fraction, PositiveInt
+from ar_lightning.medium import Text
+from ar_lightning.spec import DataSpec
+
+__all__ = ["TextFile", "TinyShakespeare"]
+
+BYTES = 256
+
+
+class TextFile(Dataset):
+    """Your own text from a file in UTF-8, a character or a byte at a time; without a path, a small bundled one.
+
+    The text is cut in three: the first part is train, the next valid, the last test. Each part is cut into windows of
+    one length that follow each other; what is left over at its end is dropped. The levels are the characters that occur
+    anywhere in the file, in the order of Unicode, or the 256 bytes. Nothing is normalised: a line may end as it likes.
+
+    The bundled text are the descriptions of the datasets of scikit-learn, in the order of their files' names.
+
+    Args:
+        path: the file; null for the bundled text.
+        unit: what a value is; any file is bytes.
+        length: characters or bytes of a window.
+        valid_fraction: of the text, next to last.
+        test_fraction: of the text, at its end.
+    """
+
+    contiguous = True
+
+    def __init__(
+        self,
+        *,
+        path: str | None = None,
+        unit: Literal["characters", "bytes"] = "characters",
+        length: PositiveInt = 128,
+        valid_fraction: Fraction = 0.1,
+        test_fraction: Fraction = 0.1,
+    ) -> None:
+        self.path = None if path is None else Path(path).expanduser()
+        self.unit = unit
+        self.length = length
+        self.valid_fraction = valid_fraction
+        self.test_fraction = test_fraction
+        if self.path is not None and not self.path.is_file():
+            if self.path.is_dir():
+                raise UserError(f"data.path: {self.path} is a folder, not a file of text")
+            raise UserError(f"data.path: no file {self.path}{_nearby(self.path)}")
+        if valid_fraction + test_fraction >= 1:
+            both = f"data.valid_fraction={valid_fraction:g} and data.test_fraction={test_fraction:g}"
+            raise UserError(f"{both} leave nothing to train on; make them smaller")
+
+    @property
+    def spec(self) -> DataSpec:
+        """Length of a window, and the symbols; reads the file once and keeps it."""
+        _, symbols = self._content
+        return DataSpec((1, self.length), len(symbols) if symbols else BYTES, medium=Text(symbols))
+
+    @property
+    def regime(self) -> str:
+        """Which text, how it is cut, and how much of it is dropped."""
+        levels, symbols = self._content
+        values = f"the {len(symbols)} characters of the whole file" if symbols else "bytes"
+        ends = "/".join(f"{100 * len(part) / len(levels):.3g}" for part in self._parts.values())
+        windows = "/".join(str(len(part) // self.length) for part in self._parts.values())
+        dropped = "/".join(str(len(part) % self.length) for part in self._parts.values())
+        cut = f"first/next/last {ends} % of it, {windows} windows of {self.length}, {dropped} left over and dropped"
+        return f"{self._title}, {len(levels)} {self.unit}, on {values}, {cut}"
+
+    def load(self) -> Splits:
+        """Return the three splits, windows in the order of the text.
+
+        Raises:
+            UserError: the file cannot be read as text, or is too short.
+        """
+        return {name: Split(self._windows(name, part)) for name, part in self._parts.items()}
+
+    def _windows(self, name: str, part: np.ndarray) -> np.ndarray:
+        n = len(part) // self.length
+        if not n:
+            few = f"the {len(part)} {self.unit} of {name} are less than a window of data.length={self.length}"
+            raise UserError(f"{self._where}: {few}; make that smaller, or take more text")
+        return part[: n * self.length].reshape(n, 1, self.length)
+
+    @cached_property
+    def _parts(self) -> dict[str, np.ndarray]:
+        """Levels `(T,)` of each split."""
+        levels, _ = self._content
+        # Rounded first: 100 * 0.07 is a little more than 7.
+        test, valid = (ceil(round(len(levels) * f, 6)) for f in (self.test_fraction, self.valid_fraction))
+        return dict(zip(SPLITS, np.split(levels, [len(levels) - test - valid, len(levels) - test]), strict=True))
+
+    @cached_property
+    def _content(self) -> tuple[np.ndarray, str | None]:
+        """Levels `(T,)` of the whole text, and the character that each stands for."""
+        content = self._read()
+        units = np.frombuffer(content, np.uint8) if self.unit == "bytes" else _code_points(content, self._where)
+        different, levels = np.unique(units, return_inverse=True)
+        if len(different) < 2:
+            what = f"{chr(different[0])!r} over and over" if len(different) else "empty"
+            raise UserError(f"{self._where}: this text is {what}, so there is nothing to model")
+        if self.unit == "bytes":
+            return units, None
+        return levels.astype(np.uint8 if len(different) <= BYTES else np.int32), "".join(map(chr, different))
+
+    def _read(self) -> bytes:
+        try:
+            return b"".join(file.read_bytes() for file in ([self.path] if self.path else _bundled()))
+        except OSError as error:
+            raise UserError(f"{self._where}: cannot be read ({error.strerror}); check its permissions") from error
+
+    @property
+    def _where(self) -> str:
+        return str(self.path or "the bundled text")
+
+    @property
+    def _title(self) -> str:
+        if self.path is not None:
+            return self.path.name
+        return f"dataset descriptions of scikit-learn {importlib.metadata.version('scikit-learn')}"
+
+
+class TinyShakespeare(TextFile):
+    """Shakespeare's plays in one file of 1,115,394 characters, 65 different ones: a benchmark of character models.
+
+    The first 80 % of it are train, the next 10 % valid, the last 10 % test. Source: Karpathy, char-rnn, 2015.
+
+    Args:
+        unit: what a value is.
+        length: characters or bytes of a window.
+        data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
+    """
+
+    base_url: ClassVar[str] = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/"
+    sha256: ClassVar[str] = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+    contiguous = True
+
+    def __init__(
+        self,
+        *,
+        unit: Literal["characters", "bytes"] = "characters",
+        length: PositiveInt = 128,
+        data_dir: str | None = None,
+    ) -> None:
+        super().__init__(unit=unit, length=length)
+        self.data_dir = data_dir
+
+    def _read(self) -> bytes:
+        folder = data_root(self.data_dir) / "tinyshakespeare"
+        return obtain({"input.txt": f"sha256:{self.sha256}"}, self.base_url, folder)["input.txt"].read_bytes()
+
+    @property
+    def _where(self) -> str:
+        return "data.name=tiny_shakespeare"
+
+    @property
+    def _title(self) -> str:
+        return "tiny Shakespeare"
+
+
+def _code_points(content: bytes, where: str) -> np.ndarray:
+    """Return the characters `(T,)` of text in UTF-8, as numbers."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        fix = "save it in that encoding, or take data.unit=bytes"
+        byte = f"byte {error.start} is {content[error.start]:#04x}"
+        raise UserError(f"{where}: not text in UTF-8 ({byte}); {fix}") from None
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+
+
+def _bundled() -> list[Path]:
+    """Return the files that scikit-learn describes its datasets in, without importing it."""
+    package = importlib.util.find_spec("sklearn")
+    folder = Path(package.origin or "").parent / "datasets" / "descr" if package else Path()
+    files = sorted(folder.glob("*.rst"), key=lambda file: file.name)
+    if not files:
+        raise UserError("the bundled text is part of scikit-learn, and is not there; give data.path=FILE")
+    return files
+
+
+def _nearby(path: Path) -> str:
+    return nearest(path.name, [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else [])

@@ -1,0 +1,98 @@
+"""Samples and completions as files for people: pictures, sound, text or tables, whatever the data is."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import Tensor
+
+from ar_lightning.data.dequantised import levels_of
+from ar_lightning.medium import Audio, Table, Text
+from ar_lightning.pairplots import pair_plot_png, write_csv
+from ar_lightning.pictures import completion_grid, image_grid, save_png
+from ar_lightning.sounds import sound_sheet_png, write_wavs
+from ar_lightning.spec import DataSpec
+from ar_lightning.texts import write_texts
+
+__all__ = ["prefix_of", "write_completions", "write_samples"]
+
+WAVS = 8  # recordings written of a batch of sounds
+
+Files = dict[str, Path]  # by kind
+
+
+def write_samples(
+    x: Tensor, spec: DataSpec, stem: Path, data: Tensor | None = None, columns: int = 0, known: int = 0
+) -> Files:
+    """Write samples as `STEM.png`, `STEM-0.wav` .., `STEM.txt` or `STEM.csv`; return the files by kind.
+
+    Args:
+        x: samples `(N, C, *sites)`.
+        spec: of the data.
+        stem: path of the files, without their endings.
+        data: examples of a table, to compare the samples with.
+        columns: of a grid of pictures; 0 for a grid about as wide as high.
+        known: values at the start of each sequence that were given, not drawn; they are marked.
+    """
+    match spec.medium:
+        case Audio():
+            return _sounds(x, spec, stem, "samples", known)
+        case Text():
+            return {"samples": _named(stem, ".txt", lambda path: write_texts(x, spec, path, known))}
+        case Table():
+            table = {"samples": _named(stem, ".csv", lambda path: write_csv(x, spec, path))}
+            if data is None:
+                return table
+            return {"pairs": _named(stem, ".png", lambda path: pair_plot_png(data, x, spec, path)), **table}
+    pixels, spec = as_levels(x, spec)
+    return {"samples": _named(stem, ".png", lambda path: save_png(image_grid(pixels, spec, columns), path))}
+
+
+def write_completions(x: Tensor, masks: Tensor, drawn: Tensor, spec: DataSpec, stem: Path) -> Files:
+    """Write completions beside what was known; return the files by kind: none for a table.
+
+    Args:
+        x: examples `(N, C, *sites)`.
+        masks: True where a value was known, `(M, C, *sites)`; only pictures can have several, or any but a prefix.
+        drawn: completions `(N, M, K, C, *sites)`.
+        spec: of the data.
+        stem: path of the files, without their endings.
+    """
+    if isinstance(spec.medium, Table):
+        return {}
+    if isinstance(spec.medium, Audio | Text):
+        known = prefix_of(masks[0])
+        first = drawn[:, 0, 0]
+        if not known:
+            return {}
+        if isinstance(spec.medium, Audio):
+            return _sounds(first, spec, stem, "completions", known)
+        return {"completions": _named(stem, ".txt", lambda path: write_texts(first, spec, path, known))}
+    pixels, levels = as_levels(x, spec)
+    completed, _ = as_levels(drawn, spec)
+    grid = completion_grid(pixels, masks, completed, levels)
+    return {"completions": _named(stem, ".png", lambda path: save_png(grid, path))}
+
+
+def prefix_of(mask: Tensor) -> int:
+    """Return how many values a mask `(1, T)` says are known, where these come first; else 0."""
+    known = int(mask.sum())
+    return known if mask.ndim == 2 and bool(mask[0, :known].all()) else 0
+
+
+def as_levels(x: Tensor, spec: DataSpec) -> tuple[Tensor, DataSpec]:
+    """Return values that noise was added to as the levels that they were, and the spec of those."""
+    if not spec.quantised:
+        return x, spec
+    return levels_of(x, spec.quantised), DataSpec(spec.shape, spec.quantised, spec.classes)
+
+
+def _sounds(x: Tensor, spec: DataSpec, stem: Path, kind: str, known: int = 0) -> Files:
+    sheet = _named(stem, ".png", lambda path: sound_sheet_png(x, spec, path, known))
+    return {kind: sheet, f"{kind}, sound": write_wavs(x[:WAVS], spec, stem)[0]}
+
+
+def _named(stem: Path, ending: str, write: Callable[[Path], object]) -> Path:
+    """Write the file of this ending and return its path."""
+    path = stem.with_name(stem.name + ending)
+    write(path)
+    return path

@@ -1,0 +1,177 @@
+r"""Deep, orderless NADE: one deep network for every order in which the values can be read.
+
+    h^1 = f(W (x * m) + U m + c),    h^l = f(W^l h^{l-1} + b^l),    p(x_i | x_m) = likelihood(b_i + V_i h^L)
+
+for every value i that the mask m of known values leaves out. Uria, Murray & Larochelle, "A Deep and Tractable Density
+Estimator", ICML 2014. It is trained on random orders and random places d to cut them: the first d - 1 values are known,
+and all others are predicted from them in one pass,
+
+    J = D / (D - d + 1) * sum_{i >= d} -log p(x_{o_i} | x_{o_<d}),
+
+whose mean over orders o and places d is the mean over orders of the negative log-likelihood. Each order is a density of
+its own; `ensemble` of them are averaged (EoNADE). One order takes D passes through the deep layers, but the first one
+is a running sum, as in NADE. Since every mask has been trained, any part of an example can be completed from any
+other: see `OrderlessDensity`.
+
+Deviations: any likelihood (the paper's is Bernoulli); optional class-dependent bias of the first layer. Published:
+85.10 nats on fixed binarized MNIST with two hidden layers and 128 orders, not reproduced here.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ar_lightning.fieldtypes import Activation, NonNegativeInt, PositiveInt
+from ar_lightning.nn.causal import SequenceModel, token_order
+from ar_lightning.nn.masked import ACTIVATIONS
+from ar_lightning.nn.streaming import Streaming
+from ar_lightning.spec import Shapes
+
+__all__ = ["DeepNADE"]
+
+BLOCK = 16  # sites computed at a time: all of them would take B * D * H numbers a layer
+
+
+class DeepNADE(SequenceModel):
+    """Deep NADE: one network for all orders, trained on random ones.
+
+    References:
+        Uria, Murray & Larochelle, A Deep and Tractable Density Estimator (2014).
+
+    Args:
+        hidden: units of each hidden layer.
+        layers: hidden layers L.
+        activation: activation f of the hidden units.
+        ensemble: random orders whose densities are averaged.
+        order_seed: seed of the orders.
+        input_masks: the network reads which values are known, too.
+        conditional: condition on the data's labels.
+    """
+
+    encoding = "scaled"
+    orderless = True
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        *,
+        hidden: PositiveInt = 500,
+        layers: PositiveInt = 2,
+        activation: Activation = "relu",
+        ensemble: PositiveInt = 1,
+        order_seed: NonNegativeInt = 0,
+        input_masks: bool = True,
+        conditional: bool = False,
+    ) -> None:
+        super().__init__(shapes, "random", order_seed, conditional, orders=ensemble)
+        self.members = ensemble
+        tokens, inputs = shapes.tokens, shapes.token_inputs
+        self.activation = ACTIVATIONS[activation]
+        self.W = nn.Parameter(torch.empty(tokens, inputs, hidden))
+        self.U = nn.Parameter(torch.empty(tokens, hidden)) if input_masks else None
+        self.c = nn.Parameter(torch.zeros(hidden))
+        self.layers = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers - 1))
+        self.V = nn.Parameter(torch.empty(tokens, hidden, shapes.params))
+        self.b = nn.Parameter(torch.zeros(tokens, shapes.params))
+        self.class_bias = nn.Embedding(self.classes, hidden) if self.classes else None
+        self.memory = Streaming()  # the pre-activations of the first layer, while streaming
+        for weight, fan_in in ((self.W, tokens), (self.U, tokens), (self.V, hidden)):
+            if weight is not None:
+                nn.init.normal_(weight, std=fan_in**-0.5)
+
+    def forward(self, z: Tensor, cond: Tensor | None = None, known: Tensor | None = None) -> Tensor:
+        """Return the parameters `(B, groups * P, *sites)` of every site, given `z` `(B, C * E, *sites)`.
+
+        By the chain rule in this member's order; or, where it is given which tokens are `known`, booleans
+        `(B, tokens)`, those of every site given all known ones. They mean nothing where a token is known itself.
+        """
+        if known is None:
+            return super().forward(z, cond)
+        m = known.to(z.dtype)
+        x = self._tokens(z) * m[..., None]
+        with torch.autocast(z.device.type, enabled=False):
+            a = self._start(cond) + x.flatten(1) @ self.W.flatten(0, 1)
+            a = a if self.U is None else a + m @ self.U
+        h = self._hidden(a)
+        with torch.autocast(z.device.type, enabled=False):  # rounding a logit to bfloat16 costs likelihood
+            params = torch.einsum("bh,thp->btp", h.to(self.V.dtype), self.V) + self.b
+        return self._sites(params)
+
+    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+        n, memory = past.shape[1], self.memory
+        start = memory.advance(n)
+        path = F.pad(token_order(self.order, self.shapes), (1, 0))[start : start + n + 1]
+        params, a = self.visit(past, path, memory.past["a"] if memory.past and start else None, cond)
+        if memory.past is not None:
+            memory.past["a"] = a
+        return params
+
+    def in_orders(self, z: Tensor, orders: Tensor, cond: Tensor | None = None) -> Tensor:
+        """Do as `forward`, but in an order of its own for each example: `orders` `(B, tokens)`."""
+        tokens = self._tokens(z)
+        past = F.pad(tokens.gather(1, orders[..., None].expand_as(tokens))[:, :-1], (0, 0, 1, 0))
+        ordered, _ = self.visit(past, F.pad(orders, (1, 0)), None, cond)
+        return self._sites(torch.empty_like(ordered).scatter(1, orders[..., None].expand_as(ordered), ordered))
+
+    def visit(
+        self, past: Tensor, path: Tensor, a: Tensor | None = None, cond: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Read tokens one by one, and predict the next token after each.
+
+        Args:
+            past: the encoded tokens `(B, n, E)`; at the very start the first stands for none.
+            path: their indices, and then that of the last token to predict: `(n + 1,)`, or `(B, n + 1)` where the
+                examples go different ways.
+            a: the pre-activations of the first layer `(B, H)` so far; None at the very start.
+            cond: labels `(B,)`.
+
+        Returns:
+            Parameters `(B, n, P)` of the tokens `path[1:]`, and the pre-activations `(B, H)` after all of `past`.
+        """
+        outs = []
+        for i in range(0, past.shape[1], BLOCK):
+            tokens = past[:, i : i + BLOCK]
+            came, here = (path[..., j : j + tokens.shape[1]] for j in (i, i + 1))
+            with torch.autocast(past.device.type, enabled=False):  # a sum over hundreds of sites
+                step = at(self.W, came, tokens.to(self.W.dtype))
+                step = step if self.U is None else step + self.U[came]  # (B, k, H)
+                first = self._start(cond).expand(len(past), -1) if a is None else a + step[:, 0]
+                pre = torch.cat([first[:, None], step[:, 1:]], 1).cumsum(1)
+            a = pre[:, -1]
+            h = self._hidden(pre)
+            with torch.autocast(past.device.type, enabled=False):  # rounding a logit to bfloat16 costs likelihood
+                outs.append(at(self.V, here, h.to(self.V.dtype)) + self.b[here])
+        assert a is not None
+        return torch.cat(outs, 1), a
+
+    def _start(self, cond: Tensor | None) -> Tensor:
+        """Return the pre-activations `(B, H)` or `(H,)` of the first layer before anything is read."""
+        return self.c if self.class_bias is None else self.c + self.class_bias(cond)
+
+    def _hidden(self, a: Tensor) -> Tensor:
+        """Map pre-activations `(..., H)` of the first layer to the last hidden layer."""
+        h = self.activation(a)
+        for layer in self.layers:
+            h = self.activation(layer(h))
+        return h
+
+    def _tokens(self, z: Tensor) -> Tensor:
+        """Take `(B, C * E, *sites)` apart into tokens `(B, tokens, E)`."""
+        return z.unflatten(1, (self.shapes.groups, -1)).flatten(3).transpose(2, 3).flatten(1, 2)
+
+    def _sites(self, params: Tensor) -> Tensor:
+        """Put the parameters of tokens `(B, tokens, P)` at their sites: `(B, groups * P, *sites)`."""
+        grouped = params.unflatten(1, (self.shapes.groups, -1)).transpose(2, 3)
+        return grouped.reshape(len(params), -1, *self.shapes.data[1:])
+
+
+def at(weight: Tensor, tokens: Tensor, x: Tensor) -> Tensor:
+    """Map `(B, n, I)` to `(B, n, O)` by the matrices that `weight` `(D, I, O)` has for these tokens.
+
+    `tokens` are `(n,)`, or `(B, n)` where each example has its own.
+    """
+    w = weight[tokens]
+    if x.shape[2] == 1:
+        return x * w.squeeze(-2)  # ten times faster than a product of matrices
+    mapped: Tensor = torch.einsum("bni,nio->bno" if tokens.ndim == 1 else "bni,bnio->bno", x, w)
+    return mapped

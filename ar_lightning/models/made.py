@@ -1,0 +1,130 @@
+r"""MADE, the masked autoencoder for distribution estimation.
+
+    h^1 = f(b^1 + (W^1 * M^1) x),    h^l = f(b^l + (W^l * M^l) h^{l-1}),    params = c + (V * M^V) h^L [+ (A * M^A) x]
+    M^l_{kj} = 1[m^{l-1}(j) <= m^l(k)],    M^V_{dk} = 1[m^L(k) < d],    M^A_{dj} = 1[j < d]
+
+Germain, Gregor, Murray & Larochelle, "MADE: Masked Autoencoder for Distribution Estimation", ICML 2015. An autoencoder
+whose masks take out every path from a value to itself or an earlier one: all conditionals in one pass. `masks` above 1
+trains several masks in turn (connectivity-agnostic), with `vary_order` each with an order of its own (order-agnostic);
+the density is then the average of their probabilities.
+
+Deviations: degrees m are spread evenly, not drawn, so that no unit is wasted and none of the past unseen; any
+likelihood (the paper's is Bernoulli), whose E inputs and P parameters of a value share its degree; several orders are
+as many as there are masks, not a new one each step; optional class-dependent biases. Published: 88.40 nats on fixed
+binarized MNIST (one mask, one layer of 8000 units); see `conf/published/made_binarized_mnist.yaml`.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ar_lightning.errors import UserError
+from ar_lightning.fieldtypes import Activation, NonNegativeInt, Order, PositiveInt
+from ar_lightning.nn.causal import SequenceModel, token_order
+from ar_lightning.nn.masked import MaskedMLP, reads, spread_degrees
+from ar_lightning.spec import Shapes
+
+__all__ = ["MADE"]
+
+
+class MADE(SequenceModel):
+    """MADE: a masked autoencoder, which gives every conditional in one pass.
+
+    References:
+        Germain, Gregor, Murray & Larochelle, MADE: Masked Autoencoder for Distribution Estimation (2015).
+
+    Args:
+        hidden: units of each hidden layer.
+        layers: hidden layers L.
+        activation: activation f of the hidden units.
+        order: the order in which the values are visited.
+        order_seed: seed of a random order, and of the masks.
+        masks: masks trained in turn; the density is the average of their probabilities.
+        vary_order: every mask has a random order of its own.
+        direct: connect the inputs to the outputs directly, too.
+        conditional: condition on the data's labels.
+
+    Raises:
+        UserError: orders are to vary, but not to be random.
+    """
+
+    encoding = "scaled"
+    degrees: Tensor
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        *,
+        hidden: PositiveInt = 500,
+        layers: PositiveInt = 2,
+        activation: Activation = "relu",
+        order: Order = "random",
+        order_seed: NonNegativeInt = 0,
+        masks: PositiveInt = 1,
+        vary_order: bool = False,
+        direct: bool = False,
+        conditional: bool = False,
+    ) -> None:
+        if vary_order and order != "random":
+            raise UserError("model.vary_order=true gives every mask a random order: set model.order=random")
+        super().__init__(shapes, order, order_seed, conditional, orders=masks if vary_order else 1)
+        self.members = masks
+        degrees = hidden_degrees(hidden, layers, shapes.tokens, masks, order_seed)
+        self.register_buffer("degrees", degrees, persistent=masks > 1)  # random ones belong to the weights
+        widths = [shapes.tokens * shapes.token_inputs, *[hidden] * layers, shapes.tokens * shapes.params]
+        ascending = self.unit_degrees() if masks == 1 else None
+        self.units = MaskedMLP(widths, activation, direct, self.classes, ascending)
+
+    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+        if self.units.past is not None:
+            if not self.units.past:
+                self.units.begin(self.unit_degrees(), len(past), cond)
+            return torch.stack([self.units.read(token) for token in past.unbind(1)], 1)
+        place = self.places()
+        x = F.pad(past[:, 1:], (0, 0, 0, 1))[:, place]  # the last token of the order is read by none
+        params = self.units(x.flatten(1), self.unit_degrees(), cond).unflatten(1, (self.shapes.tokens, -1))
+        return params[:, place.argsort()]
+
+    def places(self) -> Tensor:
+        """Return where in this member's order each token is, `(tokens,)`, the tokens in the order of the first member.
+
+        Weights lie in the order of the first member, and belong to the same values in all.
+        """
+        first, order = (token_order(o, self.shapes) for o in (self.orders[0], self.order))
+        return order.argsort()[first]
+
+    def unit_degrees(self) -> list[Tensor]:
+        """Return this member's degrees of the inputs, of every hidden layer and of the outputs."""
+        place, shapes = self.places(), self.shapes
+        inputs, outputs = (place.repeat_interleave(n) for n in (shapes.token_inputs, shapes.params))
+        return [inputs, *self.degrees[self.member], outputs - 1]
+
+    def dependencies(self) -> Tensor:
+        """Return the number of paths from each token to the parameters of each, `(tokens, tokens)`, in the order.
+
+        The product of the masks: 0 on and above the diagonal.
+        """
+        degrees = self.unit_degrees()
+        paths = torch.eye(len(degrees[0]), dtype=torch.float64, device=degrees[0].device)
+        for above, below in zip(degrees[1:], degrees, strict=False):
+            paths = reads(above, below).double() @ paths
+        if self.units.direct is not None:
+            paths = paths + reads(degrees[-1], degrees[0])
+        order = self.places().argsort()
+        return paths[:: self.shapes.params, :: self.shapes.token_inputs][order][:, order]
+
+
+def hidden_degrees(hidden: int, layers: int, tokens: int, masks: int, seed: int) -> Tensor:
+    """Return the degrees of the units of every hidden layer under every mask, `(masks, layers, hidden)`.
+
+    Those of a single mask ascend. Of several, a unit has another degree, at random, in each.
+    """
+    generator = torch.Generator().manual_seed(seed) if masks > 1 else None
+    every = torch.empty(masks, layers, hidden, dtype=torch.long)
+    for mask in every:
+        lowest = 0
+        for layer in mask:
+            degrees = spread_degrees(hidden, tokens, lowest, generator)
+            layer.copy_(degrees if generator is None else degrees[torch.randperm(hidden, generator=generator)])
+            lowest = int(degrees.min())
+    return every

@@ -1,0 +1,95 @@
+r"""RNADE, the real-valued neural autoregressive density estimator.
+
+    a_d = c + sum_{j<d} W_j x_j,    h_d = f(rho_d a_d),    p(x_d | x_<d) = likelihood(V_d h_d + b_d)
+
+Uria, Murray & Larochelle, "RNADE: The real-valued neural autoregressive density-estimator", NIPS 2013. W is shared by
+all dimensions, as in NADE. The sums grow with d, and so would saturate or dominate; the learned rho_d takes that back.
+Deviations: any likelihood (the paper's are mixtures of Gaussians and of Laplace distributions), optional
+class-dependent hidden bias, rho_d starts at 1 / sqrt(d). Published: -9.36 nats on red wine with mixtures of Gaussians,
+mean test log-likelihood over 10 folds; `python -m benchmarks.uci` trains `conf/published/rnade_red_wine.yaml` on each.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ar_lightning.fieldtypes import Activation, NonNegativeInt, Order, PositiveInt
+from ar_lightning.nn.causal import SequenceModel
+from ar_lightning.nn.streaming import Streaming
+from ar_lightning.spec import Shapes
+
+__all__ = ["RNADE"]
+
+
+class RescaledPrefix(Streaming):
+    """Hidden units that have read the values before each dimension, rescaled there, and the outputs they give.
+
+    Args:
+        dims: number of dimensions D.
+        inputs: encoded inputs per dimension E.
+        hidden: hidden units H.
+        params: outputs per dimension P.
+        activation: f.
+    """
+
+    def __init__(self, dims: int, inputs: int, hidden: int, params: int, activation: Activation) -> None:
+        super().__init__()
+        self.f = F.relu if activation == "relu" else torch.sigmoid
+        self.W = nn.Parameter(torch.empty(dims, inputs, hidden))  # W[d] reads the value before d; W[0] reads zeros
+        self.V = nn.Parameter(torch.empty(dims, params, hidden))
+        self.b = nn.Parameter(torch.empty(dims, params))
+        self.c = nn.Parameter(torch.empty(hidden))
+        self.rho = nn.Parameter(torch.arange(1, dims + 1).rsqrt())
+        nn.init.normal_(self.W, std=inputs**-0.5)
+        nn.init.normal_(self.c)
+        # Small, but not zero: the components of a mixture start apart, at densities that are sensible everywhere.
+        nn.init.normal_(self.V, std=0.1 * hidden**-0.5)
+        nn.init.normal_(self.b, std=0.1)
+
+    def forward(self, past: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Map the values before each of n dimensions (B, n, E), and a bias of the units (B, H), to (B, n, P)."""
+        n = past.shape[1]
+        start = self.advance(n)
+        W, V, b, rho = (t[start : start + n] for t in (self.W, self.V, self.b, self.rho))
+        with torch.autocast(past.device.type, enabled=False):  # sums are no work for bfloat16
+            a = torch.einsum("bne,neh->bnh", past.to(W.dtype), W).cumsum(1)
+            if self.past is not None:
+                a = a + self.past.get("a", 0)
+                self.past["a"] = a[:, -1:]
+            c = self.c if bias is None else self.c + bias.to(W.dtype)[:, None]
+            h = self.f(rho[:, None] * (a + c))  # (B, n, H)
+            return torch.einsum("bnh,nph->bnp", h, V) + b
+
+
+class RNADE(SequenceModel):
+    """RNADE: one hidden layer that reads real values one by one, rescaled at each.
+
+    References:
+        Uria, Murray & Larochelle, RNADE: The real-valued neural autoregressive density-estimator (2013).
+
+    Args:
+        hidden: hidden units H.
+        activation: activation f of the hidden units.
+        order: the order in which the values are visited.
+        order_seed: seed of a random order.
+        conditional: condition on the data's labels.
+    """
+
+    encoding = "one_hot"
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        *,
+        hidden: PositiveInt = 50,
+        activation: Activation = "relu",
+        order: Order = "raster",
+        order_seed: NonNegativeInt = 0,
+        conditional: bool = False,
+    ) -> None:
+        super().__init__(shapes, order, order_seed, conditional)
+        self.units = RescaledPrefix(shapes.tokens, shapes.token_inputs, hidden, shapes.params, activation)
+        self.class_bias = nn.Embedding(self.classes, hidden) if self.classes else None
+
+    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+        return self.units(past, self.class_bias(cond) if self.class_bias is not None else None)

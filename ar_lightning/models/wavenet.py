@@ -1,0 +1,98 @@
+r"""WaveNet: dilated causal convolutions with gates, whose receptive field doubles with every layer.
+
+    x_0[t] = E[s_{t-1}],    z_l = tanh(f_l) * sigmoid(g_l),    x_{l+1} = x_l + R_l z_l
+    (f_l, g_l)[t] = W_l * x_l [t] + U_l y + V_l u_t    with W_l dilated by 1, 2, 4, ..., 2^(layers-1), stack after stack
+    p(s_t | s_<t, y, u) = likelihood(W_2 relu(W_1 relu(sum_l S_l z_l)))
+
+van den Oord, Dieleman, Zen, Simonyan, Vinyals, Graves, Kalchbrenner, Senior & Kavukcuoglu, "WaveNet: A Generative Model
+for Raw Audio", 2016. The levels s are mu-law companded amplitudes in the paper. y is a label that holds for the whole
+example (the paper's global conditioning), u_t features of every site (local conditioning), those of the site that is
+predicted included; they come as often as the sites, so that nothing is upsampled. Images and table rows are read as
+sequences, in raster order.
+
+Deviations: the first layer is an embedding of the level before, a causal convolution of width 1 over one-hot levels; no
+biases where another one follows. While streaming, a step costs O(layers) (Le Paine et al., "Fast Wavenet Generation
+Algorithm", 2016). The paper published no likelihoods.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ar_lightning.condition import Condition, as_condition
+from ar_lightning.errors import UserError
+from ar_lightning.fieldtypes import Dropout, PositiveInt
+from ar_lightning.nn.causal import SequenceModel
+from ar_lightning.nn.dilated import DilatedStack
+from ar_lightning.nn.reading import TokenReader
+from ar_lightning.spec import Shapes
+
+__all__ = ["WaveNet"]
+
+
+class WaveNet(SequenceModel):
+    """WaveNet: stacks of dilated causal convolutions, for sequences as long as raw audio.
+
+    References:
+        van den Oord et al., WaveNet: A Generative Model for Raw Audio (2016).
+
+    Args:
+        channels: of the residual stream; a layer has as many gated units.
+        skip: channels of the skip connections, and of the 1x1 layer before the output.
+        kernel: taps of a dilated convolution, 2 or more.
+        layers: of a stack, with dilations 1, 2, 4, ..., 2^(layers - 1).
+        stacks: of layers; each starts at dilation 1 again.
+        dropout: probability of dropping a gated unit.
+        conditional: condition on the data's labels, by a bias in every layer.
+        local: condition on the data's features that are aligned with the sites, by a 1x1 convolution in every layer.
+
+    Raises:
+        UserError: a kernel of 1, which sees no past, or conditional or local without labels or features.
+    """
+
+    encoding = "index"
+    any_length = True
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        *,
+        channels: PositiveInt = 32,
+        skip: PositiveInt = 128,
+        kernel: PositiveInt = 2,
+        layers: PositiveInt = 8,
+        stacks: PositiveInt = 2,
+        dropout: Dropout = 0.0,
+        conditional: bool = False,
+        local: bool = False,
+    ) -> None:
+        super().__init__(shapes, conditional=conditional)
+        if kernel < 2:
+            raise UserError("model.kernel=1 sees no past: take model.kernel=2 or more")
+        if local and not shapes.features:
+            raise UserError("model.local needs features that are aligned with the sites, and the data has none")
+        self.features = shapes.features if local else 0
+        self.read = TokenReader(shapes, channels)
+        dilations = [2**i for i in range(layers)] * stacks
+        self.dilated = DilatedStack(channels, skip, kernel, dilations, dropout, self.classes, self.features)
+        self.hidden = nn.Linear(skip, skip)
+        self.out = nn.Linear(skip, shapes.params)
+
+    @property
+    def receptive_field(self) -> int:
+        """Number of values before it that a prediction sees, or of groups of values that are modelled jointly."""
+        return self.dilated.reach
+
+    def scan(self, past: Tensor, cond: Tensor | Condition | None = None) -> Tensor:
+        labels, features = as_condition(cond)
+        x = self.read(past.transpose(0, 1))  # (n, B, channels)
+        skips = self.dilated(x, labels, self._of_tokens(features) if self.features else None)
+        h = torch.relu(self.hidden(torch.relu(skips)))
+        with torch.autocast(h.device.type, enabled=False):  # rounding a logit to bfloat16 costs likelihood
+            params: Tensor = self.out(h.to(self.out.weight.dtype))
+        return params.transpose(0, 1)
+
+    def _of_tokens(self, features: Tensor | None) -> Tensor:
+        """Return the features `(tokens, B, F)` of the site of every token, given `(B, F, *sites)`."""
+        assert features is not None
+        by_site = features.flatten(2).permute(2, 0, 1)
+        return by_site.repeat_interleave(self.shapes.groups, 0) if self.shapes.groups > 1 else by_site

@@ -1,0 +1,165 @@
+"""The masked MLP of MADE: all sites at once in parallel mode, every unit once while streaming.
+
+Each unit has a degree, and reads the units of the layer below whose degree is no higher. An input has the place of its
+value in the order as its degree, an output the place before its own: so it depends on earlier values only, whatever
+the degrees of the hidden units are.
+
+Half of such a weight matrix is masked. Where the degrees ascend, what is not masked is a staircase, and a product of
+large matrices is done in blocks of units, each with the inputs that any of them reads: up to twice as fast.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ar_lightning.fieldtypes import Activation
+from ar_lightning.nn.streaming import Streaming
+
+__all__ = ["MaskedMLP", "masked_linear", "reads", "spread_degrees", "staircase"]
+
+ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu}
+BLOCKS = 8  # of a large weight matrix
+LARGE = 2**18  # weights of one
+Block = tuple[int, int]  # units, and how many of the units below they read
+
+
+def reads(degrees: Tensor, below: Tensor) -> Tensor:
+    """Return the mask `(units, units below)`: which of the units below each unit reads.
+
+    Example:
+        >>> reads(torch.tensor([0, 2]), torch.tensor([0, 1, 2])).long()
+        tensor([[1, 0, 0],
+                [1, 1, 1]])
+    """
+    return below <= degrees[:, None]
+
+
+def spread_degrees(units: int, tokens: int, lowest: int = 0, generator: torch.Generator | None = None) -> Tensor:
+    """Return degrees `(units,)` of a hidden layer, ascending, spread evenly over `0..tokens - 2`.
+
+    Each occurs equally often, up to one, where there are enough units: then an output reads every earlier value through
+    every layer. No unit is wasted: none is below `lowest`, the lowest degree of the layer below, which would read
+    nothing, and the highest is there, which reads every unit below. A generator varies which ones occur once more.
+    """
+    different = max(tokens - 1, 1)
+    whole, rest = divmod(units, different)
+    degrees = torch.arange(different).repeat(whole)
+    if rest:
+        shift = 0.5 if generator is None else torch.rand(rest, generator=generator)
+        places = torch.arange(rest) + shift  # one in each of `rest` equal parts
+        chosen = (places * different / rest).long().clamp(max=different - 1)
+        chosen[-1] = different - 1
+        degrees = torch.cat([degrees, chosen])
+    return degrees.sort().values.clamp(min=lowest)
+
+
+def staircase(degrees: Tensor, below: Tensor) -> list[Block]:
+    """Return the blocks in which to do the product with a weight matrix, given ascending degrees of its units."""
+    if len(degrees) * len(below) < LARGE:
+        return [(len(degrees), len(below))]
+    ends = torch.searchsorted(below, degrees, right=True)
+    return [(len(part), int(part[-1])) for part in ends.tensor_split(BLOCKS)]
+
+
+def masked_linear(x: Tensor, weight: Tensor, degrees: Tensor, below: Tensor, blocks: list[Block]) -> Tensor:
+    """Map `(B, units below)` to `(B, units)` by a weight matrix that is masked by the degrees of its units."""
+    rows = [units for units, _ in blocks]
+    outs = []
+    for w, d, (_, n) in zip(weight.split(rows), degrees.split(rows), blocks, strict=True):
+        # Masked here, not in place: gradient that reached masked weights would spoil clipping and Adam.
+        outs.append(F.linear(x[:, :n], w[:, :n] * reads(d, below[:n]).to(w.dtype)))
+    return outs[0] if len(outs) == 1 else torch.cat(outs, 1)
+
+
+class MaskedMLP(Streaming):
+    """Multilayer perceptron whose units read those of no higher degree.
+
+    Args:
+        widths: units of every layer, from the inputs to the outputs.
+        activation: of the hidden units.
+        direct: outputs read the inputs as well, directly.
+        classes: number of classes, each of which gives every unit a bias of its own; 0 for none.
+        ascending: the degrees of the units of every layer, where they ascend and `forward` is never given others.
+    """
+
+    def __init__(
+        self,
+        widths: list[int],
+        activation: Activation = "relu",
+        direct: bool = False,
+        classes: int = 0,
+        ascending: list[Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[activation]
+        pairs = list(zip(range(len(widths)), range(1, len(widths)), strict=False))
+        self.layers: Any = nn.ModuleList(nn.Linear(widths[i], widths[o]) for i, o in pairs)
+        self.direct = nn.Linear(widths[0], widths[-1], bias=False) if direct else None
+        self.class_biases: Any = nn.ModuleList(nn.Embedding(classes, o) for o in widths[1:]) if classes else None
+        self.blocks = [
+            [(widths[o], widths[i])] if ascending is None else staircase(ascending[o], ascending[i])
+            for i, o in [*pairs, (0, -1)]
+        ]
+
+    def forward(self, x: Tensor, degrees: list[Tensor], cond: Tensor | None = None) -> Tensor:
+        """Map inputs `(B, inputs)` to outputs `(B, outputs)`, given the degrees of the units of every layer."""
+        h, last = x, len(self.layers) - 1
+        for i in range(last):
+            h = self.activation(self._layer(i, h, degrees, cond))
+        with torch.autocast(x.device.type, enabled=False):  # rounding a logit to bfloat16 costs likelihood
+            dtype = self.layers[last].weight.dtype
+            params = self._layer(last, h.to(dtype), degrees, cond)
+            if self.direct is not None:
+                direct = masked_linear(x.to(dtype), self.direct.weight, degrees[-1], degrees[0], self.blocks[-1])
+                params = params + direct
+        return params
+
+    def _layer(self, i: int, h: Tensor, degrees: list[Tensor], cond: Tensor | None) -> Tensor:
+        layer = self.layers[i]
+        h = masked_linear(h, layer.weight, degrees[i + 1], degrees[i], self.blocks[i]) + layer.bias
+        return h if self.class_biases is None else h + self.class_biases[i](cond)
+
+    def begin(self, degrees: list[Tensor], batch: int, cond: Tensor | None = None) -> None:
+        """Prepare to stream: sort the units of every layer by their degrees, so that what a unit reads is a slice."""
+        assert self.past is not None
+        order = [d.sort(stable=True) for d in degrees]
+
+        def arranged(weight: Tensor, above: int, below: int) -> Tensor:
+            return weight.detach()[order[above].indices][:, order[below].indices]
+
+        biases = []
+        for i, layer in enumerate(self.layers):
+            bias = layer.bias[:, None]  # (units, 1)
+            if self.class_biases is not None:
+                bias = bias + self.class_biases[i](cond).T  # (units, B)
+            biases.append(bias.detach()[order[i + 1].indices])
+        highest = int(degrees[-1].max())
+        steps = torch.arange(-1, highest + 1, device=degrees[0].device)
+        self.past.update(
+            weights=[arranged(layer.weight, i + 1, i) for i, layer in enumerate(self.layers)],
+            direct=None if self.direct is None else arranged(self.direct.weight, -1, 0),
+            biases=biases,
+            ends=[[0, *torch.searchsorted(o.values, steps, right=True).tolist()] for o in order],
+            values=[biases[0].new_empty(len(d), batch) for d in degrees[:-1]],
+        )
+
+    def read(self, x: Tensor) -> Tensor:
+        """Read the inputs of the next degree, `(B, E)`, while streaming, and return the outputs that it gives `(B, P)`.
+
+        Every hidden unit is evaluated once, when the last of what it reads is known. The first call gives the outputs
+        that depend on nothing.
+        """
+        assert self.past is not None
+        n = self.advance(1)  # the units of degree n - 1 can be evaluated now
+        ends, values, weights = self.past["ends"], self.past["values"], self.past["weights"]
+        values[0][ends[0][n] : ends[0][n + 1]] = x.T[: ends[0][n + 1] - ends[0][n]]
+        for i, (weight, bias) in enumerate(zip(weights, self.past["biases"], strict=True)):
+            new, known = slice(ends[i + 1][n], ends[i + 1][n + 1]), slice(ends[i][n + 1])
+            h = torch.addmm(bias[new], weight[new, known], values[i][known])  # (units, B)
+            if i < len(weights) - 1:
+                values[i + 1][new] = self.activation(h)
+        if self.past["direct"] is not None:
+            h = h.addmm(self.past["direct"][new, : ends[0][n + 1]], values[0][: ends[0][n + 1]])
+        return h.T

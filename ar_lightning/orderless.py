@@ -1,0 +1,95 @@
+"""Densities whose one network knows every order: their objective, and completion of any part from any other.
+
+Uria, Murray & Larochelle, "A Deep and Tractable Density Estimator", ICML 2014.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from ar_lightning.condition import Condition
+from ar_lightning.density import Density, Step
+from ar_lightning.nn.causal import token_order
+from ar_lightning.sampling import Draw, sample_orderless, sample_orderless_naive
+
+__all__ = ["OrderlessDensity"]
+
+
+class OrderlessDensity(Density):
+    """A density over a model that predicts every value given any others.
+
+    `log_prob` is that of the model's orders, averaged as probabilities; training draws an order for every example.
+
+    Completion is exact for every mask: a draw from p(unknown | known) of the distribution that visits the known values
+    first, and then the unknown ones in the order of a member chosen at random. What is known has the same probability
+    under all members then, in whichever one order it is visited, and says nothing about which member to choose. Another
+    mask visits the values in another order, and so is of a slightly different distribution: one network's conditionals
+    need not agree with each other. Where the channels of a site are modelled jointly and known in part, this holds for
+    one such site, whose known channels come first.
+    """
+
+    def loss(self, x: Tensor, cond: Tensor | Condition | None = None, step: Step = Step()) -> Tensor:  # noqa: B008
+        """Return an unbiased estimate `(B,)` of the mean over orders of -log p, in nats, from one pass.
+
+        Each example has an order of its own, and a number d of values that are known, uniform over 0..D - 1.
+        """
+        tokens = self.model.shapes.tokens
+        u = step.uniforms(len(x), tokens + 1).to(x.device)
+        place = u[:, :-1].argsort(1).argsort(1)  # of each token in a random order
+        known = place < (u[:, -1:] * tokens).long().clamp(max=tokens - 1)
+        return self.masked_nll(x, known, cond)
+
+    def masked_nll(self, x: Tensor, known: Tensor, cond: Tensor | Condition | None = None) -> Tensor:
+        """Return D / (D - d) times the sum over the D - d unknown of -log p(x_i | known), `(B,)` in nats.
+
+        `known` are booleans `(B, tokens)`: at least one is False.
+        """
+        params = self.model(self._encode(x), self._given(cond), known)
+        terms = self.likelihood.log_prob(params, x)  # (B, C, *sites)
+        unknown = ~known.view(len(x), self.model.shapes.groups, *x.shape[2:])
+        weight = known.shape[1] / unknown.flatten(1).sum(1)
+        return -weight * (terms * unknown).flatten(1).sum(1) + self.spec.log_volume
+
+    def conditional_log_prob(self, x: Tensor, mask: Tensor, cond: Tensor | Condition | None = None) -> Tensor:
+        """Return log p(unknown | known) `(B,)` of what `sample` completes, in nats; of real values per unit of x.
+
+        Args:
+            x: data values `(B, C, *sites)`.
+            mask: booleans that broadcast to it: True where a value is known.
+            cond: labels `(B,)` of a conditional density.
+
+        Raises:
+            ValueError: as `log_prob`.
+        """
+        self._check_values(x)
+        self._check_condition(len(x), cond)
+        mask = mask.to(x.device).expand_as(x)
+        scores = []
+        for k in range(self.model.members):
+            orders = self._orders(torch.full((len(x),), k), mask)
+            params = self.model.in_orders(self._encode(x), orders, self._given(cond))
+            scores.append((self.likelihood.log_prob(params, x) * ~mask).flatten(1).sum(1))
+        return torch.stack(scores).logsumexp(0) - math.log(len(scores))
+
+    def _orders(self, members: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the order `(B, tokens)` of each example: known tokens first, then those of its member's order."""
+        every = torch.stack([token_order(order, self.model.shapes) for order in self.model.orders])
+        orders = every[members.to(every.device)]
+        if mask is None:
+            return orders
+        known = mask.view(len(mask), self.model.shapes.groups, -1, *mask.shape[2:]).long().sum(2).flatten(1)
+        return orders.gather(1, known.gather(1, orders).argsort(dim=1, descending=True, stable=True))
+
+    def _draw(
+        self, cond: Condition, known: Tensor | None, mask: Tensor | None, noise: Tensor, chosen: Tensor,
+        temperature: float, naive: bool,
+    ) -> Tensor:  # fmt: skip
+        """Draw a batch, each example in an order of its own."""
+        dtype = self.dtype if self.spec.levels is None else torch.long
+        x = torch.zeros(len(noise), *self.spec.shape, dtype=dtype, device=self.device)
+        orders = self._orders(self._choose_members(cond, None, None, chosen), mask)
+        known, mask = (None if t is None else t.flatten(1) for t in (known, mask))
+        draw = Draw(self.likelihood, noise, known, mask, temperature, self.dtype)
+        loop = sample_orderless_naive if naive else sample_orderless
+        return loop(self.model, draw, x, orders, self._given(cond))

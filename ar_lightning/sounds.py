@@ -1,0 +1,114 @@
+"""Sound as files: recordings to listen to, and sheets of waveforms and spectrograms to look at."""
+
+import os
+import wave
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from ar_lightning.companding import decode
+from ar_lightning.medium import Audio
+from ar_lightning.spec import DataSpec
+
+__all__ = ["amplitudes", "sound_sheet_png", "write_wavs"]
+
+ROWS = 8  # examples on a sheet
+WINDOW = 0.032  # seconds of a window of the spectrogram: about two periods of a low voice
+RANGE = 70  # decibels between the loudest and what is drawn black
+QUIET = -80  # decibels of the quietest sound that is drawn as loud as others: silence stays black
+GIVEN = (1.0, 0.78, 0.47)  # colour behind what a model was given
+
+
+def amplitudes(x: Tensor, spec: DataSpec) -> np.ndarray:
+    """Return the amplitudes `(N, T)`, float64 in [-1, 1], of examples `(N, 1, T)` of sound.
+
+    Args:
+        x: levels, levels that noise was added to, or amplitudes, as `spec` says.
+        spec: of the data.
+
+    Raises:
+        ValueError: the data is no sound.
+    """
+    medium = _sound(spec)
+    values = x.detach().cpu().double().numpy()[:, 0]
+    if spec.levels is not None:
+        return decode(values, spec.levels, medium.encoding)
+    if spec.quantised:
+        level = np.floor((values + 1) / 2 * spec.quantised).clip(0, spec.quantised - 1)
+        return decode(level, spec.quantised, medium.encoding)
+    return values.clip(-1, 1)
+
+
+def write_wavs(x: Tensor, spec: DataSpec, stem: Path) -> list[Path]:
+    """Write examples `(N, 1, T)` of sound as `STEM-0.wav`, `STEM-1.wav` .. of 16 bits, each in one step."""
+    rate = _sound(spec).rate
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    digits = len(str(len(x) - 1))
+    paths = []
+    for i, example in enumerate(amplitudes(x, spec)):
+        path = stem.with_name(f"{stem.name}-{i:0{digits}}.wav")
+        partial = path.with_name(path.name + ".partial")
+        with wave.open(str(partial), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(rate)
+            file.writeframes(np.rint(example * 32767).astype("<i2").tobytes())
+        partial.replace(path)
+        paths.append(path)
+    return paths
+
+
+def sound_sheet_png(x: Tensor, spec: DataSpec, path: Path, known: int = 0) -> None:
+    """Draw up to 8 examples `(N, 1, T)` of sound, a row each: waveform and spectrogram, each up to its own loudest.
+
+    Args:
+        x: examples.
+        spec: of the data.
+        path: of the picture, which is written in one step.
+        known: number of samples from the start that a model was given; they are shaded.
+    """
+    os.environ.setdefault("MPLBACKEND", "agg")
+    from matplotlib.figure import Figure
+
+    rate = _sound(spec).rate
+    sounds = amplitudes(x[:ROWS], spec)
+    seconds, given = sounds.shape[1] / rate, known / rate
+    figure = Figure(figsize=(10, 0.8 + 1.15 * len(sounds)), layout="constrained")
+    axes = figure.subplots(len(sounds), 2, sharex=True, squeeze=False)
+    for (left, right), sound in zip(axes, sounds, strict=True):
+        peak = max(np.abs(sound).max(), 0.01)
+        left.plot(np.arange(len(sound)) / rate, sound, linewidth=0.6, color="black")
+        left.set(xlim=(0, seconds), ylim=(-1.05 * peak, 1.05 * peak), yticks=(-peak, 0, peak))
+        left.yaxis.set_major_formatter("{x:.2g}")
+        power = _decibels(sound, rate)
+        loudest = max(power.max(), QUIET)
+        box, shades = (0, seconds, 0, rate / 2000), {"vmin": loudest - RANGE, "vmax": loudest, "cmap": "magma"}
+        right.imshow(power, aspect="auto", origin="lower", extent=box, **shades)
+        if known:
+            left.axvspan(0, given, color=GIVEN, zorder=0)
+            right.axvspan(0, given, color=GIVEN, alpha=0.2)
+            right.axvline(given, color=GIVEN)
+    for axis, title in zip(axes[0], ("amplitude", "frequency in kHz"), strict=True):
+        axis.set_title(title)
+    for axis in axes[-1]:
+        axis.set_xlabel("seconds")
+    partial = path.with_name(path.name + ".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(partial, format="png", dpi=100)
+    partial.replace(path)
+
+
+def _decibels(sound: np.ndarray, rate: int) -> np.ndarray:
+    """Return the power `(frequencies, times)` in windows centred on the first sample to the last, in decibels."""
+    longest = min(rate * WINDOW, len(sound) / 4)
+    window = max(4, 2 ** int(np.log2(longest)))
+    padded = np.pad(sound, window // 2, mode="reflect")  # silence outside would be heard as a click
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[:: window // 4]
+    return 20 * np.log10(np.abs(np.fft.rfft(frames * np.hanning(window))).T / window + 1e-7)
+
+
+def _sound(spec: DataSpec) -> Audio:
+    if not isinstance(spec.medium, Audio):
+        raise ValueError(f"{spec} is no sound")
+    return spec.medium
