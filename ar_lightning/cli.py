@@ -116,7 +116,7 @@ def sample(args: list[str]) -> int:
     parser = Parser(prog="run.py sample", description=f"{COMMANDS['sample'].capitalize()}.", allow_abbrev=False)
     parser.add_argument("run", metavar="RUN", help="run directory or checkpoint")
     parser.add_argument("--n", type=_positive(int), default=16, help="number of samples (default 16)")
-    parser.add_argument("--cond", type=int, metavar="CLASS", help="class of all of them (default: all in turn)")
+    parser.add_argument("--cond", type=int, dest="label", metavar="CLASS", help="class of all (default: all in turn)")
     parser.add_argument("--temperature", type=_positive(float), default=1.0, help="below 1 is safer, above 1 wilder")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same samples, in any number (default 0)")
     parser.add_argument("--prompt", help="what they begin with: text, or a text, sound or image file")
@@ -128,11 +128,10 @@ def sample(args: list[str]) -> int:
 
     from ar_lightning.sample import sample as draw
 
-    files = draw(
-        given.run, given.n, given.cond, given.temperature, given.seed, given.prompt, given.keep, given.length, given.out,
-        given.device,
-    )  # fmt: skip
+    files = draw(**vars(given))
     for kind, path in files.items():
+        if path.suffix == ".txt":
+            print(path.read_text(encoding="utf-8"))
         print(f"{kind}: {path}")
     return 0
 

@@ -1,7 +1,7 @@
 """A density: an autoregressive network and a likelihood. Everything else talks to this."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -148,6 +148,7 @@ class Density(nn.Module):
         generator: torch.Generator | None = None,
         noise: Tensor | None = None,
         naive: bool = False,
+        progress: Callable[[int], Any] | None = None,
     ) -> Tensor:
         """Draw n examples `(n, C, *sites)`, or complete known ones.
 
@@ -164,6 +165,7 @@ class Density(nn.Module):
             generator: CPU generator of the noise; the same seed gives the same samples in any batch size.
             noise: the noise itself, instead of a generator; a part of `self.noise(...)` gives that part of the samples.
             naive: a full forward pass per value; for tests and comparisons.
+            progress: called with the number of values that were just chosen, of `n * spec.dims` in all.
 
         Raises:
             ValueError: shapes that do not fit, a temperature that is not positive, labels missing.
@@ -181,11 +183,16 @@ class Density(nn.Module):
         self.eval()
         try:
             return torch.cat([
-                self._sample_batch(part, cond, known, mask, noise, temperature, naive)
+                self._sample_batch(part, cond, known, mask, noise, temperature, naive, progress)
                 for part in torch.arange(n).split(BATCH)
             ])  # fmt: skip
         finally:
             self.train(was_training)
+
+    def completes(self, mask: Tensor) -> bool:
+        """Whether completion is exact where `mask` `(C, *sites)` is known: it comes first in every member's order."""
+        known = mask.flatten().to(self.model.orders.device)[self.model.orders].long()
+        return bool((known.cumprod(1).sum(1) == mask.sum()).all())
 
     def noise(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Return the uniforms that n samples are a function of: `(n, D, likelihood.noise)`.
@@ -198,46 +205,48 @@ class Density(nn.Module):
 
     def _sample_batch(
         self, part: Tensor, cond: Tensor | Condition | None, known: Tensor | None, mask: Tensor | None, noise: Tensor,
-        temperature: float, naive: bool,
+        temperature: float, naive: bool, progress: Callable[[int], Any] | None,
     ) -> Tensor:  # fmt: skip
         def rows(t: Tensor | None) -> Tensor | None:
             return None if t is None else t[part.to(t.device)].to(self.device)
 
-        given = Condition(*(None if t is None else t.to(self.device) for t in rows_of(cond, part)))
-        chosen, noise = noise[part].to(self.device).split([self.spec.dims, noise.shape[1] - self.spec.dims], 1)[::-1]
-        return self._draw(given, rows(known), rows(mask), noise, chosen, temperature, naive)
+        def flat(t: Tensor | None) -> Tensor | None:
+            return None if t is None else t.flatten(1)
 
-    def _draw(
-        self, cond: Condition, known: Tensor | None, mask: Tensor | None, noise: Tensor, chosen: Tensor,
-        temperature: float, naive: bool,
-    ) -> Tensor:  # fmt: skip
-        """Draw a batch: members first, by the uniforms `chosen` (B, 1, ...), then the samples of each together."""
+        given = Condition(*map(rows, as_condition(cond)))
+        noise, chosen = noise[part].to(self.device).split([self.spec.dims, noise.shape[1] - self.spec.dims], 1)
+        draw = Draw(self.likelihood, noise, flat(rows(known)), flat(rows(mask)), temperature, self.dtype, progress)
         dtype = self.dtype if self.spec.levels is None else torch.long
-        x = torch.zeros(len(noise), *self.spec.shape, dtype=dtype, device=self.device)
+        x = torch.zeros(len(part), *self.spec.shape, dtype=dtype, device=self.device)
+        return self._draw(draw, x, given, chosen, naive)
+
+    def _draw(self, draw: Draw, x: Tensor, cond: Condition, chosen: Tensor, naive: bool) -> Tensor:
+        """Fill a batch `x`: members first, by the uniforms `chosen` (B, 1, ...), then the samples of each together."""
         loop = sample_naive if naive else sampler_of(self.model)
-        members = self._choose_members(cond, known, mask, chosen)
+        members = self._choose_members(draw, cond, chosen)
         for k in members.unique().tolist():
             i = (members == k).nonzero()[:, 0]
-            k_known, k_mask = (None if t is None else t[i].flatten(1) for t in (known, mask))
-            draw = Draw(self.likelihood, noise[i], k_known, k_mask, temperature, self.dtype)
             with self.member(k):
-                x[i] = loop(self.model, draw, x[i], self._given(rows_of(cond, i)))
+                x[i] = loop(self.model, draw.of(i), x[i], self._given(rows_of(cond, i)))
         return x
 
-    def _choose_members(self, cond: Condition, known: Tensor | None, mask: Tensor | None, chosen: Tensor) -> Tensor:
-        """Draw which member `(B,)` each sample is of: from p(k | known values), where these come first in its order."""
-        members = self.model.members
-        if members == 1:
-            return torch.zeros(len(chosen), dtype=torch.long)
-        log_weights = torch.zeros(len(chosen), members, device=chosen.device)
-        if known is not None and mask is not None:
-            for k in range(members):
-                terms = self._terms(k, known, cond).flatten(1)
-                with self.member(k):
-                    order = self.model.order
-                first = mask.flatten(1)[:, order].long().cumprod(1)  # 1 until the first value that is not known
-                log_weights[:, k] = (terms[:, order] * first).sum(1)
-        return choose(log_weights, chosen[:, 0, 0])
+    def _choose_members(self, draw: Draw, cond: Condition, chosen: Tensor) -> Tensor:
+        """Draw which member `(B,)` each sample is of, by uniforms (B, 1, ...) where there are several."""
+        if self.model.members == 1:
+            return torch.zeros(len(draw.noise), dtype=torch.long)
+        return choose(self._member_scores(draw, cond), chosen[:, 0, 0])
+
+    def _member_scores(self, draw: Draw, cond: Condition) -> Tensor:
+        """Return log p_k(known values) `(B, K)` of every member, of the values that come first in its order."""
+        scores = torch.zeros(len(draw.noise), self.model.members, device=draw.noise.device)
+        if draw.known is None or draw.mask is None:
+            return scores
+        for k in range(self.model.members):
+            terms = self._terms(k, draw.known.view(-1, *self.spec.shape), cond).flatten(1)
+            order = self.model.orders[k % len(self.model.orders)]
+            first = draw.mask[:, order].long().cumprod(1)  # 1 until the first value that is not known
+            scores[:, k] = (terms[:, order] * first).sum(1)
+        return scores
 
     def _encode(self, x: Tensor) -> Tensor:
         return self.likelihood.encode(x).to(self.dtype)

@@ -81,15 +81,17 @@ class OrderlessDensity(Density):
         known = mask.view(len(mask), self.model.shapes.groups, -1, *mask.shape[2:]).long().sum(2).flatten(1)
         return orders.gather(1, known.gather(1, orders).argsort(dim=1, descending=True, stable=True))
 
-    def _draw(
-        self, cond: Condition, known: Tensor | None, mask: Tensor | None, noise: Tensor, chosen: Tensor,
-        temperature: float, naive: bool,
-    ) -> Tensor:  # fmt: skip
-        """Draw a batch, each example in an order of its own."""
-        dtype = self.dtype if self.spec.levels is None else torch.long
-        x = torch.zeros(len(noise), *self.spec.shape, dtype=dtype, device=self.device)
-        orders = self._orders(self._choose_members(cond, None, None, chosen), mask)
-        known, mask = (None if t is None else t.flatten(1) for t in (known, mask))
-        draw = Draw(self.likelihood, noise, known, mask, temperature, self.dtype)
+    def completes(self, mask: Tensor) -> bool:
+        """Whether completion is exact where `mask` is known: always."""
+        return True
+
+    def _draw(self, draw: Draw, x: Tensor, cond: Condition, chosen: Tensor, naive: bool) -> Tensor:
+        """Fill a batch, each example in an order of its own."""
+        members = self._choose_members(draw, cond, chosen)
+        orders = self._orders(members, None if draw.mask is None else draw.mask.view_as(x))
         loop = sample_orderless_naive if naive else sample_orderless
         return loop(self.model, draw, x, orders, self._given(cond))
+
+    def _member_scores(self, draw: Draw, cond: Condition) -> Tensor:
+        """Return zeros `(B, K)`: what is known has the same probability under every member."""
+        return torch.zeros(len(draw.noise), self.model.members, device=draw.noise.device)

@@ -19,7 +19,7 @@ __all__ = ["read_prompt"]
 
 
 def read_prompt(source: str, spec: DataSpec, keep: float | None = None) -> Tensor:
-    """Return the values that a prompt gives: the first of a sequence `(C, n)`, or the upper rows of an image `(C, n, W)`.
+    """Return what a prompt gives: the first values of a sequence `(C, n)`, or the upper rows of an image `(C, n, W)`.
 
     Args:
         source: text, or the path of a text, sound or image file.

@@ -46,7 +46,7 @@ def sample(
     cond = _condition(density, config, n, label)
     known, mask = _known(density, prompt, keep, n)
     generator = torch.Generator().manual_seed(seed)
-    with tqdm(total=density.steps(n), desc="drawing", unit="values", leave=False, disable=None) as bar:
+    with tqdm(total=n * density.spec.dims, desc="drawing", unit=" values", leave=False, disable=None) as bar:
         x = density.sample(n, cond, known, mask, temperature, generator, progress=bar.update)
     folder = Path(run) if Path(run).is_dir() else Path(run).parent
     stem = Path(out).expanduser() if out else folder / "samples" / f"drawn-{seed}"
@@ -66,20 +66,22 @@ def _device(name: str) -> str:
     return name
 
 
-def _condition(density: Density, config: dict[str, Any], n: int, label: int | None) -> Condition | None:
+def _condition(density: Density, config: dict[str, Any], n: int, label: int | None) -> Condition:
     classes = density.spec.classes
     if label is not None and not density.conditional:
         raise UserError(f"--cond {label}: this density is unconditional; train one with model.conditional=true")
     if label is not None and not 0 <= label < classes:
         raise UserError(f"--cond {label}: its classes are 0..{classes - 1}")
-    labels = torch.arange(n) % classes if label is None else torch.full((n,), label)
+    labels = None
+    if density.conditional:
+        labels = torch.arange(n) % classes if label is None else torch.full((n,), label)
     if not density.model.features:
-        return Condition(labels) if density.conditional else None
+        return Condition(labels)
     x, given = _data(config).split("test", n)
     features = rows_of(given, torch.arange(n) % len(x)).features
     if features is not None and features.shape[-1] != density.spec.shape[-1]:
         raise UserError(f"--length: the features that this density reads are those of {features.shape[-1]} sites")
-    return Condition(labels if density.conditional else None, features)
+    return Condition(labels, features)
 
 
 def _data(config: dict[str, Any]) -> ArrayDataModule:

@@ -37,14 +37,20 @@ class Draw:
         mask: True where a value is known `(B, D)`, or None.
         temperature: below 1 sharpens, above 1 flattens each conditional.
         dtype: of the network's inputs.
+        progress: called with the number of values after each choice of them.
     """
 
     def __init__(
         self, likelihood: Likelihood, noise: Tensor, known: Tensor | None = None, mask: Tensor | None = None,
-        temperature: float = 1.0, dtype: torch.dtype = torch.float32,
+        temperature: float = 1.0, dtype: torch.dtype = torch.float32, progress: Callable[[int], Any] | None = None,
     ) -> None:  # fmt: skip
         self.likelihood, self.noise, self.known, self.mask = likelihood, noise, known, mask
-        self.temperature, self.dtype = temperature, dtype
+        self.temperature, self.dtype, self.progress = temperature, dtype, progress
+
+    def of(self, rows: Tensor) -> "Draw":
+        """Return the same for some of the examples."""
+        known, mask = (None if t is None else t[rows] for t in (self.known, self.mask))
+        return Draw(self.likelihood, self.noise[rows], known, mask, self.temperature, self.dtype, self.progress)
 
     def __call__(self, params: Tensor, site: int | Tensor, earlier: Tensor | None = None) -> Tensor:
         """Return the values `(B,)` of a site, given its parameters `(B, P)`.
@@ -75,7 +81,19 @@ class Draw:
             earlier = torch.stack(written, 1) if c else None
             values[at(site)] = self(params, site, earlier).to(x.dtype)
             written.append(values[at(site)])
+            if self.progress:
+                self.progress(len(x))
         return self.encode(torch.stack(written, 1)[..., None])[..., 0]
+
+    def begin(self, x: Tensor, order: Tensor) -> int:
+        """Write the values into `x` that come first in `order` and are known of every example; return their number."""
+        if self.known is None or self.mask is None:
+            return 0
+        n = int(self.mask.all(0)[order].long().cumprod(0).sum())
+        x.flatten(1)[:, order[:n]] = self.known[:, order[:n]].to(x.dtype)
+        if self.progress:
+            self.progress(n * len(x))
+        return n
 
     def encode(self, x: Tensor) -> Tensor:
         """Return what the network reads of values `(B, C, *sites)`."""
@@ -105,11 +123,17 @@ def sample_naive(model: SequenceModel | RasterModel, draw: Draw, x: Tensor, cond
 
 
 def sample_sequence(model: SequenceModel, draw: Draw, x: Tensor, cond: Any = None) -> Tensor:
-    """Fill `x` (B, C, *sites) token by token, feeding each back to the network."""
-    past = torch.zeros(len(x), model.shapes.token_inputs, device=x.device, dtype=draw.dtype)
+    """Fill `x` (B, C, *sites) token by token, feeding each back; what is known at the start is read at once."""
+    order = token_order(model.order, model.shapes)
+    start = draw.begin(x, model.order) // (len(model.order) // len(order))  # tokens known at the start
+    read = model.tokens(draw.encode(x))[:, order[:start]]
+    past = F.pad(read, (0, 0, 1, 0))  # zeros stand before the first token
     with streaming(model):
-        for token in token_order(model.order, model.shapes).tolist():
-            past = draw.fill(x, model.scan(past[:, None], cond)[:, 0], token)
+        if start:
+            model.scan(past[:, :-1], cond)
+        token_before = past[:, -1]
+        for token in order[start:].tolist():
+            token_before = draw.fill(x, model.scan(token_before[:, None], cond)[:, 0], token)
     return x
 
 

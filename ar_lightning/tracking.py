@@ -247,7 +247,7 @@ def _shown(path: Path, caption: str) -> Any:
             return wandb.Audio(str(path), caption=caption)
         case ".csv":
             header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
-            return wandb.Table(columns=header, data=[[float(value) for value in row] for row in rows])
+            return wandb.Table(columns=[*header], data=[[float(value) for value in row] for row in rows])
     return wandb.Html(f"<pre>{escape(path.read_text(encoding='utf-8'))}</pre>")
 
 

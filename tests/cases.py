@@ -21,7 +21,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "nade": {"hidden": 7, "block": 4},
     "rnade": {"hidden": 7, "activation": "sigmoid"},
     "made": {"hidden": 40, "activation": "sigmoid"},
-    "deep_nade": {"hidden": 7, "ensemble": 1},
+    "deep_nade": {"hidden": 20},
     "row_lstm": {"hidden": 6, "layers": 2, "head": 24},
     "diagonal_bilstm": {"hidden": 6, "layers": 2, "head": 24},
     "pixelcnn": {"hidden": 12, "layers": 2, "head": 24},

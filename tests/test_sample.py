@@ -129,7 +129,7 @@ def test_known_values_are_kept_in_samples(runs: Path) -> None:
         (["text", "--temprature", "1"], "did you mean '--temperature'"),
         ([], "RUN"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_drawn_is_one_line(
     args: list[str], message: str, runs: Path, capsys: pytest.CaptureFixture[str]

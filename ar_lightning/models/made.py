@@ -11,7 +11,7 @@ the density is then the average of their probabilities.
 Deviations: degrees m are spread evenly, not drawn, so that no unit is wasted and none of the past unseen; any
 likelihood (the paper's is Bernoulli), whose E inputs and P parameters of a value share its degree; several orders are
 as many as there are masks, not a new one each step; optional class-dependent biases. Published: 88.40 nats on fixed
-binarized MNIST (one mask, one layer of 8000 units); see `conf/published/made_binarized_mnist.yaml`.
+binarized MNIST (one mask, one layer of 8000 units); `conf/published/made_binarized_mnist.yaml` is on that data.
 """
 
 import torch
@@ -34,7 +34,7 @@ class MADE(SequenceModel):
         Germain, Gregor, Murray & Larochelle, MADE: Masked Autoencoder for Distribution Estimation (2015).
 
     Args:
-        hidden: units of each hidden layer.
+        hidden: units of each hidden layer; fewer than there are values leave a part of the past unseen, unless direct.
         layers: hidden layers L.
         activation: activation f of the hidden units.
         order: the order in which the values are visited.

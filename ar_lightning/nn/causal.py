@@ -81,12 +81,15 @@ class SequenceModel(nn.Module):
 
     def forward(self, z: Tensor, cond: Tensor | None = None) -> Tensor:
         """Return the parameters `(B, groups * P, *sites)` of every site, given `z` `(B, C * E, *sites)`."""
-        groups, order = self.shapes.groups, token_order(self.order, self.shapes)
-        values = z.unflatten(1, (groups, -1)).flatten(3).transpose(2, 3).flatten(1, 2)  # (B, groups * S, E)
-        past = with_past(self.before, values[:, order], 1, 1)[:, :-1]
+        order = token_order(self.order, self.shapes)
+        past = with_past(self.before, self.tokens(z)[:, order], 1, 1)[:, :-1]
         ordered = self.scan(past, cond)
         params = torch.empty_like(ordered).index_copy(1, order, ordered)
-        return params.unflatten(1, (groups, -1)).transpose(2, 3).reshape(len(z), -1, *self.shapes.data[1:])
+        return params.unflatten(1, (self.shapes.groups, -1)).transpose(2, 3).reshape(len(z), -1, *self.shapes.data[1:])
+
+    def tokens(self, z: Tensor) -> Tensor:
+        """Return the tokens `(B, groups * S, E)` of encoded values `(B, C * E, *sites)`, group after group."""
+        return z.unflatten(1, (self.shapes.groups, -1)).flatten(3).transpose(2, 3).flatten(1, 2)
 
 
 class RasterModel(nn.Module):
@@ -99,7 +102,7 @@ class RasterModel(nn.Module):
         UserError: the data are no images, or conditional without labels.
     """
 
-    order: Tensor
+    orders: Tensor
     members: int = 1
     member: int = 0
     features: int = 0
@@ -110,7 +113,12 @@ class RasterModel(nn.Module):
             raise UserError(f"this model reads images (C, H, W), the data is {'x'.join(map(str, shapes.data))}")
         self.shapes = shapes
         self.classes = _classes(shapes, conditional)
-        self.register_buffer("order", site_order(shapes), persistent=False)
+        self.register_buffer("orders", site_order(shapes)[None], persistent=False)
+
+    @property
+    def order(self) -> Tensor:
+        """The order `(D,)` in which the values are visited, as indices into the flattened `(C, H, W)`."""
+        return self.orders[0]
 
     @abstractmethod
     def row(self, above: Tensor, cond: Tensor | None = None) -> Any:

@@ -154,7 +154,8 @@ class MaskedMLP(Streaming):
         assert self.past is not None
         n = self.advance(1)  # the units of degree n - 1 can be evaluated now
         ends, values, weights = self.past["ends"], self.past["values"], self.past["weights"]
-        values[0][ends[0][n] : ends[0][n + 1]] = x.T[: ends[0][n + 1] - ends[0][n]]
+        if n:
+            values[0][ends[0][n] : ends[0][n + 1]] = x.T
         for i, (weight, bias) in enumerate(zip(weights, self.past["biases"], strict=True)):
             new, known = slice(ends[i + 1][n], ends[i + 1][n + 1]), slice(ends[i][n + 1])
             h = torch.addmm(bias[new], weight[new, known], values[i][known])  # (units, B)

@@ -29,6 +29,9 @@ class Recorder(Draw):
         self.seen[site] = params
         return super().__call__(params, site, earlier)
 
+    def begin(self, x: torch.Tensor, order: torch.Tensor) -> int:
+        return 0  # everything is known here, and would be read at once
+
     seen: dict[int, torch.Tensor]
 
 
@@ -55,6 +58,13 @@ def test_same_seed_same_samples_in_both_loops_and_any_batch(case: Case, monkeypa
     rounding = 0 if case.spec.levels else 1e-8
     assert torch.allclose(streamed, density.sample(n, cond, generator=seeded(3), naive=True), rtol=0, atol=rounding)
     assert not torch.allclose(streamed, density.sample(n, cond, generator=seeded(4)), rtol=0, atol=rounding)
+    known, mask = random_values(case.spec, n), torch.zeros(case.spec.dims, dtype=torch.bool)
+    mask[density.model.order[: 2 * case.spec.dims // 3]] = True  # these are read at once, where a model can
+    parts = (
+        density.sample(n, cond, known, mask.view(case.spec.shape), generator=seeded(3), naive=naive)
+        for naive in (False, True)
+    )
+    assert torch.allclose(*parts, rtol=0, atol=rounding)
     monkeypatch.setattr("ar_lightning.density.BATCH", 7)
     assert torch.allclose(streamed, density.sample(n, cond, generator=seeded(3)), rtol=0, atol=rounding)
 
