@@ -85,6 +85,12 @@ def result_table(result: dict[str, Any], run_dir: Path) -> None:
     table.add_column(overflow="fold")  # a path that is cut short cannot be copied
     table.add_row("test nll", f"{result['test/nll']:.4f} nats per example")
     table.add_row("test bits/dim", f"{result['test/bpd']:.4f}")
+    if "test/true_bpd" in result:
+        table.add_row("of the true density", f"{result['test/true_bpd']:.4f} bits/dim: the entropy of the data")
+    if "members" in result:
+        table.add_row("members", f"{result['members']}, whose probabilities are averaged")
+    if "receptive_field" in result:
+        table.add_row("receptive field", f"{result['receptive_field']} values")
     if "test/accuracy" in result:
         table.add_row("test accuracy", f"{result['test/accuracy']:.4f}, of argmax_y p(x | y) p(y)")
     table.add_row("parameters", f"{result['parameters']:,}")

@@ -51,7 +51,7 @@ def sample(
     folder = Path(run) if Path(run).is_dir() else Path(run).parent
     stem = Path(out).expanduser() if out else folder / "samples" / f"drawn-{seed}"
     columns = density.spec.classes if density.conditional and label is None else 0
-    data = _data(config).split("test")[0] if isinstance(density.spec.medium, Table) else None
+    data = _data(config).split("train")[0] if isinstance(density.spec.medium, Table) else None
     given = 0 if mask is None else int(mask[0].sum())
     return write_samples(x.cpu(), density.spec, stem, data, columns if columns <= n else 0, given)
 

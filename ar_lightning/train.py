@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import subprocess
 import sys
 import time
@@ -127,10 +128,10 @@ def _result(
         "test/nll": float(metrics["test/nll"]),
         "test/bpd": float(metrics["test/bpd"]),
         **{key: float(metrics[key]) for key in ("test/accuracy",) if key in metrics},  # of conditional densities
+        **_facts(config, lit, data),
         "val/nll": None if best is None else float(best),
         "test_examples": _tested(config, data, trainer.world_size),
         "parameters": sum(p.numel() for p in lit.parameters()),
-        **({"members": members} if (members := lit.density.model.members) > 1 else {}),  # densities averaged
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
         "seconds_training": round(training_seconds, 1),
@@ -145,6 +146,20 @@ def _result(
         },
         "git": _git_revision(),
     }  # fmt: skip
+
+
+def _facts(config: dict[str, Any], lit: LitDensity, data: ArrayDataModule) -> dict[str, float | int]:
+    """Return what explains the likelihood, where there is such a thing: the data's entropy, the model's reach."""
+    facts: dict[str, float | int] = {}
+    truth = data.true_nll() if config["trainer"]["limit_test"] is None else None
+    if truth is not None:
+        facts["test/true_nll"] = truth
+        facts["test/true_bpd"] = truth / (data.spec.dims * math.log(2))
+    if lit.density.model.members > 1:
+        facts["members"] = lit.density.model.members
+    if hasattr(lit.density.model, "receptive_field"):
+        facts["receptive_field"] = lit.density.model.receptive_field
+    return facts
 
 
 def _tested(config: dict[str, Any], data: ArrayDataModule, world: int) -> int:

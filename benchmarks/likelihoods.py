@@ -1,4 +1,5 @@
-"""Train configs and keep what came out: `python -m benchmarks.likelihoods [CONFIG ...]`; all on digits by default.
+"""Train configs and keep what came out: `python -m benchmarks.likelihoods [CONFIG ...]`; by default all that need no
+download.
 
 Writes `benchmarks/results/DATA/NAME/` (config, metrics, curves, samples, result); the README's tables are made of it.
 """
@@ -11,11 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from ar_lightning.cli import main as run
+from ar_lightning.config import load_config
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-DIGITS = [*sorted((ROOT / "conf").glob("*.yaml")), *sorted((ROOT / "conf" / "conditional").glob("*.yaml"))]
-KEPT = ("config.yaml", "metrics.csv", "curves.png", "samples/final.png", "result.json")
+DEFAULT = [*sorted((ROOT / "conf").glob("*.yaml")), *sorted((ROOT / "conf" / "conditional").glob("*.yaml"))]
+KEPT = ("config.yaml", "metrics.csv", "curves.png", "result.json")
+SAMPLES = (".png", ".txt")  # no recordings: they are made by one command
+
+
+def bundled(configs: list[Path]) -> list[Path]:
+    """Return the configs whose data is generated or comes with a library."""
+    return [c for c in configs if load_config(c)["data"]["name"] in ("digits", "tones", "text", "wine")]
 
 
 def keep(run_dir: Path, config: Path) -> dict[str, Any]:
@@ -25,7 +33,10 @@ def keep(run_dir: Path, config: Path) -> dict[str, Any]:
     folder = RESULTS / result["data"] / config.stem.removesuffix(f"_{result['data']}")
     folder.mkdir(parents=True, exist_ok=True)
     for file in KEPT:
-        shutil.copy(run_dir / file, folder / file.replace("samples/final", "samples"))
+        shutil.copy(run_dir / file, folder / file)
+    for ending in SAMPLES:
+        if (samples := run_dir / "samples" / f"final{ending}").exists():
+            shutil.copy(samples, folder / f"samples{ending}")
     (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
     lines = (folder / "config.yaml").read_text().splitlines(keepends=True)
     (folder / "config.yaml").write_text("".join(line for line in lines if not line.startswith("run_dir:")))
@@ -35,7 +46,7 @@ def keep(run_dir: Path, config: Path) -> dict[str, Any]:
 def main() -> None:
     """Train them one after another."""
     rows = []
-    for config in [Path(name) for name in sys.argv[1:]] or DIGITS:
+    for config in [Path(name) for name in sys.argv[1:]] or bundled(DEFAULT):
         with tempfile.TemporaryDirectory() as folder:
             run_dir = Path(folder) / config.stem
             if code := run(["--config", str(config), f"run_dir={run_dir}", "tracking.mode=disabled"]):

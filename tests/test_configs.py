@@ -1,8 +1,10 @@
 """Every config trains, tests and samples; the files of a run are all there."""
 
 import csv
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,30 +12,45 @@ from PIL import Image
 
 from ar_lightning import load
 from ar_lightning.config import load_config
+from ar_lightning.medium import Audio, Table, Text
 from tests.commands import QUICK, ROOT, result, run_here
 
+BUNDLED = {"digits", "tones", "text", "wine", "breast_cancer"}
+SHOWN: dict[Any, set[str]] = {  # samples as files
+    type(None): {"final.png", "final-completions.png"},
+    Audio: {"final.png", "final-completions.png"},
+    Text: {"final.txt", "final-completions.txt"},
+    Table: {"final.png", "final.csv"},
+}
 CONFIGS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "conf").rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_config_runs_two_batches(config: str, tmp_path: Path) -> None:
     section = load_config(ROOT / config)["data"]
-    if section["name"] != "digits" and not os.environ.get("AR_LIGHTNING_DATA"):
+    if section["name"] not in BUNDLED and not os.environ.get("AR_LIGHTNING_DATA"):
         pytest.skip(f"AR_LIGHTNING_DATA names no folder with real data, and {section['name']} is not bundled")
     run = tmp_path / "run"
-    assert run_here("--config", config, *QUICK, f"run_dir={run}") == 0
-    assert result(run)["test/bpd"] > 0
-    assert result(run)["test_examples"] == 2 * (section["eval_batch_size"] or section["batch_size"])
+    assert run_here("--config", config, *QUICK, "trainer.val_every=1", f"run_dir={run}") == 0
+    assert math.isfinite(result(run)["test/bpd"])
+    batch = section["eval_batch_size"] or section["batch_size"]
+    assert batch < result(run)["test_examples"] <= 2 * batch
     for name in ("config.yaml", "metrics.csv", "curves.png", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
         assert (run / name).stat().st_size > 0
-    for name in ("samples/final.png", "samples/final-completions.png", "curves.png"):
-        picture = Image.open(run / name)
+    density = load(run)
+    kind = type(density.spec.medium)
+    shown = {path.relative_to(run / "samples").as_posix() for path in (run / "samples").iterdir()}
+    assert shown == SHOWN[kind] | {f"final-{i}.wav" for i in range(4 if kind is Audio else 0)} | {
+        f"final-completions-{i}.wav" for i in range(8 if kind is Audio else 0)
+    }
+    assert {Path(path).name for path in result(run)["pictures"].values()} <= shown
+    for path in [run / "curves.png", *(run / "samples").glob("*.png")]:
+        picture = Image.open(path)
         assert min(picture.size) > 50 and len(picture.convert("L").getcolors()) > 1
     with (run / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {"step", "epoch", "train/loss", "val/bpd", "test/nll", "throughput/examples_per_second"} <= set(rows[0])
     assert not list(run.rglob("*.partial"))
-    density = load(run)
     assert density.sample(2, torch.zeros(2, dtype=torch.long)).shape == (2, *density.spec.shape)
 
 

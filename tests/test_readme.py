@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from tests.commands import QUICK, ROOT, run_here
@@ -30,20 +31,25 @@ def test_the_readme_starts_with_two_commands() -> None:
 def test_every_command_and_the_python_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In order, on two batches, in a scratch directory: later ones use what earlier ones made."""
     runs = tmp_path / "runs"
-    np.savez(tmp_path / "my.npz", train=np.random.default_rng(0).integers(0, 4, (60, 12)))
-    photos = tmp_path / "photos"
-    photos.mkdir()
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "my.npz", train=rng.integers(0, 4, (60, 12)))
+    (tmp_path / "book.txt").write_text("It was the best of times, it was the worst of times. " * 100)
+    table = [",".join(map(str, row)) for row in rng.normal(size=(100, 3)).round(4).tolist()]
+    (tmp_path / "measured.csv").write_text("\n".join(["length,width,height", *table]) + "\n")
+    for name in ("photos", "recordings"):
+        (tmp_path / name).mkdir()
     for i in range(20):
-        Image.fromarray(np.random.default_rng(i).integers(0, 256, (20, 24, 3), np.uint8)).save(photos / f"{i}.png")
+        Image.fromarray(rng.integers(0, 256, (20, 24, 3), np.uint8)).save(tmp_path / "photos" / f"{i}.png")
+        soundfile.write(tmp_path / "recordings" / f"{i}.wav", rng.uniform(-1, 1, 9000), 8000)
     real_data = os.environ.get("AR_LIGHTNING_DATA")
     assert len(RUNS) >= 10
     for i, command in enumerate(RUNS):
-        if re.search("mnist|cifar", command) and not real_data:
+        if re.search("mnist|cifar|speech|shakespeare", command) and not real_data:
             continue
+        for name in ("runs/", "my.npz", "photos", "recordings", "book.txt", "measured.csv"):
+            command = command.replace(name, f"{tmp_path}/{name}")
         args = shlex.split(command)[2:]
-        if not {"list", "--help"} & set(args):
-            for name, path in {"runs/mine": runs / "mine", "my.npz": tmp_path / "my.npz", "photos": photos}.items():
-                args = [a.replace(name, str(path)) for a in args]
+        if not {"list", "sample", "--help"} & set(args):
             epochs = [] if any("max_epochs" in a for a in args) else ["trainer.max_epochs=1"]
             chosen = any(a.startswith(("run_dir=", "--resume")) for a in args)
             args += [*QUICK_ANYWHERE, *epochs, *([] if chosen else [f"run_dir={runs / str(i)}"])]

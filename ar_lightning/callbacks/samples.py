@@ -70,7 +70,7 @@ class SampleGrids(pl.Callback):
             return {}
         stem = self.folder / name
         columns = classes if classes <= MAX_COLUMNS else 0
-        examples = data.split("test")[0] if isinstance(density.spec.medium, Table) else None
+        examples = data.split("train")[0] if isinstance(density.spec.medium, Table) else None
         files = write_samples(drawn, density.spec, stem, examples, columns)
         if completed is not None:
             files |= write_completions(*completed, density.spec, stem.with_name(f"{name}-completions"))

@@ -123,6 +123,16 @@ class ArrayDataModule(lightning.LightningDataModule):
             raise UserError(f"data: {self.spec} has no labels, so there are no classes")
         return torch.bincount(labels, minlength=self.spec.classes).double() / len(labels)
 
+    def true_nll(self) -> float | None:
+        """Return the mean of -log p over the test examples in nats under the density they were drawn from, if known.
+
+        No model can be expected to do better on test examples; those of a conditional one may, as it is told more.
+        """
+        self.setup()
+        test = self._batches["test"]
+        log_p = self.dataset.true_log_prob(test.x, test.features)
+        return None if log_p is None else -float(log_p.mean())
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled training batches, through `augment`."""
         rank, world = self._rank_and_world("train")
