@@ -17,11 +17,12 @@ from ar_lightning.registry import LIKELIHOODS, MODELS
 from ar_lightning.schema import Schema, schema_of
 from ar_lightning.spec import DataSpec
 
+# Sigmoids: through ReLUs a large real value makes a larger one likely, which no grid of the tests would reach.
 SMALL: dict[str, dict[str, Any]] = {
     "nade": {"hidden": 7, "block": 4},
     "rnade": {"hidden": 7, "activation": "sigmoid"},
     "made": {"hidden": 40, "activation": "sigmoid"},
-    "deep_nade": {"hidden": 20},
+    "deep_nade": {"hidden": 10, "activation": "sigmoid"},
     "row_lstm": {"hidden": 6, "layers": 2, "head": 24},
     "diagonal_bilstm": {"hidden": 6, "layers": 2, "head": 24},
     "pixelcnn": {"hidden": 12, "layers": 2, "head": 24},
@@ -97,6 +98,11 @@ class Case:
     def conditional(self) -> bool:
         return bool(self.options.get("conditional"))
 
+    @property
+    def members(self) -> int:
+        """Number of densities that are averaged."""
+        return int(self.options.get("masks", self.options.get("ensemble", 1)))
+
     def labels(self, n: int) -> torch.Tensor | None:
         """Labels for n examples of a conditional model, else None."""
         return torch.arange(n) % CLASSES if self.conditional else None
@@ -107,12 +113,19 @@ def defaults(schema: Schema) -> dict[str, Any]:
 
 
 def variants(model: str) -> list[dict[str, Any]]:
-    """Options that change what a model is: a random order, conditioning on labels, direct connections."""
+    """Options that change what a model is: a random order, conditioning on labels, several members, and so on."""
     fields = schema_of(MODELS[model]).fields
     order = {"order": "random"} if "order" in fields else {}
     plain = {"order": "raster"} if "order" in fields else {}
     conditional = [{"conditional": True, **order}] if "conditional" in fields else []
-    return [plain, *([order] if order else []), *conditional, *([{"direct": True}] if "direct" in fields else [])]
+    more = {
+        "direct": [{"direct": True}],
+        "cell": [{"cell": "gru", "position": True}, {"cell": "rnn"}],
+        "masks": [{"masks": 3}, {"masks": 2, "vary_order": True}],
+        "ensemble": [{"ensemble": 3}],
+    }
+    others = [options for key, several in more.items() if key in fields for options in several]
+    return [plain, *([order] if order else []), *conditional, *others]
 
 
 def fits(model: str, likelihood: str, spec: DataSpec) -> bool:

@@ -11,8 +11,9 @@ from ar_lightning.cli import main
 
 ROOT = Path(__file__).parent.parent
 QUICK = [  # two batches of everything, and nothing sent or drawn that takes time
-    "trainer.max_epochs=1", "trainer.val_every=1", "trainer.limit_train=2", "trainer.limit_val=2", "trainer.limit_test=2",
-    "trainer.accelerator=cpu", "trainer.devices=1", "trainer.log_every=1", "samples.n=4", "tracking.mode=disabled",
+    "trainer.max_epochs=1", "trainer.limit_train=2", "trainer.limit_val=2", "trainer.limit_test=2",
+    "trainer.accelerator=cpu", "trainer.devices=1", "trainer.log_every=1", "trainer.val_every=1", "samples.n=4",
+    "tracking.mode=disabled",
 ]  # fmt: skip
 
 

@@ -24,7 +24,11 @@ LIKELIHOODS = [
 ENSEMBLES = [
     Case("deep_nade", likelihood, spec, options, encoding)
     for likelihood, spec, encoding in LIKELIHOODS
-    for options in (THREE, {**THREE, "conditional": True}, {**THREE, "input_masks": False, "layers": 1})
+    for options in (
+        THREE,
+        {**THREE, "conditional": True, "layers": 1},
+        {**THREE, "input_masks": False, "activation": "relu"},
+    )
 ]
 
 
@@ -39,7 +43,7 @@ def values(spec: DataSpec, n: int, seed: int = 0) -> Tensor:
 
 
 def given(density: OrderlessDensity, x: Tensor, known: Tensor, cond: Tensor | None = None) -> Tensor:
-    """Return log p(x_t | known tokens) `(B, tokens)`: the paper's equations 6 to 8, masks written out."""
+    """Return log p(x_t | known tokens) `(B, tokens)`: the paper's network, masks written out."""
     model, shapes = density.model, density.model.shapes
     z = density._encode(x).view(len(x), shapes.groups, -1, shapes.sites).transpose(2, 3).flatten(1, 2)
     a = model.c + torch.einsum("bte,teh->bh", z * known[..., None], model.W)
@@ -47,9 +51,10 @@ def given(density: OrderlessDensity, x: Tensor, known: Tensor, cond: Tensor | No
         a = a + known.to(z.dtype) @ model.U
     if cond is not None:
         a = a + model.class_bias.weight[cond]
-    h = torch.relu(a)
+    f = model.activation
+    h = f(a)
     for layer in model.layers:
-        h = torch.relu(h @ layer.weight.T + layer.bias)
+        h = f(h @ layer.weight.T + layer.bias)
     out = torch.stack([model.b[t] + h @ model.V[t] for t in range(shapes.tokens)], 1)  # (B, tokens, P)
     params = out.view(len(x), shapes.groups, shapes.sites, -1).transpose(2, 3).reshape(len(x), -1, *x.shape[2:])
     return density.likelihood.log_prob(params, x).view(len(x), shapes.groups, -1, shapes.sites).sum(2).flatten(1)

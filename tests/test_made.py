@@ -76,7 +76,7 @@ def test_a_mask_is_as_dense_as_the_order_allows() -> None:
 @pytest.mark.parametrize("activation", ["relu", "sigmoid"])
 @pytest.mark.parametrize("options", [{}, ORDERS], ids=str)
 def test_forward_is_the_papers_equations(activation: str, options: dict[str, Any]) -> None:
-    """Equations 8 to 10 and the masks of section 4, unit by unit, in float64."""
+    """The masks of its degrees, unit by unit, in float64."""
     density = Case("made", "bernoulli", BINARY, {**options, "hidden": 8, "activation": activation}).build()
     x = random_values(BINARY, 5)
     f = torch.sigmoid if activation == "sigmoid" else torch.relu

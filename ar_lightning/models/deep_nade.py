@@ -88,14 +88,14 @@ class DeepNADE(SequenceModel):
         if known is None:
             return super().forward(z, cond)
         m = known.to(z.dtype)
-        x = self._tokens(z) * m[..., None]
+        x = self.tokens(z) * m[..., None]
         with torch.autocast(z.device.type, enabled=False):
             a = self._start(cond) + x.flatten(1) @ self.W.flatten(0, 1)
             a = a if self.U is None else a + m @ self.U
         h = self._hidden(a)
         with torch.autocast(z.device.type, enabled=False):  # rounding a logit to bfloat16 costs likelihood
             params = torch.einsum("bh,thp->btp", h.to(self.V.dtype), self.V) + self.b
-        return self._sites(params)
+        return self.at_sites(params)
 
     def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
         n, memory = past.shape[1], self.memory
@@ -108,10 +108,10 @@ class DeepNADE(SequenceModel):
 
     def in_orders(self, z: Tensor, orders: Tensor, cond: Tensor | None = None) -> Tensor:
         """Do as `forward`, but in an order of its own for each example: `orders` `(B, tokens)`."""
-        tokens = self._tokens(z)
+        tokens = self.tokens(z)
         past = F.pad(tokens.gather(1, orders[..., None].expand_as(tokens))[:, :-1], (0, 0, 1, 0))
         ordered, _ = self.visit(past, F.pad(orders, (1, 0)), None, cond)
-        return self._sites(torch.empty_like(ordered).scatter(1, orders[..., None].expand_as(ordered), ordered))
+        return self.at_sites(torch.empty_like(ordered).scatter(1, orders[..., None].expand_as(ordered), ordered))
 
     def visit(
         self, past: Tensor, path: Tensor, a: Tensor | None = None, cond: Tensor | None = None
@@ -154,15 +154,6 @@ class DeepNADE(SequenceModel):
         for layer in self.layers:
             h = self.activation(layer(h))
         return h
-
-    def _tokens(self, z: Tensor) -> Tensor:
-        """Take `(B, C * E, *sites)` apart into tokens `(B, tokens, E)`."""
-        return z.unflatten(1, (self.shapes.groups, -1)).flatten(3).transpose(2, 3).flatten(1, 2)
-
-    def _sites(self, params: Tensor) -> Tensor:
-        """Put the parameters of tokens `(B, tokens, P)` at their sites: `(B, groups * P, *sites)`."""
-        grouped = params.unflatten(1, (self.shapes.groups, -1)).transpose(2, 3)
-        return grouped.reshape(len(params), -1, *self.shapes.data[1:])
 
 
 def at(weight: Tensor, tokens: Tensor, x: Tensor) -> Tensor:

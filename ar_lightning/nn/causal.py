@@ -84,12 +84,16 @@ class SequenceModel(nn.Module):
         order = token_order(self.order, self.shapes)
         past = with_past(self.before, self.tokens(z)[:, order], 1, 1)[:, :-1]
         ordered = self.scan(past, cond)
-        params = torch.empty_like(ordered).index_copy(1, order, ordered)
-        return params.unflatten(1, (self.shapes.groups, -1)).transpose(2, 3).reshape(len(z), -1, *self.shapes.data[1:])
+        return self.at_sites(torch.empty_like(ordered).index_copy(1, order, ordered))
 
     def tokens(self, z: Tensor) -> Tensor:
         """Return the tokens `(B, groups * S, E)` of encoded values `(B, C * E, *sites)`, group after group."""
         return z.unflatten(1, (self.shapes.groups, -1)).flatten(3).transpose(2, 3).flatten(1, 2)
+
+    def at_sites(self, params: Tensor) -> Tensor:
+        """Return the parameters of tokens `(B, groups * S, P)` at their sites: `(B, groups * P, *sites)`."""
+        grouped = params.unflatten(1, (self.shapes.groups, -1)).transpose(2, 3)
+        return grouped.reshape(len(params), -1, *self.shapes.data[1:])
 
 
 class RasterModel(nn.Module):

@@ -12,16 +12,18 @@ begins, in all layers: one gather and one batched product give what they add to 
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["DilatedStack"]
 
-Pair = tuple[Tensor, Tensor]
+Layer = Callable[[int, Tensor], tuple[Tensor, Tensor]]  # of its index and inputs: its units, the next layer's inputs
 
 
 class DilatedStack(Streaming):
@@ -91,55 +93,57 @@ class DilatedStack(Streaming):
         if self.label is not None:
             bias = bias + self.label(labels).unflatten(1, self.bias.shape).transpose(0, 1)
         given = None if features is None else features[start : start + n].flatten(0, 1)  # (n * B, F)
-        step = self.past is not None and n == 1
-        gates = self._step(x, start, bias, given) if step else self._convolved(x, start, bias, given)
-        residual = self.residual if self.past is None else self.past.setdefault("residual", list(self.residual))
+        one = self.past is not None and n == 1
+        layer = self._one_site(x, start, bias, given) if one else self._all_sites(x, start, bias, given)
 
         x = x.flatten(0, 1)
         inputs, units = [], []
-        for layer in range(len(self.dilations)):
+        for i in range(len(self.dilations)):
             inputs.append(x)
-            f, g = gates(layer, x)
-            z = torch.tanh(f) * torch.sigmoid(g)  # (n * B, C)
-            if self.training and self.dropout:
-                z = F.dropout(z, self.dropout)
+            z, x = layer(i, x)  # (n * B, C) each
             units.append(z)
-            if layer < len(residual):
-                x = torch.addmm(x, z, residual[layer])
         if self.past is not None:
             self._remember(inputs, start, n)
         out: Tensor = self.skip(torch.cat(units, 1))
         return out.unflatten(0, (n, batch))
 
-    def _convolved(self, x: Tensor, start: int, bias: Tensor, given: Tensor | None) -> Callable[[int, Tensor], Pair]:
-        """Return the function that computes the pre-activations of a layer, of all n sites in x together."""
-        n, batch, channels = x.shape
-        taps = self.weight.unflatten(1, (self.kernel, channels)).flatten(0, 1).unbind()
-        biases, local = bias.unbind(), () if self.local is None else self.local.unbind()
+    def _all_sites(self, x: Tensor, start: int, bias: Tensor, given: Tensor | None) -> Layer:
+        """Return the function that computes a layer at all n sites of x together."""
+        n, batch = x.shape[:2]
+        autocast = torch.is_autocast_enabled(x.device.type)
+        dtype = torch.get_autocast_dtype(x.device.type) if autocast else x.dtype
+        weights, biases = self.weight.to(dtype).unbind(), bias.to(dtype).unbind()
+        residual = [*(R.to(dtype) for R in self.residual), None]
+        local = () if self.local is None else self.local.unbind()
 
-        def gates(layer: int, x: Tensor) -> Pair:
-            h = biases[layer].expand(n, batch, -1).flatten(0, 1)
-            window = self._after_past(layer, x, start, batch)
-            shift = self.dilations[layer] * batch  # rows between taps
-            for j in range(self.kernel):
-                h = torch.addmm(h, window[j * shift : j * shift + len(x)], taps[layer * self.kernel + j])
+        def layer(i: int, x: Tensor) -> tuple[Tensor, Tensor]:
+            h = biases[i].expand(n, batch, -1).flatten(0, 1)  # (n * B, 2C)
             if given is not None:
-                h = torch.addmm(h, given, local[layer])
-            f, g = h.chunk(2, 1)
-            return f, g
+                h = torch.addmm(h, given, local[i])
+            if self.past:
+                h = self._with_past(i, h, start, batch)
+            mask = None
+            if self.training and self.dropout:
+                mask = F.dropout(torch.ones_like(x, dtype=dtype), self.dropout)
+            z, following = GatedLayer.apply(x.to(dtype), h, weights[i], residual[i], mask, self.dilations[i] * batch)
+            return z, following
 
-        return gates
+        return layer
 
-    def _after_past(self, layer: int, x: Tensor, start: int, batch: int) -> Tensor:
-        """Put before the rows of x the inputs that the layer remembers, oldest first; zeros where there are none."""
-        size = (self.kernel - 1) * self.dilations[layer]
-        if not self.past or "ring" not in self.past:
-            return F.pad(x, (0, 0, size * batch, 0))
-        slots = self.starts[layer] + (start + torch.arange(size, device=x.device)) % size
-        return torch.cat([self.past["ring"][slots].flatten(0, 1), x])
+    def _with_past(self, i: int, h: Tensor, start: int, batch: int) -> Tensor:
+        """Add to the first pre-activations of a layer what the inputs that it remembers give to them."""
+        if "ring" not in (self.past or {}):
+            return h
+        size, h = (self.kernel - 1) * self.dilations[i], h.clone()
+        slots = self.starts[i] + (start + torch.arange(size, device=h.device)) % size
+        past = self.past["ring"][slots].flatten(0, 1)  # type: ignore[index]  # oldest first
+        for j, tap in enumerate(self.weight[i].split(self.channels)[:-1]):
+            rows = past[j * self.dilations[i] * batch :][: len(h)]
+            h[: len(rows)].addmm_(rows, tap)
+        return h
 
-    def _step(self, x: Tensor, start: int, bias: Tensor, given: Tensor | None) -> Callable[[int, Tensor], Pair]:
-        """Return the function that computes the pre-activations of a layer at a single new site.
+    def _one_site(self, x: Tensor, start: int, bias: Tensor, given: Tensor | None) -> Layer:
+        """Return the function that computes a layer at a single new site.
 
         It adds what the newest input gives to what all the others, those in the rings, have given to all layers.
         """
@@ -150,17 +154,18 @@ class DilatedStack(Streaming):
             before = before + torch.matmul(given, self.local)
         if "layers" not in past:  # memory in one place: making views of it would take longer than filling it
             past["before"] = torch.empty_like(before)
-            newest = self.weight[:, -channels:]
-            past["layers"] = [(h, W, *h.chunk(2, 1)) for h, W in zip(past["before"], newest, strict=True)]
+            weights = zip(past["before"], self.weight[:, -channels:], [*self.residual, None], strict=True)
+            past["layers"] = [(h, W, *h.chunk(2, 1), R) for h, W, R in weights]
         past["before"].copy_(before)
         layers = past["layers"]
 
-        def gates(layer: int, x: Tensor) -> Pair:
-            h, W, f, g = layers[layer]
+        def layer(i: int, x: Tensor) -> tuple[Tensor, Tensor]:
+            h, W, f, g, R = layers[i]
             h.addmm_(x, W)
-            return f, g
+            z = torch.tanh(f) * torch.sigmoid(g)
+            return z, x if R is None else torch.addmm(x, z, R)
 
-        return gates
+        return layer
 
     def _slots(self, position: int) -> Tensor:
         """Return where in the ring the taps before `position` are, `(L, k - 1)`; it goes where the first of them is."""
@@ -185,3 +190,64 @@ class DilatedStack(Streaming):
             size = (self.kernel - 1) * dilation
             kept = torch.arange(max(n - size, 0), n, device=x.device)
             ring.index_copy_(0, self.starts[layer] + (start + kept) % size, x[layer, kept])
+
+
+class GatedLayer(torch.autograd.Function):
+    """A layer without its memory, `z = tanh(f) * sigmoid(g)` and `x + z R`, on rows that are shifted, never padded.
+
+    It keeps its inputs and its gates for the backward pass, nothing else, and adds gradients up where they are.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, x: Tensor, h: Tensor, W: Tensor, R: Tensor | None, mask: Tensor | None, shift: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the units `(n * B, C)` and the inputs of the next layer.
+
+        Args:
+            ctx: of autograd.
+            x: inputs `(n * B, C)`.
+            h: what the pre-activations `(n * B, 2C)` are besides the convolution.
+            W: taps `(k * C, 2C)`, the oldest first.
+            R: residual weights `(C, C)`; None after the last layer.
+            mask: what to multiply the units with, or None.
+            shift: rows between taps.
+        """
+        h = torch.addmm(h, x, W[-x.shape[1] :])
+        for rows, tap in earlier_taps(W, x.shape, shift):
+            h[rows:].addmm_(x[:-rows], W[tap])
+        f, g = h.chunk(2, 1)
+        z = f.tanh_() * g.sigmoid_()
+        z = z if mask is None else z * mask
+        ctx.save_for_backward(x, h, W, R, mask)
+        ctx.shift = shift
+        return z, x if R is None else torch.addmm(x, z, R)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dz: Tensor, dx: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, gates, W, R, mask = ctx.saved_tensors
+        t, s = gates.chunk(2, 1)  # tanh(f), sigmoid(g)
+        dR = None
+        if R is not None:
+            z = t * s if mask is None else t * s * mask
+            dz, dR = torch.addmm(dz, dx, R.t()), z.t() @ dx
+        dz = dz if mask is None else dz * mask
+        dh, dW, newest = torch.empty_like(gates), torch.zeros_like(W), slice(-x.shape[1], None)
+        df, dg = dh.chunk(2, 1)
+        torch.ops.aten.tanh_backward.grad_input(dz * s, t, grad_input=df)
+        torch.ops.aten.sigmoid_backward.grad_input(dz * t, s, grad_input=dg)
+        dx = torch.addmm(dx, dh, W[newest].t())
+        dW[newest] = x.t() @ dh
+        for rows, tap in earlier_taps(W, x.shape, ctx.shift):
+            dx[:-rows].addmm_(dh[rows:], W[tap].t())
+            dW[tap] = x[:-rows].t() @ dh[rows:]
+        return dx, dh, dW, dR, None, None
+
+
+def earlier_taps(W: Tensor, shape: torch.Size, shift: int) -> list[tuple[int, slice]]:
+    """Return how many rows back each tap but the newest reads, unless that is before the first row, and its weights."""
+    n, channels = shape
+    kernel = len(W) // channels
+    taps = [((kernel - 1 - j) * shift, slice(j * channels, (j + 1) * channels)) for j in range(kernel - 1)]
+    return [(rows, tap) for rows, tap in taps if rows < n]

@@ -15,8 +15,9 @@ from tests.invariants.test_causality import parameters
 
 SAMPLES = 1000
 GRID = torch.linspace(-6, 6, 801, dtype=torch.float64).sinh()  # to 200, densely around zero
-COARSE = torch.linspace(-5, 5, 301, dtype=torch.float64).sinh()
-GREY = [case for case in REAL_CASES if case.spec.shape[0] == 1]
+COARSE = torch.linspace(-4, 4, 241, dtype=torch.float64).sinh()
+GREY = [case for case in REAL_CASES if case.spec.shape[0] == 1 and not case.conditional]
+SINGLE = [case for case in REAL_CASES if case.members == 1]  # a mixture of orders has no conditionals in any
 
 
 def conditional(density: Density, params: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
@@ -67,7 +68,7 @@ def test_the_density_of_two_values_integrates_to_one(case: Case) -> None:
     assert total.item() == pytest.approx(1, abs=1e-2)
 
 
-@pytest.mark.parametrize("case", REAL_CASES, ids=str)
+@pytest.mark.parametrize("case", SINGLE, ids=str)
 @pytest.mark.parametrize("temperature", [1.0, 0.5, 2.0])
 @torch.no_grad()
 def test_samples_have_the_density(case: Case, temperature: float) -> None:
@@ -77,7 +78,7 @@ def test_samples_have_the_density(case: Case, temperature: float) -> None:
     assert_uniform(density, x, cond, temperature)
 
 
-@pytest.mark.parametrize("case", REAL_CASES, ids=str)
+@pytest.mark.parametrize("case", SINGLE, ids=str)
 @torch.no_grad()
 def test_completions_follow_the_conditional(case: Case) -> None:
     density, known, half = case.build(), random_values(case.spec, 1, seed=5), case.spec.dims // 2

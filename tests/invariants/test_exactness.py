@@ -1,5 +1,7 @@
 """The probabilities are probabilities, and the sampler draws from them."""
 
+from math import log
+
 import pytest
 import torch
 from scipy.stats import chisquare
@@ -42,12 +44,14 @@ def test_streaming_equals_the_full_forward(case: Case) -> None:
     x, cond = random_values(case.spec, n), case.labels(n)
     x = x.float() if x.is_floating_point() else x
     everything = torch.ones(n, case.spec.dims, dtype=torch.bool)
-    draw = Recorder(density.likelihood, density.noise(n), x.flatten(1), everything, 1.0)
-    draw.seen = {}
-    fed = sampler_of(density.model)(density.model, draw, torch.zeros_like(x), cond)
-    streamed = torch.stack([draw.seen[site] for site in range(case.spec.dims)], 1)
-    assert torch.equal(fed, x)
-    assert (streamed - parameters(density, x, cond)).abs().max() <= 1e-5
+    for k in range(case.members):
+        with density.member(k):
+            draw = Recorder(density.likelihood, density.noise(n), x.flatten(1), everything, 1.0)
+            draw.seen = {}
+            fed = sampler_of(density.model)(density.model, draw, torch.zeros_like(x), cond)
+            streamed = torch.stack([draw.seen[site] for site in range(case.spec.dims)], 1)
+            assert torch.equal(fed, x)
+            assert (streamed - parameters(density, x, cond)).abs().max() <= 1e-5
 
 
 @pytest.mark.parametrize("case", EVERY_CASE + LARGE_CASES, ids=str)
@@ -97,7 +101,8 @@ def test_sample_frequencies_match_the_probabilities(case: Case) -> None:
     assert_frequencies(density, density.sample(SAMPLES, many, generator=seeded(1)), x, density.log_prob(x, cond))
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+# Several orders cannot all begin with what is known, unless they may be chosen anew: see test_deep_nade.
+@pytest.mark.parametrize("case", [c for c in CASES if not {"vary_order", "ensemble"} & c.options.keys()], ids=str)
 @torch.no_grad()
 def test_completions_follow_the_conditional(case: Case) -> None:
     density = case.build()
@@ -116,9 +121,18 @@ def test_completions_follow_the_conditional(case: Case) -> None:
 
 def tempered(density: Density, x: torch.Tensor, cond: torch.Tensor | None, temperature: float) -> torch.Tensor:
     """Return log p of all values `x` (N, *shape) when each conditional is raised to 1 / temperature and normalised."""
-    order, levels = density.model.order, density.spec.levels or 0
+    members = [tempered_member(density, k, x, cond, temperature) for k in range(density.model.members)]
+    return torch.stack(members).logsumexp(0) - log(len(members))
+
+
+def tempered_member(
+    density: Density, k: int, x: torch.Tensor, cond: torch.Tensor | None, temperature: float
+) -> torch.Tensor:
+    """Do so for one member of a density."""
+    with density.member(k):
+        order, params = density.model.order, density.model(density._encode(x), cond)
+    levels = density.spec.levels or 0
     values = x.flatten(1)[:, order]
-    params = density.model(density._encode(x), cond)
     terms = density.likelihood.log_prob(params, x).flatten(1)[:, order] / temperature  # log p(x_i | x_<i) / T
     total = torch.zeros(len(x), dtype=terms.dtype)
     for i in range(density.spec.dims):
