@@ -12,7 +12,7 @@ from ar_lightning.orderless import OrderlessDensity
 from ar_lightning.registry import find
 from ar_lightning.spec import DataSpec, Shapes
 
-__all__ = ["CHECKPOINT_KEY", "build_density", "load", "read_checkpoint"]
+__all__ = ["CHECKPOINT_KEY", "auto_likelihood", "build_density", "load", "read_checkpoint"]
 
 CHECKPOINT_KEY = "ar_lightning"
 

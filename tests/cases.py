@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ar_lightning.checkpoints import build_density
+from ar_lightning.checkpoints import auto_likelihood, build_density
 from ar_lightning.checks import check_likelihood, check_model, check_pair
 from ar_lightning.density import Density
 from ar_lightning.errors import UserError
@@ -112,12 +112,17 @@ def defaults(schema: Schema) -> dict[str, Any]:
     return {f.name: f.default for f in schema.fields.values()}
 
 
-def variants(model: str) -> list[dict[str, Any]]:
-    """Options that change what a model is: a random order, conditioning on labels, several members, and so on."""
+def variants(model: str, likelihood: str, spec: DataSpec) -> list[dict[str, Any]]:
+    """Options that change what a model is: a random order, conditioning on labels, several members, and so on.
+
+    What changes the network alone is seen by the likelihood that fits the data best, and not by every other as well.
+    """
     fields = schema_of(MODELS[model]).fields
     order = {"order": "random"} if "order" in fields else {}
     plain = {"order": "raster"} if "order" in fields else {}
     conditional = [{"conditional": True, **order}] if "conditional" in fields else []
+    if likelihood != auto_likelihood(spec):
+        return [plain] if spec.levels is None else [plain, *([order] if order else []), *conditional]
     more = {
         "direct": [{"direct": True}],
         "cell": [{"cell": "gru", "position": True}, {"cell": "rnn"}],
@@ -145,8 +150,7 @@ EVERY_CASE = [
     for likelihood in LIKELIHOODS
     for spec in SPECS.values()
     if fits(model, likelihood, spec)
-    # Real values differ from levels in the likelihood alone: one of them sees every variant of a model.
-    for options in variants(model)[: None if spec.levels or likelihood == "gaussian_mixture" else 1]
+    for options in variants(model, likelihood, spec)
 ]
 CASES = [case for case in EVERY_CASE if case.spec.levels]
 REAL_CASES = [case for case in EVERY_CASE if not case.spec.levels]

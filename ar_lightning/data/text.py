@@ -24,9 +24,10 @@ BYTES = 256
 class TextFile(Dataset):
     """Your own text from a file in UTF-8, a character or a byte at a time; without a path, a small bundled one.
 
-    The text is cut in three: the first part is train, the next valid, the last test. Each part is cut into windows of
-    one length that follow each other; what is left over at its end is dropped. The levels are the characters that occur
-    anywhere in the file, in the order of Unicode, or the 256 bytes. Nothing is normalised: a line may end as it likes.
+    The text is cut in three: first train, then valid, or the other way round; last test. Each part is cut into windows
+    of one length that follow each other; what is left over at its end is dropped. The levels are the characters that
+    occur anywhere in the file, in the order of Unicode, or the 256 bytes. Nothing is normalised: a line may end as it
+    likes.
 
     The bundled text are the descriptions of the datasets of scikit-learn, in the order of their files' names.
 
@@ -34,7 +35,8 @@ class TextFile(Dataset):
         path: the file; null for the bundled text.
         unit: what a value is; any file is bytes.
         length: characters or bytes of a window.
-        valid_fraction: of the text, next to last.
+        valid_fraction: of the text.
+        valid_first: valid comes before train, which then ends where test begins, and knows how that begins.
         test_fraction: of the text, at its end.
     """
 
@@ -47,12 +49,14 @@ class TextFile(Dataset):
         unit: Literal["characters", "bytes"] = "characters",
         length: PositiveInt = 128,
         valid_fraction: Fraction = 0.1,
+        valid_first: bool = False,
         test_fraction: Fraction = 0.1,
     ) -> None:
         self.path = None if path is None else Path(path).expanduser()
         self.unit = unit
         self.length = length
         self.valid_fraction = valid_fraction
+        self.order = ("valid", "train", "test") if valid_first else SPLITS
         self.test_fraction = test_fraction
         if self.path is not None and not self.path.is_file():
             if self.path.is_dir():
@@ -76,7 +80,8 @@ class TextFile(Dataset):
         ends = "/".join(f"{100 * len(part) / len(levels):.3g}" for part in self._parts.values())
         windows = "/".join(str(len(part) // self.length) for part in self._parts.values())
         dropped = "/".join(str(len(part) % self.length) for part in self._parts.values())
-        cut = f"first/next/last {ends} % of it, {windows} windows of {self.length}, {dropped} left over and dropped"
+        order = "first train, then valid" if self.order == SPLITS else "first valid, then train"
+        cut = f"{order}, last test, {ends} % of it, {windows} windows of {self.length}, {dropped} left over and dropped"
         return f"{self._title}, {len(levels)} {self.unit}, on {values}, {cut}"
 
     def load(self) -> Splits:
@@ -100,7 +105,9 @@ class TextFile(Dataset):
         levels, _ = self._content
         # Rounded first: 100 * 0.07 is a little more than 7.
         test, valid = (ceil(round(len(levels) * f, 6)) for f in (self.test_fraction, self.valid_fraction))
-        return dict(zip(SPLITS, np.split(levels, [len(levels) - test - valid, len(levels) - test]), strict=True))
+        first = valid if self.order[0] == "valid" else len(levels) - test - valid
+        parts = dict(zip(self.order, np.split(levels, [first, len(levels) - test]), strict=True))
+        return {name: parts[name] for name in SPLITS}
 
     @cached_property
     def _content(self) -> tuple[np.ndarray, str | None]:
@@ -135,7 +142,8 @@ class TextFile(Dataset):
 class TinyShakespeare(TextFile):
     """Shakespeare's plays in one file of 1,115,394 characters, 65 different ones: a benchmark of character models.
 
-    The first 80 % of it are train, the next 10 % valid, the last 10 % test. Source: Karpathy, char-rnn, 2015.
+    The last 10 % are test, as is usual: the end of The Taming of the Shrew, whose start is in train, and The Tempest,
+    of which nothing is. The first 5 % are valid, all others train. Source: Karpathy, char-rnn, 2015.
 
     Args:
         unit: what a value is.
@@ -154,7 +162,7 @@ class TinyShakespeare(TextFile):
         length: PositiveInt = 128,
         data_dir: str | None = None,
     ) -> None:
-        super().__init__(unit=unit, length=length)
+        super().__init__(unit=unit, length=length, valid_fraction=0.05, valid_first=True)
         self.data_dir = data_dir
 
     def _read(self) -> bytes:

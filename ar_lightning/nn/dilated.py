@@ -4,7 +4,7 @@
     (f_l, g_l)[t] = b_l + sum_j x_l[t - j d_l] W_lj + U_l[y] + u[t] V_l,    j = 0..k-1
 
 Activations are kept time first, `(n * B, C)`: a shift in time is then a slice of rows, a convolution is a matrix
-product for each of its k taps, and the skips of all layers are a single product over their joined units.
+product for each of its k taps, nothing is padded, and the skips of all layers are one product over their joined units.
 
 While streaming, each layer remembers its last `(k - 1) d` inputs in a ring, into which the newest is written over the
 oldest: nothing is moved, and a step costs the same for any dilation. All taps but the newest are known before the step

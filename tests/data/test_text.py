@@ -133,7 +133,7 @@ def test_shakespeare_without_a_network_says_where_the_file_goes(
 @real_data
 def test_the_published_file() -> None:
     data = TinyShakespeare()
-    assert data.spec.levels == 65 and "1115394 characters" in data.regime and "80/10/10 %" in data.regime
+    assert data.spec.levels == 65 and "1115394 characters" in data.regime and "85/5/10 %" in data.regime
     assert joined(data, "train").startswith("First Citizen:\nBefore we proceed any further, hear me speak.")
     text = (data_root(REAL) / "tinyshakespeare" / "input.txt").read_text()
     assert text[-111540:].startswith(joined(data, "test"))
