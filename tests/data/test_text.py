@@ -134,6 +134,14 @@ def test_shakespeare_without_a_network_says_where_the_file_goes(
 def test_the_published_file() -> None:
     data = TinyShakespeare()
     assert data.spec.levels == 65 and "1115394 characters" in data.regime and "85/5/10 %" in data.regime
-    assert joined(data, "train").startswith("First Citizen:\nBefore we proceed any further, hear me speak.")
+    assert joined(data, "valid").startswith("First Citizen:\nBefore we proceed any further, hear me speak.")
     text = (data_root(REAL) / "tinyshakespeare" / "input.txt").read_text()
     assert text[-111540:].startswith(joined(data, "test"))
+
+
+def test_valid_may_come_first(tmp_path: Path) -> None:
+    data = TextFile(path=saved(tmp_path), length=7, valid_fraction=0.2, valid_first=True, test_fraction=0.07)
+    parts = {"valid": LINES[:240], "train": LINES[240:1116], "test": LINES[1116:]}
+    for split, part in parts.items():
+        assert joined(data, split) == part[: len(part) // 7 * 7]
+    assert "first valid, then train, last test, 73/20/7 %" in data.regime
