@@ -12,6 +12,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from ar_lightning.config import load_config
 from tests.commands import QUICK, ROOT, run_here
 
 README = (ROOT / "README.md").read_text()
@@ -79,13 +80,42 @@ def kept(name: str) -> dict[str, float]:
     return json.loads((RESULTS / name / "result.json").read_text())
 
 
-@pytest.mark.parametrize("config", sorted(p.stem for p in (ROOT / "conf").glob("*.yaml")))
+DATA_OF = {p.stem: load_config(p)["data"]["name"] for p in sorted((ROOT / "conf").glob("*.yaml"))}
+
+
+@pytest.mark.parametrize("config", [name for name, data in DATA_OF.items() if data == "digits"])
 def test_every_model_has_its_row(config: str) -> None:
     row = ROWS[f"`{NAMES.get(config, config)}`"]
     assert f"{kept(f'digits/{config}')['test/bpd']:.3f} |" in row
     if (ROOT / "conf" / "conditional" / f"{config}_conditional.yaml").exists():
         by_class = kept(f"digits/{config}_conditional")
         assert f"| {by_class['test/bpd']:.3f} | {100 * by_class['test/accuracy']:.1f} % |" in row
+
+
+@pytest.mark.parametrize("config", [name for name, data in DATA_OF.items() if data != "digits"])
+def test_every_other_config_has_its_row(config: str) -> None:
+    result, row = kept(f"{DATA_OF[config]}/{config}"), ROWS[f"`conf/{config}.yaml`"]
+    assert f"| `{result['model']}`" in row
+    assert f" {-result['test/nll']:.2f} nats" in row or f" {result['test/bpd']:.3f} bits/" in row
+    for key, text in {"test/true_bpd": "entropy of {:.3f} |", "test/accuracy": "classifier {:.1%} |"}.items():
+        assert key not in result or text.format(result[key]).replace("%", " %") in row
+
+
+def test_the_folds_of_red_wine_are_those_of_the_results() -> None:
+    result = json.loads((RESULTS / "uci" / "red_wine" / "result.json").read_text())
+    assert f"| {result['mean']['gaussian']:.2f} |" in ROWS["full Gaussian"]
+    row = next(line for name, line in ROWS.items() if name.startswith("`rnade`, mixtures"))
+    assert f"| {result['mean']['test']:.2f} ± {result['standard_error_of_test']:.2f} |" in row
+    assert result["mean"]["test"] == pytest.approx(np.mean([fold["test"] for fold in result["per_fold"]]), abs=1e-3)
+
+
+def test_samples_a_second_are_those_of_the_results() -> None:
+    lines = README.splitlines()
+    for case in json.loads((RESULTS / "wavenet.json").read_text())["sampling"]:
+        speeds = [case["samples_per_second"], case["recomputed_samples_per_second"]]
+        start = f"| {case['receptive_field']:,} | {case['batch']} | {speeds[0]:,.0f} | {speeds[1]:,.1f} |"
+        (row,) = (line for line in lines if line.startswith(start))
+        assert f"| {speeds[0] / speeds[1]:,.0f}x |" in row
 
 
 @pytest.mark.parametrize("config", sorted(p.stem for p in (ROOT / "conf" / "cifar10").glob("*.yaml")))
@@ -99,7 +129,7 @@ def test_every_epoch_of_cifar10_has_its_row(config: str) -> None:
 
 def test_numbers_are_those_of_the_results() -> None:
     for row, line in ROWS.items():
-        if row.startswith(("`independent`,", "`nade`,")):
+        if row.startswith(("`independent`,", "`nade`,", "`made`,")):
             name = row.strip("`").partition("`")[0]
             assert f" {kept(f'binarized_mnist/{name}')['test/nll']:.2f} |" in line
     speed = json.loads((RESULTS / "speed.json").read_text())
