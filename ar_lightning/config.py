@@ -18,6 +18,7 @@ from yaml import YAMLError
 
 from ar_lightning.errors import UserError, did_you_mean, nearest
 from ar_lightning.fieldtypes import NonNegativeInt, conform, literals, type_name, yaml_text
+from ar_lightning.files import written
 from ar_lightning.registry import REGISTRIES, target_of
 from ar_lightning.schema import REQUIRED, Field, Schema, schema_of
 
@@ -81,9 +82,8 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> dict[
 
 def save_config(config: Mapping[str, Any], path: Path) -> None:
     """Write the resolved config as YAML, in one step; `load_config` reads it back unchanged."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(OmegaConf.to_yaml(OmegaConf.create(_literal(config))), encoding="utf-8")
-    partial.replace(path)
+    with written(path) as partial:
+        partial.write_text(OmegaConf.to_yaml(OmegaConf.create(_literal(config))), encoding="utf-8")
 
 
 @lru_cache

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from ar_lightning.files import written
 from ar_lightning.medium import Table
 from ar_lightning.spec import DataSpec
 
@@ -34,13 +35,10 @@ def column_names(spec: DataSpec) -> tuple[str, ...]:
 
 def write_csv(x: Tensor, spec: DataSpec, path: Path) -> None:
     """Write rows `(N, 1, D)` in the units of their columns, under a header, in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with written(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(column_names(spec))
         writer.writerows([f"{value:.7g}" for value in row] for row in original_units(x, spec))
-    partial.replace(path)
 
 
 def pair_plot_png(data: Tensor, samples: Tensor, spec: DataSpec, path: Path) -> None:
@@ -108,10 +106,8 @@ def pair_plot_png(data: Tensor, samples: Tensor, spec: DataSpec, path: Path) -> 
                 axes.tick_params(labelleft=False)
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="upper right", fontsize=10, frameon=False)
     figure.align_labels()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, format="png", dpi=110)
-    partial.replace(path)
+    with written(path) as partial:
+        figure.savefig(partial, format="png", dpi=110)
 
 
 def spread(x: Tensor) -> Tensor:

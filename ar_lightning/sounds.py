@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from ar_lightning.companding import decode
+from ar_lightning.files import written
 from ar_lightning.medium import Audio
 from ar_lightning.spec import DataSpec
 
@@ -43,18 +44,15 @@ def amplitudes(x: Tensor, spec: DataSpec) -> np.ndarray:
 def write_wavs(x: Tensor, spec: DataSpec, stem: Path) -> list[Path]:
     """Write examples `(N, 1, T)` of sound as `STEM-0.wav`, `STEM-1.wav` .. of 16 bits, each in one step."""
     rate = _sound(spec).rate
-    stem.parent.mkdir(parents=True, exist_ok=True)
     digits = len(str(len(x) - 1))
     paths = []
     for i, example in enumerate(amplitudes(x, spec)):
         path = stem.with_name(f"{stem.name}-{i:0{digits}}.wav")
-        partial = path.with_name(path.name + ".partial")
-        with wave.open(str(partial), "wb") as file:
+        with written(path) as partial, wave.open(str(partial), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(rate)
             file.writeframes(np.rint(example * 32767).astype("<i2").tobytes())
-        partial.replace(path)
         paths.append(path)
     return paths
 
@@ -93,10 +91,8 @@ def sound_sheet_png(x: Tensor, spec: DataSpec, path: Path, known: int = 0) -> No
         axis.set_title(title)
     for axis in axes[-1]:
         axis.set_xlabel("seconds")
-    partial = path.with_name(path.name + ".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(partial, format="png", dpi=100)
-    partial.replace(path)
+    with written(path) as partial:
+        figure.savefig(partial, format="png", dpi=100)
 
 
 def _decibels(sound: np.ndarray, rate: int) -> np.ndarray:

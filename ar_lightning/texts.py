@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ar_lightning.data.dequantised import levels_of
 from ar_lightning.errors import UserError
+from ar_lightning.files import written
 from ar_lightning.medium import Text
 from ar_lightning.spec import DataSpec
 
@@ -72,10 +73,8 @@ def write_texts(x: Tensor, spec: DataSpec, path: Path, known: int = 0) -> None:
         f"===== {i} =====\n{GIVEN.format(before) if known else ''}{after}\n\n"
         for i, (before, after) in enumerate(zip(given, drawn, strict=True), 1)
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes("".join(parts).encode("utf-8"))  # bytes: the ends of lines stay as they are
-    partial.replace(path)
+    with written(path) as partial:
+        partial.write_bytes("".join(parts).encode("utf-8"))  # bytes: the ends of lines stay as they are
 
 
 def _text_of(spec: DataSpec) -> Text:

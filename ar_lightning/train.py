@@ -24,6 +24,7 @@ from ar_lightning.csv_metrics import CSVMetrics
 from ar_lightning.data.arrays import Dataset
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.errors import UserError
+from ar_lightning.files import written
 from ar_lightning.lit import LitDensity
 from ar_lightning.pictures import curves_png
 from ar_lightning.schema import schema_of
@@ -181,9 +182,8 @@ def _git_revision() -> str | None:
 
 
 def _write_json(value: dict[str, Any], path: Path) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n")
-    partial.replace(path)
+    with written(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + "\n")
 
 
 def _quieten() -> None:

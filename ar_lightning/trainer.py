@@ -24,6 +24,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from ar_lightning.callbacks.progress import EpochLines
 from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
+from ar_lightning.files import written
 
 __all__ = ["make_trainer"]
 
@@ -125,14 +126,10 @@ class AtomicCheckpoints(TorchCheckpointIO):
     """Checkpoints that are whole or not there, whatever kills the process, and that hold no code."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as file:
+        with written(Path(path)) as partial, partial.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
 
 
 class CompileModel(pl.Callback):

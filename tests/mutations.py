@@ -34,8 +34,8 @@ BUGS = {
         "ar_lightning/nn/causal.py", "above = F.pad(z, (0, 0, 1, 0))[:, :, :-1]", "above = z", CAUSAL
     ),
     "sequence model is not shifted": Bug(
-        "ar_lightning/nn/causal.py", "past = F.pad(values[:, order[:-1]], (0, 0, 1, 0))",
-        "past = values[:, order]", CAUSAL,
+        "ar_lightning/nn/causal.py", "past = with_past(self.before, self.tokens(z)[:, order], 1, 1)[:, :-1]",
+        "past = self.tokens(z)[:, order]", CAUSAL + " -k nade",
     ),
     "blind spot: the first layer sees two rows of three columns": Bug(
         "ar_lightning/nn/conv.py", "height=3, width=7", "height=1, width=1", CAUSAL
@@ -186,7 +186,8 @@ BUGS = {
         "tests/test_deep_nade.py",
     ),
     "a dilated convolution reads the future": Bug(
-        "ar_lightning/nn/dilated.py", "F.pad(x, (0, 0, size * batch, 0))", "F.pad(x, (0, 0, 0, size * batch))",
+        "ar_lightning/nn/dilated.py", "h[rows:].addmm_(x[:-rows], W[tap])",
+        "h[:-rows].addmm_(x[rows:], W[tap])",
         CAUSAL + " -k jacobian and wavenet",
     ),
     "WaveNet's rings are read a step late": Bug(
@@ -243,19 +244,19 @@ BUGS = {
         "ar_lightning/data/module.py", "[self.seed, self.epoch]", "[self.seed, id(self)]", TRAIN + " -k killed and nade"
     ),
     "resume starts from the averaged weights": Bug(
-        "ar_lightning/trainer.py", "        path = Path(path)\n",
-        "        path = Path(path)\n        checkpoint.pop('current_model_state', None)\n",
+        "ar_lightning/trainer.py", "        with written(Path(path))",
+        "        checkpoint.pop('current_model_state', None)\n        with written(Path(path))",
         TRAIN + " -k killed and nade",
     ),
     "samples do not depend on the seed": Bug(
-        "ar_lightning/density.py", "return torch.rand(n, self.spec.dims, self.likelihood.noise, generator=generator)",
-        "return torch.rand(n, self.spec.dims, self.likelihood.noise)", EXACT + " -k any_batch and independent",
+        "ar_lightning/density.py", "return torch.rand(n, rows, self.likelihood.noise, generator=generator)",
+        "return torch.rand(n, rows, self.likelihood.noise)", EXACT + " -k any_batch and independent",
     ),
     "an epoch's randomness depends on the epochs before": Bug(
         "ar_lightning/lit.py", "torch.manual_seed(epoch_seed(", "((", TRAIN + " -k prolonged"
     ),
     "EMA weights are not what is loaded": Bug(
-        "ar_lightning/density.py", 'checkpoint["state_dict"].items()',
+        "ar_lightning/checkpoints.py", 'checkpoint["state_dict"].items()',
         'checkpoint.get("current_model_state", checkpoint["state_dict"]).items()', TRAIN + " -k averaged and nade",
     ),
     "bits per dimension in nats": Bug(
