@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["NpzArrays"]
 
 MAX_LEVELS = 65536
+Arrays = dict[str, np.ndarray]  # by split
 
 
 class NpzArrays(Dataset):
     """Your own arrays from an .npz file: images, sequences or table rows, discrete or real.
 
-    The file has the key `train`, and optionally `valid`, `test` and `<split>_labels`; `<split>_images` is read as
-    `<split>`. A missing valid or test split is held out of train, a tenth each. An array is `(N, D)`, `(N, H, W)`,
-    `(N, C, H, W)` or `(N, H, W, C)` with 1 or 3 channels.
+    The file has the key `train`, and optionally `valid`, `test`, `<split>_labels` and `<split>_features`;
+    `<split>_images` is read as `<split>`. A missing valid or test split is held out of train, a tenth each. An array is
+    `(N, D)`, `(N, H, W)`, `(N, C, H, W)` or `(N, H, W, C)` with 1 or 3 channels; features, which are given and not
+    modelled, are `(N, F, D)` or `(N, F, H, W)`.
 
     Booleans, integers and floats that are all whole and not negative are levels: 2 where only 0 and 1 occur, 256 for
     uint8 with a value above 127 (an 8-bit image), else the largest value of any split plus one. Other floats are real.
@@ -57,9 +59,10 @@ class NpzArrays(Dataset):
     @property
     def spec(self) -> DataSpec:
         """Shape, support and number of classes; reads the file once and keeps it."""
-        x, levels, labels = self._content
+        x, levels, labels, features = self._content
         classes = 1 + max(int(y.max()) for y in labels.values()) if labels else 0
-        return DataSpec(tuple(x["train"].shape[1:]), levels, classes)
+        aligned = features["train"].shape[1] if features else 0
+        return DataSpec(tuple(x["train"].shape[1:]), levels, classes, aligned)
 
     @property
     def regime(self) -> str:
@@ -75,12 +78,13 @@ class NpzArrays(Dataset):
         Raises:
             UserError: the arrays cannot be used; the message says which and why.
         """
-        x, _, labels = self._content
-        splits = {name: Split(x[name], labels.get(name)) for name in x}
+        x, _, labels, features = self._content
+        splits = {name: Split(x[name], labels.get(name), features.get(name)) for name in x}
         train = splits["train"]
         if missing := [name for name in SPLITS if name not in x]:
             for name, index in hold_out(len(train.x), missing, self.split_seed, self.path).items():
-                splits[name] = Split(train.x[index], None if train.labels is None else train.labels[index])
+                held_labels, held_features = (None if a is None else a[index] for a in (train.labels, train.features))
+                splits[name] = Split(train.x[index], held_labels, held_features)
         return {name: splits[name] for name in SPLITS}
 
     def augment(self, x: "torch.Tensor") -> "torch.Tensor":
@@ -88,8 +92,8 @@ class NpzArrays(Dataset):
         return flipped(x) if self.flip else x
 
     @cached_property
-    def _content(self) -> tuple[dict[str, np.ndarray], int | None, dict[str, np.ndarray]]:
-        """Arrays `(N, C, *sites)` by split, their number of levels, and labels by split."""
+    def _content(self) -> tuple[Arrays, int | None, Arrays, Arrays]:
+        """Arrays `(N, C, *sites)` by split, their number of levels, and labels and features by split."""
         found = read_npz(self.path)
         x = {s: found[k] for s in SPLITS for k in (f"{s}_images", s) if k in found}
         if "train" not in x:
@@ -102,13 +106,16 @@ class NpzArrays(Dataset):
                 shapes = f"{array.shape[1:]} but train has {x['train'].shape[1:]}"
                 raise UserError(f"{self.path}: '{name}' has examples of shape {shapes}; make them the same")
         labels = self._checked_labels(x, labels)
+        features = self._checked_features(x, {s: found[f"{s}_features"] for s in SPLITS if f"{s}_features" in found})
         levels = self._levels_of(x)
         x = {name: self._channels_first(array) for name, array in x.items()}
         if self.flip and x["train"].ndim != 4:
             rows = f"rows of {x['train'].shape[-1]} values"
             raise UserError(f"data.flip=true: {self.path} holds {rows}, no images to flip; leave data.flip out")
+        if self.flip and features:
+            raise UserError(f"data.flip=true: the features of {self.path} would stay as they are; leave data.flip out")
         kind = np.float32 if levels is None else np.uint8 if levels <= 256 else np.int32
-        return {s: np.ascontiguousarray(a, dtype=kind) for s, a in x.items()}, levels, labels
+        return {s: np.ascontiguousarray(a, dtype=kind) for s, a in x.items()}, levels, labels, features
 
     def _check_values(self, name: str, array: np.ndarray) -> None:
         if array.dtype.kind not in "buif":
@@ -169,6 +176,23 @@ class NpzArrays(Dataset):
                 f"{self.path}: no '{without[0]}_labels'; give labels for every split in the file, or for none"
             )
         return {name: y.astype(np.int64) for name, y in labels.items()}
+
+    def _checked_features(self, x: Arrays, features: Arrays) -> Arrays:
+        for name, u in features.items():
+            where = f"{self.path}: '{name}_features'"
+            if name not in x:
+                raise UserError(f"{where} has no '{name}' to go with; add the array or remove the features")
+            sites = self._channels_first(x[name]).shape[2:]
+            if u.dtype.kind not in "buif" or u.ndim != 2 + len(sites) or u.shape[2:] != sites or not u.shape[1]:
+                shape = ", ".join(map(str, sites))
+                raise UserError(f"{where} is {u.dtype} of shape {u.shape}; save numbers of shape (N, F, {shape})")
+            if len(u) != len(x[name]) or u.shape[1] != features[min(features)].shape[1]:
+                raise UserError(f"{where} is of shape {u.shape}; make N that of '{name}' and F the same in all splits")
+            if not np.isfinite(u).all():
+                raise UserError(f"{where} holds NaN or infinite values; remove or replace them")
+        if features and (without := [name for name in x if name not in features]):
+            raise UserError(f"{self.path}: no '{without[0]}_features'; give features for every split, or for none")
+        return {name: np.ascontiguousarray(u, dtype=np.float32) for name, u in features.items()}
 
 
 def _is_whole(array: np.ndarray) -> bool:
