@@ -12,7 +12,7 @@ from ar_lightning.orderless import OrderlessDensity
 from ar_lightning.registry import find
 from ar_lightning.spec import DataSpec, Shapes
 
-__all__ = ["CHECKPOINT_KEY", "auto_likelihood", "build_density", "load", "read_checkpoint"]
+__all__ = ["CHECKPOINT_KEY", "auto_likelihood", "build_density", "checkpoint_of", "load", "read_checkpoint", "rebuild"]
 
 CHECKPOINT_KEY = "ar_lightning"
 
@@ -67,7 +67,13 @@ def load(path: str | Path, device: str | torch.device = "cpu", length: int | Non
         UserError: no checkpoint there, one that cannot be read, or a length that its model cannot have.
     """
     file = checkpoint_of(Path(path))
-    checkpoint = read_checkpoint(file)
+    return rebuild(read_checkpoint(file), file, device, length)
+
+
+def rebuild(
+    checkpoint: dict[str, Any], file: Path, device: str | torch.device = "cpu", length: int | None = None
+) -> Density:
+    """Do what `load` does with a checkpoint that was read from `file`."""
     saved = checkpoint[CHECKPOINT_KEY]
     spec = DataSpec.from_dict(saved["data"])
     if length is not None and length != spec.shape[-1]:

@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-__all__ = ["Condition", "as_condition", "rows_of"]
+__all__ = ["Condition", "as_condition", "repeated", "rows_of"]
 
 
 class Condition(NamedTuple):
@@ -27,3 +28,9 @@ def as_condition(cond: "Tensor | Condition | None") -> Condition:
 def rows_of(cond: "Tensor | Condition | None", rows: Tensor) -> Condition:
     """Return the condition of some of the examples."""
     return Condition(*(None if t is None else t[rows.to(t.device)] for t in as_condition(cond)))
+
+
+def repeated(cond: "Tensor | Condition | None", n: int) -> Condition:
+    """Return the condition of n examples: of those there are, over and over."""
+    size = next((len(t) for t in as_condition(cond) if t is not None), 1)
+    return rows_of(cond, torch.arange(n) % size)

@@ -1,6 +1,5 @@
 """Samples and completions as files for people: pictures, sound, text or tables, whatever the data is."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
@@ -13,9 +12,10 @@ from ar_lightning.sounds import sound_sheet_png, write_wavs
 from ar_lightning.spec import DataSpec
 from ar_lightning.texts import write_texts
 
-__all__ = ["prefix_of", "write_completions", "write_samples"]
+__all__ = ["completions_shown", "prefix_of", "write_completions", "write_samples"]
 
 WAVS = 8  # recordings written of a batch of sounds
+COMPLETIONS = 6  # pictures of an example, shared among what may be known of it
 
 Files = dict[str, Path]  # by kind
 
@@ -33,22 +33,36 @@ def write_samples(
         columns: of a grid of pictures; 0 for a grid about as wide as high.
         known: values at the start of each sequence that were given, not drawn; they are marked.
     """
+    png, csv, txt = (stem.with_name(stem.name + ending) for ending in (".png", ".csv", ".txt"))
     match spec.medium:
         case Audio():
             return _sounds(x, spec, stem, "samples", known)
         case Text():
-            return {"samples": _named(stem, ".txt", lambda path: write_texts(x, spec, path, known))}
+            write_texts(x, spec, txt, known)
+            return {"samples": txt}
         case Table():
-            table = {"samples": _named(stem, ".csv", lambda path: write_csv(x, spec, path))}
+            write_csv(x, spec, csv)
             if data is None:
-                return table
-            return {"pairs": _named(stem, ".png", lambda path: pair_plot_png(data, x, spec, path)), **table}
+                return {"samples": csv}
+            pair_plot_png(data, x, spec, png)
+            return {"pairs": png, "samples": csv}
     pixels, spec = as_levels(x, spec)
-    return {"samples": _named(stem, ".png", lambda path: save_png(image_grid(pixels, spec, columns), path))}
+    save_png(image_grid(pixels, spec, columns), png)
+    return {"samples": png}
+
+
+def completions_shown(spec: DataSpec) -> int:
+    """Return how many completions of an example are shown: several pictures, one sound or text, no row of a table."""
+    match spec.medium:
+        case Table():
+            return 0
+        case Audio() | Text():
+            return 1
+    return COMPLETIONS
 
 
 def write_completions(x: Tensor, masks: Tensor, drawn: Tensor, spec: DataSpec, stem: Path) -> Files:
-    """Write completions beside what was known; return the files by kind: none for a table.
+    """Write completions of what is no table beside what was known; return the files by kind.
 
     Args:
         x: examples `(N, C, *sites)`.
@@ -57,20 +71,19 @@ def write_completions(x: Tensor, masks: Tensor, drawn: Tensor, spec: DataSpec, s
         spec: of the data.
         stem: path of the files, without their endings.
     """
-    if isinstance(spec.medium, Table):
-        return {}
+    png, txt = (stem.with_name(stem.name + ending) for ending in (".png", ".txt"))
     if isinstance(spec.medium, Audio | Text):
-        known = prefix_of(masks[0])
-        first = drawn[:, 0, 0]
+        known, first = prefix_of(masks[0]), drawn[:, 0, 0]
         if not known:
             return {}
         if isinstance(spec.medium, Audio):
             return _sounds(first, spec, stem, "completions", known)
-        return {"completions": _named(stem, ".txt", lambda path: write_texts(first, spec, path, known))}
+        write_texts(first, spec, txt, known)
+        return {"completions": txt}
     pixels, levels = as_levels(x, spec)
     completed, _ = as_levels(drawn, spec)
-    grid = completion_grid(pixels, masks, completed, levels)
-    return {"completions": _named(stem, ".png", lambda path: save_png(grid, path))}
+    save_png(completion_grid(pixels, masks, completed, levels), png)
+    return {"completions": png}
 
 
 def prefix_of(mask: Tensor) -> int:
@@ -87,12 +100,6 @@ def as_levels(x: Tensor, spec: DataSpec) -> tuple[Tensor, DataSpec]:
 
 
 def _sounds(x: Tensor, spec: DataSpec, stem: Path, kind: str, known: int = 0) -> Files:
-    sheet = _named(stem, ".png", lambda path: sound_sheet_png(x, spec, path, known))
+    sheet = stem.with_name(stem.name + ".png")
+    sound_sheet_png(x, spec, sheet, known)
     return {kind: sheet, f"{kind}, sound": write_wavs(x[:WAVS], spec, stem)[0]}
-
-
-def _named(stem: Path, ending: str, write: Callable[[Path], object]) -> Path:
-    """Write the file of this ending and return its path."""
-    path = stem.with_name(stem.name + ending)
-    write(path)
-    return path

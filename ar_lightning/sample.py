@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ar_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_of, load, read_checkpoint
-from ar_lightning.condition import Condition, rows_of
+from ar_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_of, read_checkpoint, rebuild
+from ar_lightning.condition import Condition, repeated
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density import Density
 from ar_lightning.errors import UserError
@@ -41,8 +41,10 @@ def sample(
     Raises:
         UserError: what is asked for cannot be had.
     """
-    density = load(run, _device(device), length)
-    config = read_checkpoint(checkpoint_of(Path(run)))[CHECKPOINT_KEY]["config"]
+    file = checkpoint_of(Path(run))
+    checkpoint = read_checkpoint(file)
+    density = rebuild(checkpoint, file, _device(device), length)
+    config = checkpoint[CHECKPOINT_KEY]["config"]
     cond = _condition(density, config, n, label)
     known, mask = _known(density, prompt, keep, n)
     generator = torch.Generator().manual_seed(seed)
@@ -77,8 +79,7 @@ def _condition(density: Density, config: dict[str, Any], n: int, label: int | No
         labels = torch.arange(n) % classes if label is None else torch.full((n,), label)
     if not density.model.features:
         return Condition(labels)
-    x, given = _data(config).split("test", n)
-    features = rows_of(given, torch.arange(n) % len(x)).features
+    features = repeated(_data(config).split("test", n)[1], n).features
     if features is not None and features.shape[-1] != density.spec.shape[-1]:
         raise UserError(f"--length: the features that this density reads are those of {features.shape[-1]} sites")
     return Condition(labels, features)

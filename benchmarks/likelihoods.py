@@ -17,13 +17,14 @@ from ar_lightning.config import load_config
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 DEFAULT = [*sorted((ROOT / "conf").glob("*.yaml")), *sorted((ROOT / "conf" / "conditional").glob("*.yaml"))]
-KEPT = ("config.yaml", "metrics.csv", "curves.png", "result.json")
+BUNDLED = {"digits", "tones", "text", "wine", "breast_cancer"}  # data that is generated or comes with a library
+KEPT = ("metrics.csv", "curves.png", "result.json")
 SAMPLES = (".png", ".txt")  # no recordings: they are made by one command
 
 
 def bundled(configs: list[Path]) -> list[Path]:
     """Return the configs whose data is generated or comes with a library."""
-    return [c for c in configs if load_config(c)["data"]["name"] in ("digits", "tones", "text", "wine")]
+    return [c for c in configs if load_config(c)["data"]["name"] in BUNDLED]
 
 
 def keep(run_dir: Path, config: Path) -> dict[str, Any]:
@@ -38,9 +39,13 @@ def keep(run_dir: Path, config: Path) -> dict[str, Any]:
         if (samples := run_dir / "samples" / f"final{ending}").exists():
             shutil.copy(samples, folder / f"samples{ending}")
     (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
-    lines = (folder / "config.yaml").read_text().splitlines(keepends=True)
-    (folder / "config.yaml").write_text("".join(line for line in lines if not line.startswith("run_dir:")))
+    (folder / "config.yaml").write_text(without_run_dir(run_dir / "config.yaml"))
     return result
+
+
+def without_run_dir(config: Path) -> str:
+    """Return the text of a run's config without the path of this machine."""
+    return "".join(line for line in config.read_text().splitlines(keepends=True) if not line.startswith("run_dir:"))
 
 
 def main() -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import multivariate_normal
 
 from ar_lightning.data.arrays import Splits
+from benchmarks.likelihoods import without_run_dir
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "uci"
@@ -30,9 +32,7 @@ def gaussian_log_likelihood(splits: Splits) -> np.ndarray:
     """Return log p `(N,)` in nats of the test rows under a Gaussian, fitted to the rows for training and validation."""
     fit = np.concatenate([splits["train"].x, splits["valid"].x])[:, 0].astype(np.float64)
     test = splits["test"].x[:, 0].astype(np.float64)
-    root = np.linalg.cholesky(np.cov(fit.T, bias=True))
-    z = np.linalg.solve(root, (test - fit.mean(0)).T)
-    log_p: np.ndarray = -(z**2).sum(0) / 2 - np.log(np.diag(root)).sum() - test.shape[1] / 2 * np.log(2 * np.pi)
+    log_p: np.ndarray = multivariate_normal(fit.mean(0), np.cov(fit.T, bias=True)).logpdf(test)
     return log_p
 
 
@@ -71,8 +71,7 @@ def cross_validate(config: Path, data: str, folds: int, overrides: list[str]) ->
                 f"{row['seconds_training']:8.1f}"
             )
             print(lines[-1], flush=True)
-        text = (Path(folder) / "fold-0" / "config.yaml").read_text()
-    (out / "config.yaml").write_text("".join(s for s in text.splitlines(True) if not s.startswith("run_dir:")))
+        (out / "config.yaml").write_text(without_run_dir(Path(folder) / "fold-0" / "config.yaml"))
     mean = {name: round(float(np.mean([row[name] for row in rows])), 4) for name in ("gaussian", "test", "valid")}
     error = round(float(np.std([row["test"] for row in rows], ddof=1) / len(rows) ** 0.5), 4) if folds > 1 else None
     summary = {

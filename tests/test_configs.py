@@ -13,9 +13,9 @@ from PIL import Image
 from ar_lightning import load
 from ar_lightning.config import load_config
 from ar_lightning.medium import Audio, Table, Text
+from benchmarks.likelihoods import BUNDLED
 from tests.commands import QUICK, ROOT, result, run_here
 
-BUNDLED = {"digits", "tones", "text", "wine", "breast_cancer"}
 SHOWN: dict[Any, set[str]] = {  # samples as files
     type(None): {"final.png", "final-completions.png"},
     Audio: {"final.png", "final-completions.png"},

@@ -8,17 +8,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ar_lightning.condition import Condition, as_condition, rows_of
+from ar_lightning.condition import Condition, repeated, rows_of
 from ar_lightning.density import Density
 from ar_lightning.fieldtypes import NonNegativeInt, PositiveFloat, PositiveInt
-from ar_lightning.media import write_completions, write_samples
+from ar_lightning.media import completions_shown, write_completions, write_samples
 from ar_lightning.medium import Table
 from ar_lightning.tracking import Wandb
 
 __all__ = ["SampleGrids"]
 
 COMPLETED = 8  # test examples in a completion picture
-COMPLETIONS = 6  # completions of each, shared among what may be known of it
 MAX_COLUMNS = 20  # classes that get a column of their own in the samples of a conditional density
 
 
@@ -63,9 +62,10 @@ class SampleGrids(pl.Callback):
         classes = density.spec.classes if density.conditional else 0
         cond = Condition(torch.arange(self.n) % classes if classes else None)
         if density.model.features:  # those of test examples: there is no density of features
-            cond = _repeated(data.split("test", self.n)[1], self.n)
+            cond = repeated(data.split("test", self.n)[1], self.n)
         drawn = self._shared(density, self.n, cond)
-        completed = self._completions(density, data) if self.completions else None
+        shown = self.completions and completions_shown(density.spec)
+        completed = self._completions(density, data, shown) if shown else None
         if not trainer.is_global_zero:
             return {}
         stem = self.folder / name
@@ -80,11 +80,14 @@ class SampleGrids(pl.Callback):
                     logger.log_file(f"samples/{kind}", path, trainer.global_step, name)
         return {kind: str(path) for kind, path in files.items()}
 
-    def _completions(self, density: Density, data: Any) -> tuple[Tensor, Tensor, Tensor]:
-        """Return test examples, masks `(M, C, *sites)` of what is known of them, and completions `(N, M, K, ...)`."""
+    def _completions(self, density: Density, data: Any, each: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return test examples, masks `(M, C, *sites)` of what is known of them, and completions `(N, M, K, ...)`.
+
+        There are `each` of an example, shared among the masks.
+        """
         x, given = data.split("test", COMPLETED)
         masks = known_parts(density)
-        n, m, k = len(x), len(masks), max(1, COMPLETIONS // len(masks))
+        n, m, k = len(x), len(masks), max(1, each // len(masks))
         rows = torch.arange(n).repeat_interleave(m * k)
         mask = masks.repeat_interleave(k, 0).repeat(n, *[1] * (masks.ndim - 1))
         drawn = self._shared(density, n * m * k, rows_of(given, rows), x[rows], mask)
@@ -134,10 +137,3 @@ def known_parts(density: Density) -> Tensor:
     mask = torch.zeros(density.spec.dims, dtype=torch.bool)
     mask[density.model.order[: density.spec.dims // 2].cpu()] = True
     return mask.view(1, *shape)
-
-
-def _repeated(cond: Tensor | Condition | None, n: int) -> Condition:
-    """Return the condition of n examples, those there are over and over."""
-    given = as_condition(cond)
-    size = next(len(t) for t in given if t is not None)
-    return rows_of(given, torch.arange(n) % size)
