@@ -6,10 +6,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ar_lightning.config import DEFAULTS, SECTIONS, TOP_LEVEL, section_schema
 from ar_lightning.fieldtypes import type_name, yaml_text
 from ar_lightning.registry import REGISTRIES
 from ar_lightning.schema import REQUIRED, Field
+from ar_lightning.sections import DEFAULTS, SECTIONS, TOP_LEVEL, section_schema
 
 __all__ = ["fit_help", "names_of", "registry_tables", "result_table"]
 

@@ -19,7 +19,7 @@ from ar_lightning import __version__
 from ar_lightning.callbacks.samples import SampleGrids
 from ar_lightning.callbacks.throughput import Throughput
 from ar_lightning.checkpoints import build_density, read_checkpoint
-from ar_lightning.config import DATA_MODULE, save_config
+from ar_lightning.config import save_config
 from ar_lightning.csv_metrics import CSVMetrics
 from ar_lightning.data.arrays import Dataset
 from ar_lightning.data.module import ArrayDataModule
@@ -28,6 +28,7 @@ from ar_lightning.files import written
 from ar_lightning.lit import LitDensity
 from ar_lightning.pictures import curves_png
 from ar_lightning.schema import schema_of
+from ar_lightning.sections import DATA_MODULE
 from ar_lightning.tracking import Wandb, make_loggers
 from ar_lightning.trainer import make_trainer
 

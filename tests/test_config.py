@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from ar_lightning.config import SECTIONS, load_config, save_config, section_schema
+from ar_lightning.config import load_config, save_config
 from ar_lightning.errors import UserError
 from ar_lightning.registry import REGISTRIES
+from ar_lightning.sections import SECTIONS, section_schema
 
 CONFIGS = sorted((Path(__file__).parents[1] / "conf").rglob("*.yaml"))
 

@@ -1,0 +1,39 @@
+"""The sections of a config: which there are, their keys, and what is chosen where nothing is said."""
+
+from functools import lru_cache
+
+from ar_lightning.fieldtypes import NonNegativeInt
+from ar_lightning.registry import target_of
+from ar_lightning.schema import Field, Schema, schema_of
+
+__all__ = ["DATA_MODULE", "DEFAULTS", "SECTIONS", "TOP_LEVEL", "section_schema"]
+
+# Sections whose keys do not depend on a name.
+SECTIONS = {
+    "trainer": "ar_lightning.trainer:make_trainer",
+    "samples": "ar_lightning.callbacks.samples:SampleGrids",
+    "tracking": "ar_lightning.tracking:make_loggers",
+}
+DATA_MODULE = "ar_lightning.data.module:ArrayDataModule"
+DEFAULTS = {"likelihood": "auto", "data": "digits", "optimizer": "adam", "schedule": "constant"}
+AUTO_LIKELIHOOD = Schema("", "Whichever of them fits the data best.", {})
+TOP_LEVEL = {
+    "seed": Field("seed", NonNegativeInt, 0, "seed of the initial weights, the shuffling and the samples"),
+    "experiment": Field("experiment", str | None, None, "name of the run; the config file's name if null"),
+    "run_dir": Field("run_dir", str | None, None, "where the run is kept; runs/EXPERIMENT/TIME-SEED if null"),
+}
+
+
+@lru_cache
+def section_schema(section: str, name: str | None = None) -> Schema:
+    """Return the keys that a section takes, for the chosen name where it has one.
+
+    Raises:
+        UserError: no such name.
+    """
+    if section in SECTIONS:
+        return schema_of(SECTIONS[section])
+    if (section, name) == ("likelihood", "auto"):
+        return AUTO_LIKELIHOOD
+    schema = schema_of(target_of(section, str(name)))
+    return schema.merged(schema_of(DATA_MODULE)) if section == "data" else schema
