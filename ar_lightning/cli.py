@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ar_lightning.errors import UserError, did_you_mean, nearest
+from ar_lightning.sweep.pipe import attach, is_trial
 
 __all__ = ["main"]
 
@@ -26,6 +27,8 @@ examples:
 COMMANDS = {
     "fit": "train, test and sample a model (the default command)",
     "sample": "draw from a trained density, or continue a prompt",
+    "sweep": "search hyper-parameters: many trials at once, stopped early, resumed by the same command",
+    "sweep-report": "write the best config, the table and the plots of a sweep again",
     "list": "print the models, likelihoods, datasets, optimizers and schedules there are",
 }
 ON_RESUME = ("trainer.", "tracking.", "samples.")  # a resumed run is the same run: how long, and how it is watched
@@ -41,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             is_config = command.endswith((".yaml", ".yml"))
             hint = f"; did you mean '--config {command}'?" if is_config else did_you_mean(command, COMMANDS)
             raise UserError(f"no command '{command}'{hint}")
-        code = {"fit": fit, "sample": sample, "list": list_names}[command](args)
+        code = RUN[command](args)
         sys.stdout.flush()  # here, where a closed pipe can still be caught
         return code
     except UserError as error:
@@ -68,6 +71,7 @@ class Parser(argparse.ArgumentParser):
 
 def fit(args: list[str]) -> int:
     """Parse, validate, then train."""
+    pipe = attach(_rank())  # at once: a trial does not outlive its worker
     parser = Parser(prog="run.py fit", add_help=False, allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE")
     parser.add_argument("--resume", metavar="RUN_DIR")
@@ -97,10 +101,12 @@ def fit(args: list[str]) -> int:
     dataset = check_config(config)
     os.environ["AR_LIGHTNING_RUN_DIR"] = str(run_dir)  # the other processes of a DDP run write to the same place
 
+    from ar_lightning.callbacks.trial import TrialReporter
     from ar_lightning.train import run
 
+    trial = TrialReporter(pipe) if is_trial() else None
     try:
-        result = run(config, dataset, run_dir, resume=parsed.resume is not None)
+        result = run(config, dataset, run_dir, parsed.resume is not None, trial)
     except (KeyboardInterrupt, SystemExit):  # Lightning turns one into the other
         print(f"\ninterrupted; continue with: python run.py --resume {run_dir}", file=sys.stderr)
         return INTERRUPTED
@@ -108,6 +114,9 @@ def fit(args: list[str]) -> int:
         from ar_lightning.help import result_table
 
         result_table(result, run_dir)
+    if pipe and trial:
+        known = {key: result[key] for key in ("parameters", "seconds_training", "samples_per_second") if key in result}
+        pipe.finish(result["state"], result["epochs"], trial.best | known)
     return 0
 
 
@@ -156,6 +165,50 @@ def list_names(args: list[str]) -> int:
 
     print(registry_tables())
     return 0
+
+
+def sweep(args: list[str]) -> int:
+    """Check a sweep file, then run it."""
+    parser = Parser(prog="run.py sweep", add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", metavar="FILE")
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("overrides", nargs="*")
+    parsed = parser.parse_intermixed_args(args)
+    if parsed.help:
+        from ar_lightning.help import sweep_help
+
+        print(sweep_help())
+        return 0
+    if parsed.config is None:
+        raise UserError("nothing to search: give a sweep file, such as --config sweeps/pixelrnn.yaml (--help explains)")
+
+    from ar_lightning.sweep.sweep_file import read_sweep
+
+    read = read_sweep(parsed.config, parsed.overrides)
+
+    from ar_lightning.sweep.launch import launch
+
+    return launch(read)
+
+
+def sweep_report(args: list[str]) -> int:
+    """Write the report of a sweep again."""
+    description = f"{COMMANDS['sweep-report'].capitalize()}."
+    parser = Parser(prog="run.py sweep-report", description=description, allow_abbrev=False)
+    parser.add_argument("folder", metavar="DIR", type=Path, help="directory of the sweep, such as runs/sweeps/pixelrnn")
+    folder = parser.parse_args(args).folder
+
+    from ar_lightning.sweep.definition import saved_sweep
+
+    saved = saved_sweep(folder)
+
+    from ar_lightning.sweep.launch import report
+
+    report(saved, folder)
+    return 0
+
+
+RUN = {"fit": fit, "sample": sample, "sweep": sweep, "sweep-report": sweep_report, "list": list_names}
 
 
 def _rank() -> int:

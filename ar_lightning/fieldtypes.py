@@ -21,6 +21,7 @@ __all__ = [
     "PositiveFloat",
     "PositiveInt",
     "Range",
+    "TwoOrMore",
     "conform",
     "literals",
     "type_name",
@@ -49,6 +50,7 @@ class Range:
 
 
 PositiveInt = Annotated[int, Range(low=1)]
+TwoOrMore = Annotated[int, Range(low=2)]
 NonNegativeInt = Annotated[int, Range(low=0)]
 PositiveFloat = Annotated[float, Range(low=0, open_low=True)]
 NonNegativeFloat = Annotated[float, Range(low=0)]

@@ -7,11 +7,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ar_lightning.fieldtypes import type_name, yaml_text
-from ar_lightning.registry import REGISTRIES
-from ar_lightning.schema import REQUIRED, Field
+from ar_lightning.registry import REGISTRIES, SWEEP_REGISTRIES, target_of
+from ar_lightning.schema import REQUIRED, Field, schema_of
 from ar_lightning.sections import DEFAULTS, SECTIONS, TOP_LEVEL, section_schema
+from ar_lightning.sweep.definition import KEYS, METRICS
 
-__all__ = ["fit_help", "names_of", "registry_tables", "result_table"]
+__all__ = ["fit_help", "names_of", "registry_tables", "result_table", "sweep_help"]
 
 INTRO = """\
 usage: python run.py [COMMAND] [--config FILE | --resume RUN_DIR] [key=value ...]
@@ -51,6 +52,41 @@ def fit_help(commands: dict[str, str], examples: str) -> str:
     )
 
 
+SWEEP_INTRO = """\
+usage: python run.py sweep --config FILE [key=value ...]
+
+Search hyper-parameters with Optuna. The same command goes on with a sweep that was interrupted, and joins one that runs
+on other machines. The file says `config:` (a config to vary), `overrides:` (a list of key=value), `space:` and, with
+their defaults, `objective: {{metric: val/bpd, direction: minimize}}` (or two), `sampler:`, `pruner:`, and these keys.
+
+  python run.py sweep --config sweeps/pixelrnn.yaml
+  python run.py sweep --config sweeps/pixelrnn.yaml trials=5 workers=1 sampler.name=random trainer.max_epochs=5
+  python run.py sweep-report runs/sweeps/pixelrnn
+
+space, by config key:
+  optimizer.lr: {{type: float, low: 1e-4, high: 1e-2, log: true}}
+  model.hidden: {{type: int, low: 16, high: 128, step: 16}}
+  model.layers: {{type: categorical, choices: [2, 4, 7]}}
+  model.name: {{type: categorical, choices: {{nade: {{model.hidden: ..}}, made: {{..}}}}}}   (each with keys of its own)
+
+objective.metric:
+  {metrics}
+
+keys:
+{keys}
+"""
+
+
+def sweep_help() -> str:
+    """Return the help text of sweeps: the keys of a sweep file, samplers and pruners."""
+    groups = [_keys("", KEYS)]
+    for section, names in SWEEP_REGISTRIES.items():
+        for name in names:
+            schema = schema_of(target_of(section, name))
+            groups.append(f"{section}.name={name}: {schema.summary}\n{_keys(section, schema.fields)}".rstrip())
+    return SWEEP_INTRO.format(metrics=", ".join(METRICS), keys="\n\n".join(groups))
+
+
 def registry_tables() -> str:
     """Return every registered name with the first line of its documentation, a table for each section."""
     return "\n\n".join(
@@ -83,8 +119,10 @@ def result_table(result: dict[str, Any], run_dir: Path) -> None:
     table = Table(title=f"{result['model']} on {result['data']}", show_header=False, title_justify="left")
     table.add_column()
     table.add_column(overflow="fold")  # a path that is cut short cannot be copied
-    table.add_row("test nll", f"{result['test/nll']:.4f} nats per example")
-    table.add_row("test bits/dim", f"{result['test/bpd']:.4f}")
+    for split in ("test", "val"):
+        if result.get(f"{split}/nll") is not None:
+            table.add_row(f"{split} nll", f"{result[f'{split}/nll']:.4f} nats per example")
+            table.add_row(f"{split} bits/dim", f"{result[f'{split}/bpd']:.4f}")
     if "test/true_bpd" in result:
         table.add_row("of the true density", f"{result['test/true_bpd']:.4f} bits/dim: the entropy of the data")
     if "members" in result:

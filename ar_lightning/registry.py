@@ -8,7 +8,19 @@ from typing import Any
 
 from ar_lightning.errors import UserError, did_you_mean
 
-__all__ = ["DATA", "LIKELIHOODS", "MODELS", "OPTIMIZERS", "REGISTRIES", "SCHEDULES", "find", "target_of"]
+__all__ = [
+    "DATA",
+    "LIKELIHOODS",
+    "MODELS",
+    "OPTIMIZERS",
+    "PRUNERS",
+    "REGISTRIES",
+    "SAMPLERS",
+    "SCHEDULES",
+    "SWEEP_REGISTRIES",
+    "find",
+    "target_of",
+]
 
 MODELS = {
     "independent": "ar_lightning.models.tables:Independent",
@@ -85,6 +97,25 @@ REGISTRIES: dict[str, dict[str, str]] = {
     "schedule": SCHEDULES,
 }
 
+# Of a sweep rather than of a training.
+SAMPLERS = {
+    "tpe": "ar_lightning.sweep.samplers:tpe",
+    "random": "ar_lightning.sweep.samplers:random",
+    "gp": "ar_lightning.sweep.samplers:gp",
+    "cmaes": "ar_lightning.sweep.samplers:cmaes",
+    "nsgaii": "ar_lightning.sweep.samplers:nsgaii",
+    "grid": "ar_lightning.sweep.samplers:grid",
+}
+
+PRUNERS = {
+    "median": "ar_lightning.sweep.pruners:median",
+    "hyperband": "ar_lightning.sweep.pruners:hyperband",
+    "patient": "ar_lightning.sweep.pruners:patient",
+    "none": "ar_lightning.sweep.pruners:none",
+}
+
+SWEEP_REGISTRIES: dict[str, dict[str, str]] = {"sampler": SAMPLERS, "pruner": PRUNERS}
+
 
 def target_of(section: str, name: str) -> str:
     """Return `module:Name` of a registered name.
@@ -92,7 +123,7 @@ def target_of(section: str, name: str) -> str:
     Raises:
         UserError: no such name; the message says the nearest one.
     """
-    known = REGISTRIES[section]
+    known = (REGISTRIES | SWEEP_REGISTRIES)[section]
     if name not in known:
         raise UserError(f"unknown {section} '{name}'{did_you_mean(name, known)}")
     return known[name]

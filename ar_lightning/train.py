@@ -13,11 +13,13 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ar_lightning import __version__
 from ar_lightning.callbacks.samples import SampleGrids
 from ar_lightning.callbacks.throughput import Throughput
+from ar_lightning.callbacks.trial import TrialReporter
 from ar_lightning.checkpoints import build_density, read_checkpoint
 from ar_lightning.config import save_config
 from ar_lightning.csv_metrics import CSVMetrics
@@ -55,7 +57,9 @@ def build_lit(config: dict[str, Any], data: ArrayDataModule) -> LitDensity:
         raise UserError(f"model.name={config['model']['name']} of this size does not fit in memory") from None
 
 
-def run(config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: bool = False) -> dict[str, Any]:
+def run(
+    config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: bool = False, trial: TrialReporter | None = None
+) -> dict[str, Any]:
     """Train, test and sample; return what is written to `result.json`.
 
     Args:
@@ -63,6 +67,8 @@ def run(config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: bool = 
         dataset: what the `data` section describes.
         run_dir: where everything is written; new or empty unless resuming.
         resume: continue from `checkpoints/last.ckpt`, or from the start if none was written.
+        trial: reports to the sweep that this training is a trial of. A trial is judged on validation data: it is not
+            tested, and draws no samples where it is stopped early.
 
     Raises:
         UserError: the config, data or machine does not allow it, or the training diverged.
@@ -79,7 +85,8 @@ def run(config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: bool = 
         save_config(config, run_dir / "config.yaml")
     throughput = Throughput()
     samples = SampleGrids(run_dir / "samples", config["seed"], **config["samples"])
-    trainer = make_trainer(run_dir, loggers, [samples, throughput], **config["trainer"])
+    callbacks = [samples, throughput, *([trial] if trial else [])]
+    trainer = make_trainer(run_dir, loggers, callbacks, **config["trainer"])
     last = run_dir / "checkpoints" / "last.ckpt"
     checkpoint = last if resume and last.exists() else None
     done = read_checkpoint(last)["global_step"] if checkpoint else 0  # optimizer steps
@@ -87,19 +94,33 @@ def run(config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: bool = 
         if isinstance(logger, CSVMetrics):
             logger.resume_at(done - 1)  # steps count from zero
     _announce(config, run_dir, data, lit, checkpoint)
-    trainer.fit(lit, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
-    best = Path(trainer.checkpoint_callbacks[0].best_model_path or last)  # type: ignore[attr-defined]
-    lit.load_state_dict(read_checkpoint(best)["state_dict"])
-    trainer.test(lit, data, verbose=False)
-    pictures = samples.draw(trainer, lit, "final")
-    result = _result(config, trainer, lit, data, throughput.seconds, time.perf_counter() - started, pictures)
-    if trainer.is_global_zero:
-        curves_png(run_dir / "metrics.csv", run_dir / "curves.png", config["experiment"])
-        _write_json(result, run_dir / "result.json")
-        for logger in loggers:
-            if isinstance(logger, Wandb):
-                logger.finish({k: v for k, v in result.items() if not isinstance(v, (dict, list))}, best)
+    try:
+        trainer.fit(lit, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+        best = Path(trainer.checkpoint_callbacks[0].best_model_path or last)  # type: ignore[attr-defined]
+        lit.load_state_dict(read_checkpoint(best)["state_dict"])
+        if trial is None:
+            trainer.test(lit, data, verbose=False)
+        pruned = trial is not None and trial.pruned
+        pictures = {} if pruned else samples.draw(trainer, lit, "final")
+        result = {
+            **_result(config, trainer, lit, data, throughput.seconds, time.perf_counter() - started, pictures),
+            **({} if pruned else {"samples_per_second": samples.rate}),
+            "state": "pruned" if pruned else "complete",
+        }
+        if trainer.is_global_zero:
+            curves_png(run_dir / "metrics.csv", run_dir / "curves.png", config["experiment"])
+            _write_json(result, run_dir / "result.json")
+    except Exception as error:  # whatever it is, W&B shall know that the run has failed
+        _finish(loggers, {"state": "failed", "reason": str(error).partition("\n")[0]}, None, exit_code=1)
+        raise
+    _finish(loggers, {k: v for k, v in result.items() if not isinstance(v, (dict, list))}, best)
     return result
+
+
+def _finish(loggers: list[Logger], summary: dict[str, Any], best: Path | None, exit_code: int = 0) -> None:
+    for logger in loggers:
+        if isinstance(logger, Wandb):
+            logger.finish(summary, best, exit_code)
 
 
 def is_rank_zero() -> bool:
@@ -127,12 +148,12 @@ def _result(
         "model": config["model"]["name"],
         "data": config["data"]["name"],
         "regime": data.regime,
-        "test/nll": float(metrics["test/nll"]),
-        "test/bpd": float(metrics["test/bpd"]),
-        **{key: float(metrics[key]) for key in ("test/accuracy",) if key in metrics},  # of conditional densities
+        # A trial is not tested; the accuracy is of conditional densities.
+        **{key: float(metrics[key]) for key in ("test/nll", "test/bpd", "test/accuracy") if key in metrics},
+        **({"test_examples": _tested(config, data, trainer.world_size)} if "test/nll" in metrics else {}),
         **_facts(config, lit, data),
         "val/nll": None if best is None else float(best),
-        "test_examples": _tested(config, data, trainer.world_size),
+        "val/bpd": None if best is None else float(best) / (data.spec.dims * math.log(2)),
         "parameters": sum(p.numel() for p in lit.parameters()),
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
@@ -194,6 +215,7 @@ def _quieten() -> None:
         ".*You are using `torch.load` with `weights_only=False`.*", ".*isinstance\\(treespec.*",
         ".*number of training batches .* is smaller than the logging interval.*",
         ".*You're resuming from a checkpoint that ended before the epoch ended.*",
+        ".*recommended to use `self.log\\('throughput/examples_per_second'.*",  # over all ranks already
     ):  # fmt: skip
         warnings.filterwarnings("ignore", message)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):

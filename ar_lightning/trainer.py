@@ -39,6 +39,7 @@ def make_trainer(
     max_hours: PositiveFloat | None = None,
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = "auto",
     devices: int | str = "auto",
+    threads: PositiveInt | None = None,
     num_nodes: PositiveInt = 1,
     strategy: Literal["auto", "ddp"] = "auto",
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true",
@@ -62,6 +63,7 @@ def make_trainer(
         max_hours: stop after so many hours.
         accelerator: what to compute on.
         devices: how many devices, which ones ('0,1'), or auto for all; on a CPU, processes.
+        threads: CPU threads of each process; left to PyTorch, or OMP_NUM_THREADS, if null. Rounding depends on it.
         num_nodes: machines of a multi-node training.
         strategy: how several devices share the work.
         precision: numbers of the forward and backward pass; likelihoods are float32 or better.
@@ -81,6 +83,8 @@ def make_trainer(
         UserError: the machine has no such devices, or the settings contradict each other.
     """
     checkpoints = run_dir / "checkpoints"
+    if threads:
+        torch.set_num_threads(threads)
     callbacks = [
         *callbacks,  # before EMA: samples are drawn while the averaged weights are in place
         *([EMAWeightAveraging(decay=ema, use_buffers=False)] if ema is not None else []),

@@ -263,7 +263,7 @@ def trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[st
     """What training was called with; nothing is trained."""
     calls: list[tuple[dict[str, Any], Path, bool]] = []
 
-    def run(config: dict[str, Any], dataset: object, run_dir: Path, resume: bool) -> None:
+    def run(config: dict[str, Any], dataset: object, run_dir: Path, resume: bool, trial: object) -> None:
         calls.append((config, run_dir, resume))
         raise KeyboardInterrupt
 

@@ -1,5 +1,6 @@
 """What a model has learnt, for people: samples and completions, during and after training."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class SampleGrids(pl.Callback):
         completions: bool = True,
     ) -> None:
         self.folder, self.seed = folder, seed
+        self.rate = 0.0  # samples a second, of the last draw
         self.every, self.n, self.temperature, self.completions = every, n, temperature, completions
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -63,7 +65,9 @@ class SampleGrids(pl.Callback):
         cond = Condition(torch.arange(self.n) % classes if classes else None)
         if density.model.features:  # those of test examples: there is no density of features
             cond = repeated(data.split("test", self.n)[1], self.n)
+        started = time.perf_counter()
         drawn = self._shared(density, self.n, cond)
+        self.rate = self.n / (time.perf_counter() - started)
         shown = self.completions and completions_shown(density.spec)
         completed = self._completions(density, data, shown) if shown else None
         if not trainer.is_global_zero:

@@ -1,0 +1,53 @@
+"""A training as a trial of a sweep: it reports every validation, and may be told to stop."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+
+from ar_lightning.sweep.pipe import TrialPipe
+
+__all__ = ["TrialReporter"]
+
+REPORTED = ("val/bpd", "val/nll", "train/bpd", "train/nll", "throughput/examples_per_second")
+
+
+class TrialReporter(pl.Callback):
+    """Sends the metrics of an epoch to the worker; rank 0 hears the verdict, and all ranks follow it.
+
+    `best` holds the metrics of the epoch with the lowest `val/nll`, that of the checkpoint which is kept. They survive
+    a resume.
+
+    Args:
+        pipe: to the worker; None on ranks other than 0.
+    """
+
+    def __init__(self, pipe: TrialPipe | None) -> None:
+        self.pipe = pipe
+        self.best: dict[str, float] = {}
+        self.pruned = self._validated = False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validated = not trainer.sanity_checking
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report here, where the training metrics of the epoch are known too, and before `last.ckpt` is written."""
+        if not self._validated:
+            return
+        self._validated = prune = False
+        metrics = {
+            key.removeprefix("throughput/"): float(trainer.callback_metrics[key])
+            for key in REPORTED
+            if key in trainer.callback_metrics
+        }
+        if not self.best or metrics["val/nll"] < self.best["val/nll"]:
+            self.best = metrics
+        if self.pipe is not None:
+            prune = self.pipe.report(trainer.current_epoch + 1, metrics)
+        self.pruned = bool(trainer.strategy.broadcast(prune))
+        trainer.should_stop = trainer.should_stop or self.pruned
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = state_dict["best"]

@@ -1,0 +1,77 @@
+"""Axes that can be read: round numbers on log scales, few labels, and outliers that do not flatten the rest."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+
+__all__ = ["fit_most", "plain_log", "usual_limit", "whiten", "wrapped"]
+
+FEW = 4  # labels on an axis
+
+
+def plain_log(axis: "Axis") -> None:
+    """Label a log axis with round numbers, written out."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+    low, high = sorted(axis.get_view_interval())
+    exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks: list[float] = []
+    for multiples in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [m * 10.0**e for e in exponents for m in multiples if low <= m * 10.0**e <= high]
+        if len(ticks) <= FEW:
+            break
+    if len(ticks) < 2:  # not even an octave
+        ticks = [float(tick) for tick in MaxNLocator(3).tick_values(low, high) if low <= tick <= high]
+    axis.set_major_locator(FixedLocator(ticks[:: max(1, -(-len(ticks) // FEW))]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def usual_limit(values: Sequence[float], lower_is_better: bool) -> float:
+    """Return the value beyond which a value is far worse than most."""
+    signed = np.array(values) if lower_is_better else -np.array(values)
+    best, usual = np.min(signed), np.quantile(signed, 0.85)
+    limit = float(usual + (usual - best))
+    return limit if lower_is_better else -limit
+
+
+def fit_most(axes: "Axes", values: Sequence[float], lower_is_better: bool, what: str = "trials") -> None:
+    """End the y-axis before values that are far worse than most, and say how many there are."""
+    limit = usual_limit(values, lower_is_better)
+    inside = [v for v in values if (v <= limit if lower_is_better else v >= limit)]
+    beyond, height = len(values) - len(inside), max(inside) - min(inside)
+    if not beyond or height == 0:
+        return
+    axes.set_ylim(min(inside) - 0.06 * height, max(inside) + 0.06 * height)
+    note, y, side = (f"{beyond} {what} above", 0.98, "top")
+    if not lower_is_better:
+        note, y, side = (f"{beyond} {what} below", 0.02, "bottom")
+    axes.text(0.98, y, note, transform=axes.transAxes, ha="right", va=side, color="0.4", fontsize=9)
+
+
+def whiten(axes: "Axes") -> None:
+    """Draw the axes as this project's other pictures: dark on white."""
+    axes.set_facecolor("white")
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_color("black")
+    axes.tick_params(colors="black")
+    for spine in axes.spines.values():
+        spine.set(visible=True, color="0.7")
+
+
+def wrapped(name: str) -> str:
+    r"""Return Optuna's name of a parameter over two lines: the config key, and the branch it is in.
+
+    Example:
+        >>> wrapped("nade:model.hidden")
+        'model.hidden\n(nade)'
+    """
+    branch, _, key = name.rpartition(":")
+    return f"{key}\n({branch})" if branch else key

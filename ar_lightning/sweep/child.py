@@ -1,0 +1,79 @@
+"""A trial as the worker sees it: a process group, its log, and a pipe to talk through."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ar_lightning.sweep.pipe import VARIABLE
+
+__all__ = ["Child"]
+
+
+class Child:
+    """Starts a command in a process group of its own.
+
+    Args:
+        command: what to run.
+        env: its environment; the pipe is added.
+        log: file that its output is appended to.
+    """
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
+        self.log = log
+        reports, its_write = os.pipe()
+        its_read, verdicts = os.pipe()
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                command, env={**env, VARIABLE: f"{its_read},{its_write}"}, pass_fds=(its_read, its_write),
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        os.close(its_read)
+        os.close(its_write)
+        self._reports = os.fdopen(reports, "r")
+        self._verdicts = os.fdopen(verdicts, "w", buffering=1)
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """Yield what the trial says, until it ends."""
+        with suppress(json.JSONDecodeError):  # a process that is killed may leave half a line
+            for line in self._reports:
+                yield json.loads(line)
+
+    def answer(self, *, prune: bool) -> None:
+        """Answer a report."""
+        with suppress(BrokenPipeError):  # it has just died: its messages end
+            self._verdicts.write(json.dumps({"prune": prune}) + "\n")
+
+    def stop(self) -> None:
+        """Ask the trial to end."""
+        self._signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End the trial and every process it started, at once."""
+        self._signal(signal.SIGKILL)
+
+    def wait(self, seconds: float | None = None) -> int:
+        """Return the exit code; a trial that has not ended by then is killed. What it left behind is killed too."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        self.kill()
+        code = self.process.wait()
+        for end in (self._reports, self._verdicts):
+            with suppress(BrokenPipeError):
+                end.close()
+        return code
+
+    def last_line(self) -> str:
+        """Return the last line of the log that says something."""
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - 4096))
+            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+        return next((line[:200] for line in reversed(lines) if line), "it said nothing")
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)

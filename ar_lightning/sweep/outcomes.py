@@ -1,0 +1,107 @@
+"""The trials of a study as people read them: which ran, which is best, what a number is of."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from ar_lightning.sweep.study import NEVER_RAN, outcome_of
+
+__all__ = [
+    "baseline",
+    "best_first",
+    "current",
+    "duration",
+    "metrics_of",
+    "ran",
+    "retries",
+    "unit",
+    "value_text",
+    "with_unit",
+]
+
+UNITS = {
+    "val/bpd": "bits/dim",
+    "train/bpd": "bits/dim",
+    "val/nll": "nats per example",
+    "train/nll": "nats per example",
+    "parameters": "",
+    "seconds_training": "s",
+    "examples_per_second": "1/s",
+    "samples_per_second": "1/s",
+}
+
+
+def ran(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that a process was started for, in the order of their numbers."""
+    return sorted((t for t in trials if outcome_of(t) not in ("waiting", *NEVER_RAN)), key=lambda t: t.number)
+
+
+def retries(trials: Sequence[FrozenTrial]) -> dict[int, int]:
+    """Return the number of the next attempt, by that of the attempt it follows."""
+    attempts = ((t.user_attrs.get("retry_of"), t) for t in trials if outcome_of(t) not in NEVER_RAN)
+    return {earlier[-1]: t.number for earlier, t in attempts if earlier}
+
+
+def metrics_of(study: Study) -> list[str]:
+    """Return the metrics of the objectives."""
+    return [str(objective["metric"]) for objective in study.user_attrs["definition"]["objectives"]]
+
+
+def best_first(trials: Sequence[FrozenTrial], direction: StudyDirection, objective: int = 0) -> list[FrozenTrial]:
+    """Return the complete trials in order of one objective; of equals, the earlier first."""
+    sign = -1 if direction is StudyDirection.MAXIMIZE else 1
+    complete = [t for t in trials if t.state is TrialState.COMPLETE]
+    return sorted(complete, key=lambda t: (sign * t.values[objective], t.number))
+
+
+def baseline(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """Return the complete trial of the config's own values; None if there is none."""
+    complete = (t for t in trials if t.state is TrialState.COMPLETE)
+    return next((t for t in complete if t.user_attrs.get("baseline")), None)
+
+
+def current(trial: FrozenTrial) -> float | None:
+    """Return the first objective: the final value, else that of the last epoch, else None."""
+    if trial.state is TrialState.COMPLETE:
+        return float(trial.values[0])
+    return trial.intermediate_values[trial.last_step] if trial.last_step is not None else None
+
+
+def duration(trial: FrozenTrial, now: datetime | None = None) -> float | None:
+    """Return the seconds that a trial took, or has taken until now; None if nobody knows."""
+    if "seconds" in trial.user_attrs and trial.state.is_finished():
+        return float(trial.user_attrs["seconds"])
+    end = trial.datetime_complete or now
+    return (end - trial.datetime_start).total_seconds() if end and trial.datetime_start else None
+
+
+def unit(metric: str) -> str:
+    """Return the unit of a metric; empty for a pure number."""
+    return UNITS.get(metric, "")
+
+
+def with_unit(metric: str) -> str:
+    """Return a metric as an axis shows it.
+
+    Example:
+        >>> with_unit("val/bpd")
+        'val/bpd (bits/dim)'
+    """
+    return f"{metric} ({unit(metric)})" if unit(metric) else metric
+
+
+def value_text(value: Any) -> str:
+    """Write a number as a person reads it, anything else as it is.
+
+    Example:
+        >>> [value_text(value) for value in (0.00123456, 2.03456, 12345.678, 52_000, "adam")]
+        ['0.001235', '2.035', '12,346', '52,000', 'adam']
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, int) or (1e4 <= abs(value) < 1e15):
+        return f"{value:,.0f}"
+    return f"{value:.4g}"

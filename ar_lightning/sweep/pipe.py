@@ -1,0 +1,83 @@
+"""A trial's side of the pipe to its worker: reports values, hears whether to go on, and dies when the worker dies.
+
+The worker names two file descriptors in AR_LIGHTNING_TRIAL and starts the trial as the leader of a process group of
+its own. Lines of JSON go both ways. Imports nothing heavy: it is attached before PyTorch is imported.
+"""
+
+import json
+import os
+import signal
+import threading
+import time
+from queue import SimpleQueue
+from typing import Any
+
+__all__ = ["VARIABLE", "TrialPipe", "attach", "is_trial"]
+
+VARIABLE = "AR_LIGHTNING_TRIAL"
+ORPHAN_POLL = 1.0  # seconds
+
+
+def is_trial() -> bool:
+    """Whether this process belongs to a trial of a sweep."""
+    return VARIABLE in os.environ
+
+
+def attach(rank: int) -> "TrialPipe | None":
+    """Tie this process to its worker; only rank 0 of a trial has a pipe.
+
+    The other ranks are children of rank 0, and die with it: a trial leaves no process behind that holds a GPU.
+    """
+    if not is_trial():
+        return None
+    if rank:
+        threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
+        return None
+    return TrialPipe(*map(int, os.environ[VARIABLE].split(",")))
+
+
+class TrialPipe:
+    """Lines of JSON to and from the worker.
+
+    Args:
+        read: file descriptor to read verdicts from; its end means that the worker is gone.
+        write: file descriptor to write reports to.
+    """
+
+    def __init__(self, read: int, write: int) -> None:
+        for descriptor in (read, write):
+            os.set_inheritable(descriptor, False)  # or a process that this one leaves behind would keep them open
+        self._read = os.fdopen(read, "r")
+        self._write = os.fdopen(write, "w", buffering=1)
+        self._verdicts: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def report(self, epoch: int, metrics: dict[str, float]) -> bool:
+        """Send the metrics after a validation; return whether to stop here. Waits for the answer."""
+        self._send({"epoch": epoch, "metrics": metrics})
+        return bool(self._verdicts.get()["prune"])
+
+    def finish(self, state: str, epochs: int, metrics: dict[str, float]) -> None:
+        """Send the outcome: `complete` or `pruned`."""
+        self._send({"state": state, "epochs": epochs, "metrics": metrics})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._write.write(json.dumps(message) + "\n")
+
+    def _listen(self) -> None:
+        for line in self._read:
+            self._verdicts.put(json.loads(line))
+        _kill_group()
+
+
+def _die_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_POLL)
+    os._exit(1)
+
+
+def _kill_group() -> None:
+    """Kill this process and those it started, at once."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)  # not the leader of a group: nobody else may be killed

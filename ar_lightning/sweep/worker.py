@@ -1,0 +1,255 @@
+"""A worker of a sweep: asks the study for a trial, runs it as a process of its own, tells the outcome, again and again.
+
+Started by `run.py sweep`, one for each group of devices: `python -m ar_lightning.sweep.worker FOLDER --slot '{...}'`.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from ar_lightning.config import save_config
+from ar_lightning.errors import UserError
+from ar_lightning.sweep.child import Child
+from ar_lightning.sweep.definition import Sweep, saved_sweep
+from ar_lightning.sweep.obituary import mourn
+from ar_lightning.sweep.slots import Slot
+from ar_lightning.sweep.space import settings_of, suggest
+from ar_lightning.sweep.storage import open_storage, patiently
+from ar_lightning.sweep.study import Watch, claim, is_counted, join, queue_again, reap, tell
+
+__all__ = ["Worker", "main"]
+
+RUN = str(Path(__file__).parents[2] / "run.py")
+PAUSE = 0.5  # seconds between looks at the study while there is nothing to run
+GRACE = 10.0  # seconds that a trial gets to end by itself
+PATIENCE = 600.0  # seconds that the storage may be away
+HOPELESS = 5  # failures without any success
+INTERRUPTED = 130
+Command = Callable[[Path, Path, bool], list[str]]
+
+
+def command_of(config: Path, run_dir: Path, resume: bool) -> list[str]:
+    """Return the command line of a trial."""
+    what = ["--resume", str(run_dir)] if resume else ["--config", str(config), f"run_dir={run_dir}"]
+    return [sys.executable, RUN, "fit", *what]
+
+
+class Worker:
+    """Runs trials in one slot until the sweep is done.
+
+    Args:
+        sweep: the sweep.
+        study: its study.
+        slot: the devices.
+        until: time of the clock after which no trial is started.
+        command: the command line of a trial, from its config file, its run directory, and whether that is resumed.
+    """
+
+    def __init__(
+        self, sweep: Sweep, study: Study, slot: Slot, until: float | None = None, command: Command = command_of
+    ) -> None:
+        self.sweep, self.study, self.slot, self.until, self.command = sweep, study, slot, until, command
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.watch = Watch(sweep.lease)
+        self.child: Child | None = None
+        self.stopping = threading.Event()  # asked to end
+        self.fenced = False  # whether the trial that is running may be another worker's by now
+        self.parent = os.getppid()
+
+    def run(self) -> int:
+        """Work until the total is met; return the exit code.
+
+        Raises:
+            UserError: every trial fails, or the storage is gone.
+        """
+        while not self.stopping.is_set():
+            patiently(lambda: reap(self.study, self.watch), PATIENCE)
+            trials = patiently(lambda: self.study.get_trials(deepcopy=False), PATIENCE)
+            if self._is_done(trials):
+                return 0
+            trial = (
+                patiently(lambda: claim(self.study, self.sweep.trials), PATIENCE) if self._has_room(trials) else None
+            )
+            if trial is None:
+                self.stopping.wait(PAUSE)
+                self._look_at_parent()
+            else:
+                self._run(trial)
+        return INTERRUPTED
+
+    def stop(self, *_: Any) -> None:
+        """End soon, as a signal handler: the trial that is running ends, and is queued again."""
+        self.stopping.set()
+        if child := self.child:
+            child.stop()
+            threading.Timer(GRACE, child.kill).start()
+
+    def _is_done(self, trials: list[FrozenTrial]) -> bool:
+        counted = [t for t in trials if is_counted(t)]
+        if len(counted) >= HOPELESS and all(t.state == TrialState.FAIL for t in counted):
+            last = counted[-1].user_attrs
+            raise UserError(f"the first {len(counted)} trials all failed, the last with: {last.get('reason', 'lost')}")
+        if self.until is not None and time.time() >= self.until:
+            return True
+        return self.sweep.trials is not None and len(counted) >= self.sweep.trials
+
+    def _has_room(self, trials: list[FrozenTrial]) -> bool:
+        """Whether another trial is wanted; those that others run may still have to be run again."""
+        taken = sum(is_counted(t) or t.state == TrialState.RUNNING for t in trials)
+        return self.sweep.trials is None or taken < self.sweep.trials
+
+    def _look_at_parent(self) -> None:
+        """End with the launcher, however it ends."""
+        if os.getppid() != self.parent:
+            self.stop()
+
+    def _run(self, trial: Trial) -> None:
+        """Run one trial; the study hears its signs of life until it ends."""
+        ended = threading.Event()
+        pulse = threading.Thread(target=self._pulse, args=(trial, ended), daemon=True)
+        pulse.start()
+        started, self.fenced = time.monotonic(), False
+        try:
+            outcome = self._train(trial)
+        finally:
+            ended.set()
+            pulse.join()
+        patiently(lambda: self._tell(trial, outcome, time.monotonic() - started), PATIENCE)
+
+    def _pulse(self, trial: Trial, ended: threading.Event) -> None:
+        """Renew the lease; end the child if that cannot be done, for another worker may take the trial then."""
+        renewed = time.monotonic()
+        while not ended.is_set():
+            try:
+                trial.set_user_attr("lease", time.time())
+                renewed = time.monotonic()
+            except RuntimeError:  # another process has ended the trial
+                self._abandon()
+            except Exception as error:  # the storage is away; its errors have no common type
+                print(f"trial {trial.number}: no sign of life: {type(error).__name__}", flush=True)
+                if time.monotonic() - renewed > self.sweep.lease / 2:
+                    self._abandon()
+            self._look_at_parent()
+            ended.wait(self.sweep.lease / 5)
+
+    def _abandon(self) -> None:
+        self.fenced = True
+        if child := self.child:
+            child.kill()
+
+    def _train(self, trial: Trial) -> dict[str, Any] | None:
+        """Run the training; return what it said at its end, or None if it was cut short."""
+        params = patiently(lambda: suggest(self.sweep.space, trial), PATIENCE)
+        settings = settings_of(self.sweep.space, params)
+        settings |= {"trainer.devices": self.sweep.devices_per_trial, "trainer.threads": self.slot.threads}
+        run = trial.user_attrs.get("run", f"{trial.number:04d}")
+        run_dir, config, log = (self.sweep.folder / "trials" / f"{run}{end}" for end in ("", ".yaml", ".log"))
+        self._note(trial, run=run, worker=self.name, settings=settings)
+        resume = (run_dir / "config.yaml").is_file()
+        if resume:
+            self._report_again(trial)
+        else:
+            shutil.rmtree(run_dir, ignore_errors=True)  # begun, but not far enough to be resumed
+            save_config(self.sweep.config_of({**settings, **self._tracking(run)}, f"trial {trial.number}"), config)
+        if self.stopping.is_set() or self.fenced:
+            return None
+        self.child = Child(self.command(config, run_dir, resume), self.slot.environment(os.environ), log)
+        if self.stopping.is_set():  # since the look before: the signal found no child
+            self.child.stop()
+        last: dict[str, Any] | None = None
+        for message in self.child.messages():
+            if "epoch" in message:
+                self.child.answer(prune=self._is_pruned(trial, message))
+            else:
+                last = message
+        code = self.child.wait(GRACE if last else None)
+        reason, self.child = self.child.last_line(), None
+        if last is None and not self.stopping.is_set() and not self.fenced:
+            last = {"state": "failed", "reason": f"{reason} (exit code {code})", "epochs": 0, "metrics": {}}
+            mourn(config, run_dir, "failed", reason)
+        return last
+
+    def _tracking(self, run: str) -> dict[str, Any]:
+        """Return the settings that make a trial's W&B run one of the sweep's."""
+        tags = [*self.sweep.base.get("tracking.tags", []), "sweep"]
+        return {
+            "experiment": self.sweep.study, "tracking.group": self.sweep.study, "tracking.job_type": "trial",
+            "tracking.id": f"{self.sweep.study}-{run}", "tracking.name": f"{self.sweep.study}/{run}",
+            "tracking.tags": tags,
+        }  # fmt: skip
+
+    def _report_again(self, trial: Trial) -> None:
+        """Repeat what the attempt before had reported: this one goes on from its last checkpoint."""
+        parent = self.study.get_trials(deepcopy=False)[trial.user_attrs["retry_of"][-1]]
+        for epoch, value in parent.intermediate_values.items():
+            trial.report(value, epoch)
+
+    def _is_pruned(self, trial: Trial, message: dict[str, Any]) -> bool:
+        objectives = self.sweep.objectives
+        value = message["metrics"].get(objectives[0]["metric"])
+        if len(objectives) > 1 or value is None:
+            return False
+        patiently(lambda: trial.report(value, message["epoch"]), PATIENCE)
+        return bool(patiently(trial.should_prune, PATIENCE))
+
+    def _note(self, trial: Trial, **attributes: Any) -> None:
+        for key, value in attributes.items():
+            patiently(partial(trial.set_user_attr, key, value), PATIENCE)
+
+    def _tell(self, trial: Trial, outcome: dict[str, Any] | None, seconds: float) -> None:
+        frozen = self.study.get_trials(deepcopy=False)[trial.number]
+        if frozen.state != TrialState.RUNNING:  # another worker took this one for dead
+            return
+        if outcome is None:
+            self._note(trial, outcome="interrupted")
+            return queue_again(self.study, frozen, lost=False)
+        self._note(trial, seconds=round(seconds, 2), epochs=outcome["epochs"], metrics=outcome["metrics"])
+        values = [outcome["metrics"].get(o["metric"]) for o in self.sweep.objectives]
+        match outcome["state"]:
+            case "complete" if None not in values:
+                tell(self.study, trial.number, TrialState.COMPLETE, values)
+            case "pruned":
+                tell(self.study, trial.number, TrialState.PRUNED)
+            case _:
+                missing = f"it ended without {', '.join(o['metric'] for o in self.sweep.objectives)}"
+                self._note(trial, outcome="failed", reason=outcome.get("reason", missing))
+                tell(self.study, trial.number, TrialState.FAIL)
+
+
+def main(args: list[str] | None = None, command: Command = command_of) -> int:
+    """Work on a sweep that was launched; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m ar_lightning.sweep.worker")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--slot", type=json.loads, default={})
+    parser.add_argument("--until", type=float)
+    given = parser.parse_args(args)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    warnings.filterwarnings("ignore", message=".*already reported.*")
+    try:
+        sweep = saved_sweep(given.folder)
+        study = join(sweep, open_storage(sweep.storage_url, sweep.folder))
+        worker = Worker(sweep, study, Slot(**given.slot), given.until, command)
+        signal.signal(signal.SIGTERM, worker.stop)
+        return worker.run()
+    except UserError as error:
+        print("error:", error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
