@@ -3,9 +3,7 @@
 import csv
 import json
 import os
-import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -15,17 +13,17 @@ from typing import Any
 
 import pytest
 
-from ar_lightning import tracking
 from ar_lightning.csv_metrics import CSVMetrics
 from ar_lightning.errors import UserError
-from ar_lightning.tracking import Wandb, make_loggers, wandb_mode
+from ar_lightning.tracking import Wandb, make_loggers
+from ar_lightning.wandb_mode import wandb_mode
+from ar_lightning.wandb_run import WandbRun
+from tests.wandb_home import KEY, isolate, python, sync
 from tests.wandb_stub import WandbStub
 
 ROOT = Path(__file__).parents[1]
-KEY = "0" * 40
 CONFIG = {"experiment": "test", "model": {"name": "nade", "hidden": 7}}
 TINY = ["trainer.max_epochs=1", "trainer.limit_train=2", "trainer.limit_val=1", "trainer.limit_test=1", "samples.n=4"]
-PATIENCE = 240  # seconds for a training of eight, on a busy machine
 
 
 @pytest.fixture
@@ -36,68 +34,19 @@ def stub() -> Iterator[WandbStub]:
 
 @pytest.fixture
 def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """This process without the user's W&B settings, in an empty home directory."""
-    for name in [*os.environ, *tracking.ENVIRONMENT]:
-        if name.startswith("WANDB_") or name == "NETRC":
-            monkeypatch.setenv(name, "")  # so that what is set during the test is undone after it
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    return monkeypatch
+    return isolate(monkeypatch, tmp_path)
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def said() -> list[str]:
     """The lines that tracking prints."""
-    lines: list[str] = []
-    monkeypatch.setattr(tracking, "rank_zero_info", lines.append)
-    return lines
-
-
-def python(home: Path, *args: str, **environment: str) -> str:
-    """Run Python as a user whose home is `home`; return what it printed, after a look for processes it left behind."""
-    clean = {
-        k: v for k, v in os.environ.items() if not k.startswith("WANDB_") and k not in ("NETRC", *tracking.ENVIRONMENT)
-    }
-    env = {**clean, "HOME": str(home), "OMP_NUM_THREADS": "1", **environment}
-    done = subprocess.run(
-        [sys.executable, *args], cwd=home, env=env, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    assert no_process_left(home)
-    return done.stdout
+    return []
 
 
 def train(home: Path, *overrides: str, **environment: str) -> str:
     """Train a tiny model in `home/run` from the command line."""
     run = ["--config", str(ROOT / "conf" / "nade.yaml"), *TINY, f"run_dir={home / 'run'}"]
     return python(home, str(ROOT / "run.py"), *run, *overrides, **environment)
-
-
-def sync(home: Path, output: str, server: WandbStub) -> None:
-    """Do what the output of a training says, the server being back."""
-    (line,) = [line for line in output.splitlines() if "wandb sync" in line]
-    command = shlex.split(line[line.index("wandb sync") :])
-    python(home, "-m", *command, WANDB_BASE_URL=server.url, WANDB_API_KEY=KEY)
-
-
-def no_process_left(home: Path) -> bool:
-    """Whether the processes with this home directory are gone, or go within a few seconds."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if not any(f"HOME={home}".encode() in environ.split(b"\0") for environ in environments()):
-            return True
-        time.sleep(0.2)
-    return False
-
-
-def environments() -> Iterator[bytes]:
-    for file in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            yield file.read_bytes()
-        except OSError:  # it has ended, or is not ours
-            continue
 
 
 def segments(home: Path) -> list[str]:
@@ -237,17 +186,18 @@ def test_offline_calls_nobody_and_is_synced_later(stub: WandbStub, tmp_path: Pat
     assert [a.files["best.ckpt"] == best for a in stub.artifacts.values()][-1]
 
 
-def start(run_dir: Path, mode: str) -> Wandb:
-    (run_dir / "checkpoints").mkdir(parents=True)
+def start(run_dir: Path, mode: str, said: list[str], **keys: Any) -> Wandb:
+    """Return the logger of a training, with a checkpoint in place."""
+    (run_dir / "checkpoints").mkdir(parents=True, exist_ok=True)
     (run_dir / "checkpoints" / "best.ckpt").write_bytes(b"weights")
-    return Wandb(run_dir, mode, CONFIG, {"project": "tests"}, checkpoints=True)
+    return Wandb(WandbRun(run_dir, mode, {"project": "tests", "config": CONFIG, **keys}, said.append), checkpoints=True)
 
 
 def test_a_refused_key_means_offline(isolated: pytest.MonkeyPatch, said: list[str], tmp_path: Path) -> None:
     isolated.setenv("WANDB_API_KEY", KEY)
     with WandbStub(refuse_keys=True) as server:
         isolated.setenv("WANDB_BASE_URL", server.url)
-        logger = start(tmp_path / "run", "online")
+        logger = start(tmp_path / "run", "online", said)
         assert logger.experiment.offline
         logger.finish({}, None)
     assert len(said) == 2 and "401" in said[0] and "wandb sync" in said[1]
@@ -255,14 +205,14 @@ def test_a_refused_key_means_offline(isolated: pytest.MonkeyPatch, said: list[st
 
 
 def test_online_without_a_key_does_not_ask(isolated: pytest.MonkeyPatch, said: list[str], tmp_path: Path) -> None:
-    logger = start(tmp_path / "run", "online")
+    logger = start(tmp_path / "run", "online", said)
     assert logger.experiment.offline and "no API key" in said[0]
     logger.finish({}, None)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds W&B's process in /proc")
 def test_the_death_of_wandbs_process_is_one_line(isolated: pytest.MonkeyPatch, said: list[str], tmp_path: Path) -> None:
-    logger = start(tmp_path / "run", "offline")
+    logger = start(tmp_path / "run", "offline", said)
     logger.log_metrics({"train/loss": 1.0}, 1)
     me = os.getpid()
     children = [int(c) for file in Path(f"/proc/{me}/task").glob("*/children") for c in file.read_text().split()]
@@ -276,7 +226,7 @@ def test_the_death_of_wandbs_process_is_one_line(isolated: pytest.MonkeyPatch, s
 
 
 def test_a_disk_that_takes_nothing_is_one_line(isolated: pytest.MonkeyPatch, said: list[str], tmp_path: Path) -> None:
-    logger = start(tmp_path / "run", "offline")
+    logger = start(tmp_path / "run", "offline", said)
     (tmp_path / "run" / "wandb").write_text("in the way")
     logger.log_metrics({"train/loss": 1.0}, 1)
     logger.finish({"test/nll": 1.0}, None)
@@ -290,8 +240,8 @@ def test_failures_in_log_are_told_once(said: list[str], tmp_path: Path) -> None:
         logged.append(row)
         raise ConnectionError("no route\nto host")
 
-    logger = start(tmp_path / "run", "online")
-    logger.begun, logger._run = True, SimpleNamespace(log=log)
+    logger = start(tmp_path / "run", "online", said)
+    logger.wandb_run.begun, logger.wandb_run._run = True, SimpleNamespace(log=log)
     for step in range(3):
         logger.log_metrics({"train/loss": 0.5}, step)
     logger.log_file("samples", tmp_path / "missing.png", 3, "none")
@@ -300,8 +250,11 @@ def test_failures_in_log_are_told_once(said: list[str], tmp_path: Path) -> None:
 
 
 def test_wandb_may_not_exit(monkeypatch: pytest.MonkeyPatch, said: list[str], tmp_path: Path) -> None:
-    logger = start(tmp_path / "run", "online")
-    logger.begun, logger._run = True, SimpleNamespace(finish=list, summary={}, offline=False)
+    logger = start(tmp_path / "run", "online", said)
+    logger.wandb_run.begun, logger.wandb_run._run = (
+        True,
+        SimpleNamespace(finish=lambda exit_code: None, summary={}, offline=False),
+    )
     monkeypatch.setattr("wandb.teardown", lambda: sys.exit(255))  # W&B does, where its process ends with an error
     logger.finish({}, None)
     assert len(said) == 1
@@ -311,8 +264,8 @@ def test_interruption_by_the_user_is_no_failure_of_wandb(said: list[str], tmp_pa
     def log(row: dict[str, Any]) -> None:
         raise KeyboardInterrupt
 
-    logger = start(tmp_path / "run", "online")
-    logger.begun, logger._run = True, SimpleNamespace(log=log)
+    logger = start(tmp_path / "run", "online", said)
+    logger.wandb_run.begun, logger.wandb_run._run = True, SimpleNamespace(log=log)
     with pytest.raises(KeyboardInterrupt):
         logger.log_metrics({"train/loss": 0.5}, 0)
     assert said == []

@@ -26,7 +26,10 @@ class StubRun:
     id: str
     project: str
     entity: str
+    name: str | None = None
     group: str | None = None
+    job_type: str | None = None
+    tags: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
@@ -164,7 +167,10 @@ class WandbStub:
     def _on_UpsertBucket(self, sent: Answer) -> Answer:
         new = sent["name"] not in self.runs
         run = self.runs.setdefault(sent["name"], StubRun(sent["name"], sent["project"], sent.get("entity") or "stub"))
+        run.name = sent.get("displayName") or run.name
         run.group = sent.get("groupName") or run.group
+        run.job_type = sent.get("jobType") or run.job_type
+        run.tags = sent.get("tags") or run.tags
         for key, value in json.loads(sent.get("config") or "{}").items():
             run.config[key] = value["value"]
         run.summary.update(json.loads(sent.get("summaryMetrics") or "{}"))

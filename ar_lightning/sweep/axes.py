@@ -1,15 +1,16 @@
 """Axes that can be read: round numbers on log scales, few labels, and outliers that do not flatten the rest."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
-__all__ = ["fit_most", "plain_log", "usual_limit", "whiten", "wrapped"]
+__all__ = ["fit_most", "plain_log", "styled", "usual_limit", "whiten", "wrapped"]
 
 FEW = 4  # labels on an axis
 
@@ -29,14 +30,18 @@ def plain_log(axis: "Axis") -> None:
         ticks = [float(tick) for tick in MaxNLocator(3).tick_values(low, high) if low <= tick <= high]
     axis.set_major_locator(FixedLocator(ticks[:: max(1, -(-len(ticks) // FEW))]))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+
+
+def _short(value: float) -> str:
+    return f"{value:g}" if value >= 1e-3 else f"{value:.0e}".replace("e-0", "e-")
 
 
 def usual_limit(values: Sequence[float], lower_is_better: bool) -> float:
     """Return the value beyond which a value is far worse than most."""
     signed = np.array(values) if lower_is_better else -np.array(values)
-    best, usual = np.min(signed), np.quantile(signed, 0.85)
-    limit = float(usual + (usual - best))
+    best, usual = np.min(signed), np.quantile(signed, 0.75)
+    limit = float(usual + 1.5 * (usual - best))
     return limit if lower_is_better else -limit
 
 
@@ -48,10 +53,8 @@ def fit_most(axes: "Axes", values: Sequence[float], lower_is_better: bool, what:
     if not beyond or height == 0:
         return
     axes.set_ylim(min(inside) - 0.06 * height, max(inside) + 0.06 * height)
-    note, y, side = (f"{beyond} {what} above", 0.98, "top")
-    if not lower_is_better:
-        note, y, side = (f"{beyond} {what} below", 0.02, "bottom")
-    axes.text(0.98, y, note, transform=axes.transAxes, ha="right", va=side, color="0.4", fontsize=9)
+    note = f"{beyond} {what} {'above' if lower_is_better else 'below'}"
+    axes.text(1, 1.01, note, transform=axes.transAxes, ha="right", va="bottom", color="0.4", fontsize=9)
 
 
 def whiten(axes: "Axes") -> None:
@@ -64,6 +67,16 @@ def whiten(axes: "Axes") -> None:
     axes.tick_params(colors="black")
     for spine in axes.spines.values():
         spine.set(visible=True, color="0.7")
+
+
+def styled(axes: "Axes", title: str, inches: tuple[float, float]) -> "Figure":
+    """Give a figure of Optuna's its looks, a title and a size; return it."""
+    whiten(axes)
+    axes.set_title(title, fontsize=12)
+    figure: Any = axes.figure
+    figure.set_layout_engine("constrained")
+    figure.set_size_inches(*inches)
+    return figure
 
 
 def wrapped(name: str) -> str:

@@ -94,8 +94,12 @@ class Sweep:
         return str(OmegaConf.to_container(OmegaConf.create({"at": self.storage}), resolve=True)["at"])  # type: ignore
 
     def config_of(self, settings: Settings, where: str = "space") -> dict[str, Any]:
-        """Return the complete config of a trial."""
-        return resolve(self.base, settings, where)
+        """Return the complete config of a trial.
+
+        Raises:
+            UserError: a value is not legal.
+        """
+        return resolve({"experiment": self.study, **self.base}, settings, where)
 
     def save(self) -> None:
         """Write `sweep.yaml` into the sweep's directory, for workers and reports; passwords stay in the environment."""

@@ -97,11 +97,11 @@ def value_text(value: Any) -> str:
     """Write a number as a person reads it, anything else as it is.
 
     Example:
-        >>> [value_text(value) for value in (0.00123456, 2.03456, 12345.678, 52_000, "adam")]
-        ['0.001235', '2.035', '12,346', '52,000', 'adam']
+        >>> [value_text(value) for value in (0.001234567, 2.98, 12345.678, 52_000, "adam")]
+        ['0.0012346', '2.9800', '12,346', '52,000', 'adam']
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     if isinstance(value, int) or (1e4 <= abs(value) < 1e15):
         return f"{value:,.0f}"
-    return f"{value:.4g}"
+    return f"{value:#.5g}".removesuffix(".")

@@ -39,13 +39,13 @@ def patient(
     """The median rule, for trials that no longer improve themselves.
 
     Args:
-        patience: epochs without improvement before the rule applies.
-        min_delta: what counts as an improvement.
+        patience: validations without improvement before the rule applies.
+        min_delta: how much worse than its best a trial must be to count as not improved.
         startup_trials: finished trials before any is stopped.
         min_epochs: epochs before a trial is stopped.
     """
     return pruners.PatientPruner(
-        median(max_epochs, startup_trials=startup_trials, min_epochs=min_epochs), patience, min_delta
+        median(max_epochs, startup_trials=startup_trials, min_epochs=min_epochs), patience - 1, min_delta
     )
 
 

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from ar_lightning.checks import may_have
 from ar_lightning.errors import UserError
 
-__all__ = ["Slot", "scrubbed", "slots_of"]
+__all__ = ["Slot", "groups_of", "scrubbed", "slots_of"]
 
 # A trial that sees these would take itself for a rank of the job that the sweep was started by.
 RANK_VARIABLES = re.compile(
     r"(LOCAL_|GLOBAL_|GROUP_|NODE_|ROLE_)?RANK|(LOCAL_|GROUP_|ROLE_)?WORLD_SIZE|ROLE_NAME|MASTER_(ADDR|PORT)"
-    r"|(SLURM|SRUN|TORCHELASTIC|PMI|PMIX|OMPI|MPI|JSM|LSB)_.*|AR_LIGHTNING_(RUN_DIR|TRIAL)|WANDB_(RUN|SWEEP|RESUME).*"
+    r"|(SLURM|SRUN|TORCHELASTIC|PMI|PMIX|OMPI|MPI|MV2|PALS|FLUX|JSM|LSB)_.*|AR_LIGHTNING_(RUN_DIR|TRIAL)"
+    r"|WANDB_(RUN|SWEEP|RESUME|NAME|NOTES|TAGS|JOB_TYPE|SERVICE).*"
 )
+
+
+GPUS = ("auto", "gpu", "cuda")  # accelerators that may be GPUs with names
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Slot:
     """A place for one trial at a time.
 
     Args:
-        gpus: comma-separated GPU names, empty for none.
+        gpus: comma-separated GPU names, as CUDA_VISIBLE_DEVICES takes them; empty for none.
         threads: CPU threads of each of its processes; None leaves them to PyTorch.
     """
 
@@ -58,31 +62,46 @@ def slots_of(accelerator: str, devices: str | None, per_trial: int, workers: int
     Raises:
         UserError: there are not enough devices.
     """
-    groups = _groups(devices, per_trial) if devices else _visible_groups(accelerator, per_trial)
-    if not groups:
-        count = workers or 1
-        processes = count * per_trial
-        return [Slot(threads=max(1, _cores() // processes))] * count
-    return [Slot(groups[i % len(groups)]) for i in range(workers or len(groups))]
+    groups = groups_of(devices, per_trial, accelerator) if devices else _visible_groups(accelerator, per_trial)
+    count = workers or len(groups) or 1
+    threads = max(1, _cores() // (count * per_trial))
+    return [Slot(groups[i % len(groups)] if groups else "", threads) for i in range(count)]
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _groups(devices: str, per_trial: int) -> list[str]:
+def groups_of(devices: str, per_trial: int, accelerator: str = "auto") -> list[str]:
+    """Return the groups of GPUs that `0,1;2,3` names.
+
+    Raises:
+        UserError: it names none, one that may not be used here, or groups of another size.
+    """
     groups = [group.replace(" ", "") for group in devices.split(";")]
+    names = [name for group in groups for name in group.split(",")]
+    if not all(re.fullmatch(r"\d+|(GPU|MIG)-[\w-]+", name) for name in names):
+        raise UserError(f"devices={devices}: expected groups of GPUs, such as '0,1;2,3'")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"devices={devices}: GPU {twice} is there twice; for several trials on a GPU, raise workers")
     for group in groups:
-        names = group.split(",")
-        if not all(re.fullmatch(r"\d+|(GPU|MIG)-[\w-]+", name) for name in names) or len(set(names)) < len(names):
-            raise UserError(f"devices={devices}: expected groups of GPUs, such as '0,1;2,3'")
-        if len(names) != per_trial:
-            raise UserError(f"devices={devices}: devices_per_trial={per_trial}, but the group {group} has {len(names)}")
+        if (size := group.count(",") + 1) != per_trial:
+            raise UserError(f"devices={devices}: devices_per_trial={per_trial}, but the group {group} has {size}")
+    if accelerator not in GPUS or not may_have("cuda"):
+        reason = f"trainer.accelerator={accelerator} has" if accelerator not in GPUS else "this machine has"
+        raise UserError(f"devices={devices}: {reason} no GPUs to choose from; leave devices out")
+    mine = _named_gpus()
+    if mine and (other := next((name for name in names if name not in mine), None)):
+        raise UserError(f"devices={devices}: GPU {other} is not among CUDA_VISIBLE_DEVICES={','.join(mine)}")
     return groups
 
 
+def _named_gpus() -> list[str]:
+    return [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+
+
 def _visible_groups(accelerator: str, per_trial: int) -> list[str]:
-    if accelerator not in ("auto", "gpu", "cuda") or not may_have("cuda"):
+    if accelerator not in GPUS or not may_have("cuda"):
         return []
     gpus = _visible_gpus()
     if gpus and len(gpus) < per_trial:
@@ -98,6 +117,6 @@ def _visible_gpus() -> list[str]:
     """
     count = "import torch; print(torch.cuda.device_count())"
     done = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True, check=False)
-    number = int(done.stdout.strip() or 0) if done.returncode == 0 else 0
-    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    number = int(done.stdout.split()[-1]) if done.returncode == 0 else 0
+    named = _named_gpus()
     return named[:number] if named else [str(i) for i in range(number)]

@@ -5,34 +5,24 @@ cluster. Optuna is imported where it is used, so that a misspelt storage is answ
 """
 
 import importlib.util
-import json
-import os
 import re
-import shutil
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from ar_lightning.errors import UserError, nearest
-from ar_lightning.files import written
+from ar_lightning.sweep.journal import JOURNAL, mend_journal, open_journal
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
-    from optuna.storages.journal import JournalFileOpenLock
 
 __all__ = ["JOURNAL", "check_storage", "mend_journal", "open_storage", "patiently", "shown"]
 
 T = TypeVar("T")
-JOURNAL = "journal.log"  # the file in the sweep's folder
 EXAMPLE = "postgresql://USER@HOST/DATABASE"
 SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
-LOCK_GRACE = 10  # seconds after which the lock of an append, a matter of milliseconds, is that of a killed process;
-# fewer than a worker's lease lasts, or one process killed at the wrong moment would make all others look dead
 LIMITS = {  # of a connection, so that a server that has vanished is noticed before the lease of a worker is over
     "connect_timeout": 10,  # seconds
     "keepalives_idle": 5,  # seconds
@@ -104,38 +94,7 @@ def open_storage(storage: str, folder: Path) -> "BaseStorage":
         UserError: it cannot be opened; one line that says why, without the password.
     """
     check_storage(storage)
-    return _journal(folder) if storage == "journal" else _postgres(storage)
-
-
-def _journal(folder: Path) -> "BaseStorage":
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    path = folder / JOURNAL
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _check_writable(path)
-        return JournalStorage(JournalFileBackend(str(path), _lock(path)))
-    except OSError as error:
-        raise UserError(f"storage=journal: {path}: {error.strerror or error}; choose another sweep_dir") from None
-    except UserError:
-        raise
-    except Exception as error:  # Optuna replays what it reads: anything may come of a file that is no journal
-        _check_records(path)
-        raise UserError(f"storage=journal: {path} is no journal ({error}); choose another sweep_dir") from None
-
-
-def _check_writable(path: Path) -> None:
-    for needed in (path.parent, path):  # the folder too: a lock is made there for every append
-        if needed.exists() and not os.access(needed, os.R_OK | os.W_OK):
-            raise UserError(f"storage=journal: {needed} is not writable; choose another sweep_dir")
-
-
-def _lock(path: Path) -> "JournalFileOpenLock":
-    """Return Optuna's lock of a journal: of its two kinds the one whose age is its own, not the journal's."""
-    from optuna.storages.journal import JournalFileOpenLock
-
-    return JournalFileOpenLock(str(path.absolute()), grace_period=LOCK_GRACE)
+    return open_journal(folder / JOURNAL) if storage == "journal" else _postgres(storage)
 
 
 def _postgres(storage: str) -> "BaseStorage":
@@ -176,100 +135,6 @@ def _explained(reason: str) -> str:
     }
     hint = next((hint for cause, hint in hints.items() if re.search(cause, said)), None)
     return f"{said}; {hint or 'is the server running, and does it take connections from this machine?'}"
-
-
-def mend_journal(path: Path) -> int:
-    """Drop what a power cut, or a full disk, left of a last record in a journal, and keep a copy of it as it was.
-
-    A reader of Optuna's skips such a rest, but the next record would be appended to it, and both be lost. For whoever
-    starts a sweep, before the workers do.
-
-    Returns:
-        Bytes dropped: 0 where the journal is whole, or not there.
-
-    Raises:
-        UserError: a record before the last one is damaged, which names its line, or the file is no journal.
-    """
-    try:
-        if not path.exists():
-            return 0
-        _check_writable(path)
-        _check_records(path)
-        lock = _lock(path)
-        _break_abandoned(lock, path.with_name(path.name + ".lock"))
-        lock.acquire()
-        try:
-            torn = _torn(path)
-            if torn:
-                _truncate(path, torn)
-        finally:
-            with suppress(RuntimeError):  # somebody took it for abandoned
-                lock.release()
-    except OSError as error:
-        raise UserError(f"storage=journal: {path}: {error.strerror or error}; choose another sweep_dir") from None
-    return torn
-
-
-def _is_record(line: bytes) -> bool:
-    """Whether it is one line of a journal, whole."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return False
-    return line.endswith(b"\n") and isinstance(record, dict) and "op_code" in record
-
-
-def _check_records(path: Path) -> None:
-    """Refuse a file in which a line other than the last is no record, or that does not begin like a journal."""
-    damaged = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if damaged:
-                raise UserError(
-                    f"storage=journal: {path}: line {damaged} is damaged and others follow; remove it from a copy of "
-                    "the file, or choose another sweep_dir"
-                )
-            if not _is_record(line):
-                damaged = number
-                begins = b'{"op_code":'
-                if number == 1 and line[: len(begins)].rstrip(b"\0\n") != begins[: len(line.rstrip(b"\0\n"))]:
-                    raise UserError(f"storage=journal: {path} is no journal; choose another sweep_dir")
-
-
-def _torn(path: Path) -> int:
-    """Return the size in bytes of a last line that is no record; 0 if it is one."""
-    last = b""
-    with path.open("rb") as file:
-        for line in file:
-            last = line
-    return 0 if not last or _is_record(last) else len(last)
-
-
-def _truncate(path: Path, torn: int) -> None:
-    """Shorten a file by so many bytes, once a copy is safely on the disk."""
-    with written(path.with_name(f"{path.name}.torn-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")) as backup:
-        shutil.copyfile(path, backup)
-        _sync(backup)
-    _sync(path.parent)
-    os.truncate(path, path.stat().st_size - torn)
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _break_abandoned(lock: "JournalFileOpenLock", file: Path) -> None:
-    """Remove a lock that is too old to be held; without this, whoever comes first waits for as long again."""
-    with suppress(FileNotFoundError), TemporaryFile(dir=file.parent) as probe:  # on the clock of the file system
-        if os.fstat(probe.fileno()).st_mtime - file.lstat().st_mtime > LOCK_GRACE:
-            with suppress(RuntimeError):  # another one was faster
-                lock.release()
 
 
 def patiently(call: Callable[[], T], seconds: float) -> T:

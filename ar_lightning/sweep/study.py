@@ -10,7 +10,9 @@ trial is lost and none runs twice at the same time, because of three rules:
   several may have queued it.
 """
 
+import random
 import time
+import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -53,6 +55,8 @@ def join(sweep: Sweep, storage: BaseStorage) -> Study:
         UserError: there is a study of this name with another space, config or objective.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    warnings.filterwarnings("ignore", message=".*already reported.*")  # by the attempt before
     directions = [objective["direction"] for objective in sweep.objectives]
     known: dict[str, Any] = {"study_name": sweep.study, "storage": storage}
     try:
@@ -205,11 +209,13 @@ def queue_again(study: Study, trial: FrozenTrial, lost: bool) -> None:
         lost: its worker died; one that takes down worker after worker is given up.
     """
     attributes = trial.user_attrs
-    times = attributes.get("lost", 0) + lost
-    if times <= MAX_LOST:
+    times, name = attributes.get("lost", 0) + lost, f"retry-{trial.number}"
+    # Several workers may see it dead at the same time. This only spares a queue of needless retries: `claim` decides.
+    queued = any(t.user_attrs.get("claim") == name for t in study.get_trials(deepcopy=False))
+    if times <= MAX_LOST and not queued:
         params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
         kept = {key: attributes[key] for key in INHERITED if key in attributes}
-        again = {"claim": f"retry-{trial.number}", "retry_of": [*attributes.get("retry_of", []), trial.number]}
+        again = {"claim": name, "retry_of": [*attributes.get("retry_of", []), trial.number]}
         study.enqueue_trial(params, user_attrs={**kept, **again, "lost": times})
     tell(study, trial.number, TrialState.FAIL)
 
@@ -225,7 +231,7 @@ class Watch:
     """
 
     def __init__(self, lease: float) -> None:
-        self.lease = lease
+        self.lease = lease * random.uniform(1, 1.2)  # so that not all workers see a death at the same moment
         self._looked = time.monotonic()
         self._silence: dict[int, tuple[Any, float]] = {}
 

@@ -12,7 +12,7 @@ space:
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ from omegaconf.errors import OmegaConfBaseException
 from ar_lightning.checks import check_config
 from ar_lightning.config import explicit_settings
 from ar_lightning.errors import UserError, did_you_mean
-from ar_lightning.fieldtypes import conform, type_name, yaml_text
+from ar_lightning.fieldtypes import conform, yaml_text
 from ar_lightning.layers import COMMAND_LINE, Settings, parse_overrides, read_yaml
-from ar_lightning.registry import REGISTRIES, SWEEP_REGISTRIES, target_of
-from ar_lightning.schema import REQUIRED, schema_of
+from ar_lightning.registry import REGISTRIES, target_of
+from ar_lightning.schema import schema_of
 from ar_lightning.sections import SECTIONS, TOP_LEVEL
 from ar_lightning.sweep.definition import DIRECTIONS, KEYS, METRICS, Sweep
+from ar_lightning.sweep.slots import groups_of
 from ar_lightning.sweep.space import grid, probes
 from ar_lightning.sweep.storage import check_storage
 
@@ -35,8 +36,10 @@ __all__ = ["read_sweep"]
 
 # Keys that are no plain values; `config` and `overrides` become the base.
 NESTED = ("config", "overrides", "objective", "sampler", "pruner", "space")
+MERGED = ("sampler", "pruner", "objective")  # whose keys can be overridden one by one
 # What the sweep itself decides for every trial.
-RESERVED = ("run_dir", "experiment", "trainer.devices", "trainer.num_nodes", "trainer.threads", "tracking.")
+RESERVED = ("run_dir", "experiment", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.threads")
+INSTEAD = {"run_dir": "sweep_dir", "experiment": "study"}
 
 
 def read_sweep(file: str | Path, overrides: Sequence[str] = ()) -> Sweep:
@@ -50,34 +53,33 @@ def read_sweep(file: str | Path, overrides: Sequence[str] = ()) -> Sweep:
         UserError: one line that says what is wrong, where, and what to do.
     """
     path = Path(file)
-    content = {str(key): value for key, value in read_yaml(path).items()}
-    origin = dict.fromkeys(content, str(path))
     mine, others = _split(overrides)
-    for override in sorted(mine, key=lambda o: ".name=" not in o):  # a new name drops the keys of the old one
-        for key, value in parse_overrides([override])[1].items():
-            content[key] = _over(content.get(key), value) if key in SWEEP_REGISTRIES else value
-            origin[key] = COMMAND_LINE
+    content, origin = _content(path, mine)
     known = [*NESTED, *KEYS]
     for key in content:
         if key not in known:
-            raise UserError(f"{origin[key]}: no key '{key}' of a sweep{did_you_mean(key, known)}")
+            hint = did_you_mean(key, [*known, *REGISTRIES, *SECTIONS] if origin[key] == COMMAND_LINE else known)
+            raise UserError(f"{origin[key]}: no key '{key}' of a sweep{hint}")
     for key in ("config", "space"):
         if key not in content:
             raise UserError(f"{path}: {key} is missing")
     plain = {key: _plain(origin[key], key, content[key]) for key in content if key not in NESTED}
     plain["study"] = plain.get("study") or path.stem
-    if not re.fullmatch(r"[\w.-]+", plain["study"]):
-        raise UserError(f"{origin['study']}: study: expected letters, digits, '-', '_' and '.', got {plain['study']}")
+    if not re.fullmatch(r"\w[\w.-]*", plain["study"]):
+        where = origin.get("study", path)
+        raise UserError(f"{where}: study: expected letters, digits, '-', '_' and '.', got {yaml_text(plain['study'])}")
     config, base = _base(path, content, origin, others)
-    objectives = _objectives(content.get("objective", {"metric": "val/bpd"}), origin.get("objective", path))
-    several = len(objectives) > 1 or not METRICS[objectives[0]["metric"]]
+    objectives = _objectives(content.get("objective", "val/bpd"), origin.get("objective", path))
+    late = len(objectives) > 1 or not METRICS[objectives[0]["metric"]]
     sampler = _section("sampler", content.get("sampler", "tpe"), origin.get("sampler", path))
-    pruner = _section("pruner", content.get("pruner", "none" if several else "median"), origin.get("pruner", path))
+    pruner = _section("pruner", content.get("pruner", "none" if late else "median"), origin.get("pruner", path))
     try:
         sweep = Sweep(config, base, content["space"], objectives, sampler, pruner, **plain)
+        check_storage(sweep.storage_url)
+        _check_search(sweep)
+        _check_points(sweep)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    _check(sweep, path)
     return sweep
 
 
@@ -88,13 +90,23 @@ def _split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     return [o for o in overrides if o not in of_config], of_config
 
 
-def _named(section: Any) -> dict[str, Any]:
-    return {"name": section} if isinstance(section, str) else dict(section or {})
+def _content(path: Path, overrides: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the file's keys with the overrides laid over them, and where each is from."""
+    content = {str(key): value for key, value in read_yaml(path).items()}
+    origin = dict.fromkeys(content, str(path))
+    # Names first: a new one drops the keys of the old one.
+    for override in sorted(overrides, key=lambda o: not re.match(r"\w+(\.name)?=", o)):
+        for key, value in parse_overrides([override])[1].items():
+            content[key] = _over(content.get(key), value) if key in MERGED else value
+            origin[key] = COMMAND_LINE
+    return content, origin
 
 
-def _over(below: Any, value: Any) -> dict[str, Any]:
-    """Lay keys of `sampler` or `pruner` over those below, which go where the name is another."""
-    below, value = _named(below), _named(value)
+def _over(below: Any, value: Any) -> Any:
+    """Lay keys of `sampler`, `pruner` or `objective` over those below, which go where the name is another."""
+    if not isinstance(value, dict):
+        return value
+    below = {"name": below} if isinstance(below, str) else below if isinstance(below, dict) else {}
     return {**(below if value.get("name", below.get("name")) == below.get("name") else {}), **value}
 
 
@@ -118,15 +130,25 @@ def _base(path: Path, content: dict[str, Any], origin: dict[str, str], more: lis
     config = Path(content["config"])
     if origin["config"] != COMMAND_LINE:
         config = path.parent / config
-    overrides = content.get("overrides") or []
-    if not isinstance(overrides, list) or not all(isinstance(o, str) for o in overrides):
+    listed = content.get("overrides") or []
+    if not isinstance(listed, list) or not all(isinstance(o, str) for o in listed):
         expected = "a list such as [trainer.max_epochs=20]"
-        raise UserError(f"{origin['overrides']}: overrides: expected {expected}, got {yaml_text(overrides)}")
+        raise UserError(f"{origin['overrides']}: overrides: expected {expected}, got {yaml_text(listed)}")
+    for where, overrides in ((f"{origin.get('overrides')}: overrides", listed), (COMMAND_LINE, more)):
+        for override in overrides:
+            if (key := override.partition("=")[0]) in INSTEAD:
+                raise UserError(f"{where}: {key} is the sweep's own; set {INSTEAD[key]} instead")
     try:
-        return config.as_posix(), explicit_settings(config, [*overrides, *more])
+        return config.as_posix(), explicit_settings(config, [*listed, *more])
     except UserError as error:
-        where = "overrides" if str(error).startswith(COMMAND_LINE) and not more else "config"
-        raise UserError(f"{path}: {where}: {str(error).removeprefix(f'{COMMAND_LINE}: ')}") from None
+        said = str(error)
+    if not said.startswith(COMMAND_LINE):
+        raise UserError(f"{path}: config: {said}")
+    try:
+        explicit_settings(config, listed)
+    except UserError as error:
+        said = str(error).replace(COMMAND_LINE, f"{origin['overrides']}: overrides", 1)
+    raise UserError(said)
 
 
 def _objectives(given: Any, where: object) -> list[dict[str, str]]:
@@ -137,9 +159,10 @@ def _objectives(given: Any, where: object) -> list[dict[str, str]]:
         if not isinstance(one, dict) or not set(one) <= {"metric", "direction"}:
             example = "{metric: val/bpd, direction: minimize}"
             raise UserError(f"{where}: objective: expected {example}, or a list of two, got {yaml_text(given)}")
-        metric, direction = one.get("metric", "val/bpd"), one.get("direction", "minimize")
+        metric = str(one.get("metric", "val/bpd"))
         if metric not in METRICS:
             raise UserError(f"{where}: objective.metric: unknown metric '{metric}'{did_you_mean(metric, METRICS)}")
+        direction = str(one.get("direction", "maximize" if metric.endswith("_per_second") else "minimize"))
         if direction not in DIRECTIONS:
             hint = did_you_mean(direction, DIRECTIONS)
             raise UserError(f"{where}: objective.direction: unknown direction '{direction}'{hint}")
@@ -151,7 +174,7 @@ def _objectives(given: Any, where: object) -> list[dict[str, str]]:
 
 def _section(section: str, given: Any, where: object) -> dict[str, Any]:
     """Return `sampler` or `pruner` with all its keys."""
-    named = _named(given) if isinstance(given, (str, dict)) else {}
+    named = {"name": given} if isinstance(given, str) else dict(given) if isinstance(given, dict) else {}
     if not isinstance(named.get("name"), str):
         raise UserError(f"{where}: {section}: expected a name, got {yaml_text(given)}")
     try:
@@ -165,8 +188,6 @@ def _section(section: str, given: Any, where: object) -> dict[str, Any]:
             raise UserError(f"{where}: {section}.{key}: no key of {complete['name']}{hint}")
     for key, field in schema.fields.items():
         value = named.get(key, field.default)
-        if value is REQUIRED:
-            raise UserError(f"{where}: {section}.{key} is missing: {type_name(field.annotation)}")
         try:
             complete[key] = conform(field.annotation, value)
         except ValueError as error:
@@ -174,45 +195,53 @@ def _section(section: str, given: Any, where: object) -> dict[str, Any]:
     return complete
 
 
-def _check(sweep: Sweep, path: Path) -> None:
-    """Refuse a sweep that could only fail later."""
-    check_storage(sweep.storage_url)
+def _check_search(sweep: Sweep) -> None:
+    """Refuse a search that could only fail later."""
+    sampler, pruner = sweep.sampler["name"], sweep.pruner["name"]
     several = len(sweep.objectives) > 1
     late = [o["metric"] for o in sweep.objectives if not METRICS[o["metric"]]]
-    if sweep.pruner["name"] != "none" and (several or late):
+    if pruner != "none" and (several or late):
         reason = "of two objectives" if several else f"by {late[0]}, which is known at the end only"
-        raise UserError(f"{path}: pruner.name={sweep.pruner['name']}: trials cannot be pruned {reason}; use none")
-    if sweep.sampler["name"] == "cmaes" and several:
-        raise UserError(f"{path}: sampler.name=cmaes takes one objective; use nsgaii, tpe, gp or random")
-    if sweep.sampler["name"] == "grid":
-        _sized(sweep, path)
+        raise UserError(f"pruner.name={pruner}: trials cannot be pruned {reason}; use none")
+    if sampler == "cmaes" and several:
+        raise UserError("sampler.name=cmaes takes one objective; use nsgaii, tpe, gp or random")
+    if sampler == "grid":
+        try:
+            points = len(grid(sweep.space))
+        except ValueError as error:
+            raise UserError(f"space: {error}") from None
+        sweep.trials = min(sweep.trials or points, points)
     elif sweep.trials is None and sweep.hours is None:
-        raise UserError(f"{path}: say when to end: trials, such as trials: 40, or hours")
-    for name, settings in probes(sweep.space):
-        where = f"{path}: space.{name}" if name else f"{path}: space"
-        _check_point(sweep, settings, where)
+        raise UserError("say when to end: trials, such as trials: 40, or hours")
 
 
-def _sized(sweep: Sweep, path: Path) -> None:
+def _check_points(sweep: Sweep) -> None:
+    """Refuse a config that cannot be trained, and a space that leads to one."""
+    config = _checked(sweep, {}, f"config {sweep.config}")
+    if sweep.devices is not None:
+        groups_of(sweep.devices, sweep.devices_per_trial, config["trainer"]["accelerator"])
+    if (devices := sweep.base.get("trainer.devices", "auto")) not in ("auto", -1, sweep.devices_per_trial):
+        raise UserError(f"trainer.devices={devices}, but devices_per_trial={sweep.devices_per_trial}; change either")
+    if (nodes := config["trainer"]["num_nodes"]) > 1:
+        raise UserError(f"trainer.num_nodes={nodes}: a trial runs on one machine; override it with 1")
+    longest = config["trainer"]["max_epochs"]
+    for settings in probes(sweep.space):
+        for key in settings:
+            if key in RESERVED or key.startswith("tracking."):
+                raise UserError(f"space.{key}: is the sweep's own, and cannot be searched")
+        longest = max(longest, _checked(sweep, settings, "space")["trainer"]["max_epochs"])
+    if (least := sweep.pruner.get("min_epochs", 0)) >= longest:
+        raise UserError(
+            f"pruner.min_epochs={least}: no trial lasts longer than {longest} epochs; lower it, or use none"
+        )
+
+
+def _checked(sweep: Sweep, settings: Settings, where: str) -> dict[str, Any]:
+    """Return the config of a point that can be trained."""
     try:
-        points = len(grid(sweep.space))
-    except ValueError as error:
-        raise UserError(f"{path}: space.{error}: a grid needs step, or choices") from None
-    sweep.trials = min(sweep.trials or points, points)
-
-
-def _check_point(sweep: Sweep, settings: Settings, where: str) -> None:
-    for key in settings:
-        if key.startswith(RESERVED):
-            raise UserError(f"{where}: {key} is the sweep's own, and cannot be searched")
-    config = _in_place(lambda: sweep.config_of(settings, where), where)
-    config["trainer"]["devices"] = sweep.devices_per_trial
-    _in_place(lambda: check_config(config), where)
-
-
-def _in_place(call: Callable[[], Any], where: str) -> Any:
-    try:
-        return call()
+        config = sweep.config_of(settings, where)
+        config["trainer"]["devices"] = sweep.devices_per_trial
+        check_config(config)
     except UserError as error:
-        message = str(error)
-        raise UserError(message if message.startswith(where) else f"{where}: {message}") from None
+        raise UserError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
+    return config

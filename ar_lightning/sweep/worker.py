@@ -12,13 +12,13 @@ import socket
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -97,7 +97,9 @@ class Worker:
         self.stopping.set()
         if child := self.child:
             child.stop()
-            threading.Timer(GRACE, child.kill).start()
+            timer = threading.Timer(GRACE, child.kill)
+            timer.daemon = True  # the worker itself need not wait for it
+            timer.start()
 
     def _is_done(self, trials: list[FrozenTrial]) -> bool:
         counted = [t for t in trials if is_counted(t)]
@@ -124,12 +126,13 @@ class Worker:
         pulse = threading.Thread(target=self._pulse, args=(trial, ended), daemon=True)
         pulse.start()
         started, self.fenced = time.monotonic(), False
-        try:
-            outcome = self._train(trial)
-        finally:
-            ended.set()
-            pulse.join()
-        patiently(lambda: self._tell(trial, outcome, time.monotonic() - started), PATIENCE)
+        with suppress(UpdateFinishedTrialError):  # another worker took this one for dead, and the trial with it
+            try:
+                outcome = self._train(trial)
+            finally:
+                ended.set()
+                pulse.join()
+            patiently(lambda: self._tell(trial, outcome, time.monotonic() - started), PATIENCE)
 
     def _pulse(self, trial: Trial, ended: threading.Event) -> None:
         """Renew the lease; end the child if that cannot be done, for another worker may take the trial then."""
@@ -138,7 +141,7 @@ class Worker:
             try:
                 trial.set_user_attr("lease", time.time())
                 renewed = time.monotonic()
-            except RuntimeError:  # another process has ended the trial
+            except UpdateFinishedTrialError:
                 self._abandon()
             except Exception as error:  # the storage is away; its errors have no common type
                 print(f"trial {trial.number}: no sign of life: {type(error).__name__}", flush=True)
@@ -204,7 +207,11 @@ class Worker:
         value = message["metrics"].get(objectives[0]["metric"])
         if len(objectives) > 1 or value is None:
             return False
-        patiently(lambda: trial.report(value, message["epoch"]), PATIENCE)
+        try:
+            patiently(lambda: trial.report(value, message["epoch"]), PATIENCE)
+        except UpdateFinishedTrialError:
+            self._abandon()
+            return True
         return bool(patiently(trial.should_prune, PATIENCE))
 
     def _note(self, trial: Trial, **attributes: Any) -> None:
@@ -213,8 +220,6 @@ class Worker:
 
     def _tell(self, trial: Trial, outcome: dict[str, Any] | None, seconds: float) -> None:
         frozen = self.study.get_trials(deepcopy=False)[trial.number]
-        if frozen.state != TrialState.RUNNING:  # another worker took this one for dead
-            return
         if outcome is None:
             self._note(trial, outcome="interrupted")
             return queue_again(self.study, frozen, lost=False)
@@ -238,8 +243,6 @@ def main(args: list[str] | None = None, command: Command = command_of) -> int:
     parser.add_argument("--slot", type=json.loads, default={})
     parser.add_argument("--until", type=float)
     given = parser.parse_args(args)
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    warnings.filterwarnings("ignore", message=".*already reported.*")
     try:
         sweep = saved_sweep(given.folder)
         study = join(sweep, open_storage(sweep.storage_url, sweep.folder))

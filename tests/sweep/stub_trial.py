@@ -45,7 +45,8 @@ def main() -> None:
         case int(hidden) if hidden == TAKES_ITS_WORKER_DOWN:
             os.kill(os.getppid(), 9)
     state = "complete"
-    metrics: dict[str, float] = {}
+    epoch = done
+    metrics = {"val/bpd": value(config["optimizer"]["lr"], epoch)} if epoch else {}
     for epoch in range(done + 1, int(os.environ.get(EPOCHS, "3")) + 1):
         time.sleep(float(os.environ.get(PAUSE, "0.02")))
         metrics = {"val/bpd": value(config["optimizer"]["lr"], epoch), "val/nll": 1.0}

@@ -1,0 +1,60 @@
+"""Whether W&B is online, offline or disabled: what the environment says, or the config, or whether there is a key.
+
+Imports nothing heavy.
+"""
+
+import os
+from configparser import ConfigParser
+from configparser import Error as ConfigError
+from netrc import NetrcParseError, netrc
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ar_lightning.errors import UserError, did_you_mean
+
+__all__ = ["has_key", "wandb_mode"]
+
+MODES = ("online", "offline", "disabled")
+ALIASES = {"run": "online", "dryrun": "offline"}  # W&B's older words
+
+
+def wandb_mode(requested: str = "auto") -> str:
+    """Return `online`, `offline` or `disabled`: what the environment says, or the config, or whether there is a key.
+
+    Raises:
+        UserError: WANDB_MODE is none of them.
+    """
+    if given := os.environ.get("WANDB_MODE"):
+        if given not in (*MODES, *ALIASES):
+            raise UserError(f"WANDB_MODE={given}: no such mode{did_you_mean(given, MODES)}")
+        return ALIASES.get(given, given)
+    if requested != "auto":
+        return requested
+    if _wandb_settings().get("mode") == "offline":  # the user ran `wandb offline`
+        return "offline"
+    return "online" if has_key() else "offline"
+
+
+def has_key() -> bool:
+    """Whether W&B will find credentials for its server, so that it need not ask for them."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    server = os.environ.get("WANDB_BASE_URL") or _wandb_settings().get("base_url", "https://api.wandb.ai")
+    places = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
+    path = next((p for p in (Path(place).expanduser() for place in places) if p.is_file()), None)
+    try:
+        hosts = netrc(path).hosts if path else {}
+    except (OSError, NetrcParseError, UnicodeDecodeError):
+        return False
+    return bool(hosts.get(urlsplit(server).netloc, ("", "", ""))[2])
+
+
+def _wandb_settings() -> dict[str, str]:
+    """Return what `wandb login --host` and `wandb offline` noted in W&B's settings files."""
+    parser = ConfigParser(interpolation=None)
+    folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
+    try:
+        parser.read([folder / "settings", Path("wandb") / "settings"])
+    except (OSError, ConfigError, UnicodeDecodeError):
+        return {}
+    return dict(parser["default"]) if parser.has_section("default") else {}

@@ -1,0 +1,185 @@
+"""A run on Weights & Biases that can never fail what it tracks: whatever goes wrong there costs one line.
+
+Online it falls back to offline when the server cannot be reached, and its files stay in its directory for `wandb sync`.
+Imports W&B when a run begins, and PyTorch never.
+"""
+
+import os
+import re
+import secrets
+import shlex
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ar_lightning.errors import UserError
+from ar_lightning.files import written
+from ar_lightning.wandb_mode import has_key, wandb_mode
+
+__all__ = ["STEP", "WandbRun", "has_ended", "training_run"]
+
+STEP = "trainer/global_step"  # the x-axis of every chart of a training
+ENDED = "ended"  # a file in its folder
+LONGEST_ID = 128  # it becomes part of a file name
+LOG_HEADER = 7  # bytes of W&B's own log of a run in which nothing has been written
+ENVIRONMENT = {  # W&B's own variables, where the user has not set them
+    "WANDB_SILENT": "true",  # this module says what there is to say
+    "WANDB_ERROR_REPORTING": "false",  # its process would report its crashes, offline too
+    "WANDB_INIT_TIMEOUT": "30",
+    "WANDB_FINISH_TIMEOUT": "60",  # for the last upload; without a limit, a dead server holds the process for ever
+    "WANDB_FINISH_TIMEOUT_RAISES": "true",
+}
+
+
+def training_run(
+    run_dir: Path, config: Mapping[str, Any], tracking: Mapping[str, Any], say: Callable[[str], None]
+) -> "WandbRun | None":
+    """Return the W&B run of a training, not yet begun; None where W&B is disabled.
+
+    Args:
+        run_dir: the run's directory.
+        config: the resolved config.
+        tracking: its `tracking` section.
+        say: prints a line.
+
+    Raises:
+        UserError: WANDB_MODE is no mode.
+    """
+    mode = wandb_mode(tracking["mode"])
+    if mode == "disabled":
+        return None
+    start = {key: tracking[key] for key in ("id", "project", "entity", "name", "group", "job_type")}
+    start["name"] = start["name"] or f"{config['experiment']}/{run_dir.name}"
+    return WandbRun(run_dir, mode, {**start, "tags": tracking["tags"] or None, "config": config}, say)
+
+
+def has_ended(run_dir: Path) -> bool:
+    """Whether the W&B run in this directory has been told how it ended."""
+    return (run_dir / "wandb" / ENDED).exists()
+
+
+class WandbRun:
+    """One run on W&B, which begins when it is first asked for, and goes on where it was begun before.
+
+    Args:
+        directory: where W&B keeps its files, in `wandb/`; also the id, so that a resumed training is the same run.
+        mode: `online` or `offline`; online falls back to offline when the server cannot be reached or refuses the key.
+        start: arguments of `wandb.init`.
+        say: prints a line.
+        axis: the metric on the x-axis of every chart.
+        tracked: what is tracked, for messages.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        mode: str,
+        start: Mapping[str, Any],
+        say: Callable[[str], None],
+        axis: str = STEP,
+        tracked: str = "training",
+    ) -> None:
+        self.folder, self.mode, self.say, self.axis, self.tracked = directory / "wandb", mode, say, axis, tracked
+        self.start: dict[str, Any] = {"dir": directory, "resume": "allow", **start}
+        self.begun = self.failed = False
+        self._run: Any = None
+
+    @property
+    def run(self) -> Any:
+        """The `wandb.Run`, begun when it is first asked for; None if it cannot be."""
+        if not self.begun:
+            self.begun = True
+            self.attempt("start", self._begin)
+        return self._run
+
+    def log(self, action: str, row: Callable[[], Mapping[str, Any]], x: float | None) -> None:
+        """Log a row, made when it is needed, at a place on the x-axis."""
+        if run := self.run:
+            self.attempt(action, lambda: run.log({**row(), self.axis: x}))
+
+    def summarise(self, summary: Mapping[str, Any]) -> None:
+        """Write final numbers."""
+        if run := self.run:
+            self.attempt("write the summary", lambda: run.summary.update(dict(summary)))
+
+    def finish(self, exit_code: int = 0) -> None:
+        """End the run, within W&B's time limit; one that has not begun begins, so that it is there."""
+        import wandb
+
+        if run := self.run:
+            self.attempt("finish", lambda: run.finish(exit_code=exit_code))
+            self.attempt("stop", wandb.teardown)  # now: what fails in W&B's exit hook can no longer be caught
+            if not self.failed:
+                self.attempt("end", (self.folder / ENDED).touch)
+            if run.offline and not self.failed:
+                self.say(f"W&B: the run is offline{self._advice()}")
+
+    def attempt(self, action: str, call: Callable[[], object]) -> None:
+        """Make a call to W&B; say once if W&B fails."""
+        try:
+            call()
+        except (Exception, SystemExit) as error:  # a network client and another process: they may not end a training
+            if not self.failed:
+                self.failed = True
+                reason = _first_line(error)
+                self.say(f"W&B: could not {action} ({reason}); the {self.tracked} is not affected{self._advice()}")
+
+    def segments(self) -> list[Path]:
+        """Return W&B's folders of this run: one for each time it was begun or resumed."""
+        return sorted(folder for folder in self.folder.glob("*run-*") if folder.is_dir())
+
+    def _begin(self) -> None:
+        import wandb
+
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        self.start["id"] = self._kept_id()
+        (self.folder / ENDED).unlink(missing_ok=True)
+        self._drop_empty_segments()
+        run = self._go_online() if self.mode == "online" else None
+        self._run = run or wandb.init(mode="offline", **self.start)
+        os.environ.pop("WANDB_SERVICE", None)  # or what this process starts would share, and end, W&B's process
+        self._run.define_metric(self.axis)
+        self._run.define_metric("*", step_metric=self.axis)
+
+    def _kept_id(self) -> str:
+        """Return the id of the run that was begun here before, else the one that was asked for, else a new one."""
+        file = self.folder / "run-id"
+        if not file.exists():
+            asked = re.sub(r"[^\w.-]", "-", self.start.get("id") or "")[:LONGEST_ID]
+            with written(file) as partial:
+                partial.write_text(asked or secrets.token_hex(4), encoding="utf-8")
+        return file.read_text(encoding="utf-8").strip()
+
+    def _drop_empty_segments(self) -> None:
+        """Remove what processes left that were killed before W&B had written a record: `wandb sync` stops there."""
+        for segment in self.segments():
+            if all(log.stat().st_size <= LOG_HEADER for log in segment.glob("*.wandb")):
+                shutil.rmtree(segment, ignore_errors=True)
+
+    def _go_online(self) -> Any:
+        """Return the run, or None if the server cannot be reached or refuses the key."""
+        import wandb
+
+        earlier = self.segments()
+        try:
+            if not has_key():  # W&B would ask for it
+                raise UserError("no API key: set WANDB_API_KEY or run `wandb login`")
+            run = wandb.init(mode="online", **self.start)
+            self.say(f"W&B: {run.url}")
+            return run
+        except Exception as error:  # whatever it is; W&B's errors have no common type
+            self.say(f"W&B: cannot go online ({_first_line(error)}); logging offline")
+            wandb.teardown()  # its process holds on to the id
+            for segment in set(self.segments()) - set(earlier):
+                shutil.rmtree(segment, ignore_errors=True)
+            return None
+
+    def _advice(self) -> str:
+        command = shlex.join(["wandb", "sync", "--include-online", *map(str, self.segments())])
+        return f"; upload it later with: {command}" if self.segments() else ""
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120].rstrip(".")

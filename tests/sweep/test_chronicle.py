@@ -1,0 +1,269 @@
+"""The sweep's own W&B run: all trials once, whatever is interrupted, and what came of them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.study import Study
+from optuna.trial import TrialState
+
+from ar_lightning.errors import UserError
+from ar_lightning.sweep.chronicle import Chronicle
+from ar_lightning.sweep.definition import Sweep
+from tests.sweep.studies import BPD, PLAIN, SPEED, new_study, searched, trial
+from tests.wandb_home import KEY, clean_environment, isolate, no_process_left, python
+from tests.wandb_stub import StubRun, WandbStub
+
+ROOT = Path(__file__).parents[2]
+HOST = socket.gethostname()
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
+    "1f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
+)
+
+
+@pytest.fixture
+def stub() -> Iterator[WandbStub]:
+    with WandbStub() as server:
+        yield server
+
+
+@pytest.fixture
+def online(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stub: WandbStub) -> pytest.MonkeyPatch:
+    """This process in an empty home directory, with a key for the stand-in."""
+    isolate(monkeypatch, tmp_path)
+    monkeypatch.setenv("WANDB_BASE_URL", stub.url)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    return monkeypatch
+
+
+def sweep_in(folder: Path, objectives: tuple[dict[str, str], ...] = (BPD,), **keys: Any) -> Sweep:
+    base = {"model.name": "nade", "tracking.tags": ["mine"], "tracking.project": "searches"}
+    return Sweep(
+        "conf/nade.yaml", base, PLAIN, [*objectives], {"name": "tpe", "seed": 0}, {"name": "none"},
+        **{"study": "digits", "trials": 5, "sweep_dir": str(folder), **keys},
+    )  # fmt: skip
+
+
+def five() -> Study:
+    """Return a study with trials of all kinds, of which the fourth is the best."""
+    study = new_study()
+    lr = {"optimizer.lr": optuna.distributions.FloatDistribution(1e-4, 1e-1, log=True)}
+    ends: list[tuple[TrialState, float | None, dict[str, Any]]] = [
+        (TrialState.COMPLETE, 2.5, {}),
+        (TrialState.PRUNED, None, {}),
+        (TrialState.FAIL, None, {"outcome": "failed", "reason": "out of memory"}),
+        (TrialState.COMPLETE, 2.25, {}),
+        (TrialState.COMPLETE, 2.75, {}),
+    ]
+    for i, (state, value, attrs) in enumerate(ends):
+        study.add_trial(trial(state, value, {"optimizer.lr": 0.01 / (i + 1)}, lr, seconds=10 + i, **attrs))
+    return study
+
+
+def rows(run: StubRun) -> list[dict[str, Any]]:
+    """Return the history of the trials."""
+    return [row for row in run.history if "state" in row]
+
+
+def report(folder: Path) -> dict[str, Path]:
+    """Return files as a report has them."""
+    (folder / "plots").mkdir(parents=True, exist_ok=True)
+    files = {"best config": folder / "best.yaml", "history": folder / "plots" / "history.png"}
+    files["best config"].write_text("model: {name: nade}\n")
+    files["history"].write_bytes(PIXEL)
+    return files
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_sweep_arrives(online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> None:
+    study, folder = five(), tmp_path / "sweep"
+    chronicle = Chronicle.of(sweep_in(folder), study)
+    assert chronicle is not None
+    for count in (0, 1, 1, 3, 5):
+        chronicle.follow(study.trials[:count])
+    chronicle.finish(report(folder))
+
+    run = stub.run
+    assert (run.id, run.project, run.group, run.job_type) == (f"digits-sweep-{HOST}", "searches", "digits", "sweep")
+    assert (run.name, sorted(run.tags), run.exit_code) == ("digits/sweep", ["mine", "sweep"], 0)
+    assert run.config["space"] == PLAIN and run.config["sampler"] == {"name": "tpe", "seed": 0}
+    assert run.config["trials"] == 5 and run.config["base"]["model.name"] == "nade"
+
+    history = rows(run)
+    assert {row["trial"]: row["state"] for row in history} == {
+        0: "complete", 1: "pruned", 2: "failed", 3: "complete", 4: "complete",
+    }  # fmt: skip
+    assert [row.get("value/val/bpd") for row in history] == [2.5, None, None, 2.25, 2.75]
+    assert [row["seconds"] for row in history] == [10, 11, 12, 13, 14]
+    assert [row["best/val/bpd"] for row in history] == [2.5, 2.5, 2.5, 2.25, 2.25]
+    assert [row["params/optimizer.lr"] for row in history] == [pytest.approx(0.01 / (i + 1)) for i in range(5)]
+    assert history[2]["reason"] == "out of memory"
+
+    assert (run.summary["best/val/bpd"], run.summary["best_trial/val/bpd"]) == (2.25, 3)
+    assert {k: v for k, v in run.summary.items() if k.startswith("trials/")} == {
+        "trials/complete": 3, "trials/pruned": 1, "trials/failed": 1,
+    }  # fmt: skip
+    assert run.files["best.yaml"] == b"model: {name: nade}\n"
+    (picture,) = (content for name, content in run.files.items() if name.startswith("media/images/plots/history"))
+    assert picture == PIXEL
+    (table,) = (json.loads(content) for name, content in run.files.items() if name.startswith("media/table/"))
+    assert table["columns"] == ["trial", "state", "val/bpd", "optimizer.lr", "seconds", "run", "reason"]
+    assert table["data"][2] == [2, "failed", None, pytest.approx(0.01 / 3), 12, None, "out of memory"]
+    assert not stub.unknown, "the stand-in knows all that W&B asks"
+    assert "WANDB_SERVICE" not in os.environ, "or trials would share the sweep's W&B process, and end it"
+
+
+def test_importances_are_in_the_summary(online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> None:
+    objectives = (BPD, SPEED)
+    chronicle = Chronicle.of(sweep_in(tmp_path / "sweep", objectives), searched(20, objectives=objectives))
+    assert chronicle is not None
+    chronicle.finish({})
+    assert len(rows(stub.run)) == 20
+    for metric in ("val/bpd", "samples_per_second"):
+        weights = [v for k, v in stub.run.summary.items() if k.startswith(f"importance/{metric}/")]
+        assert len(weights) == len(PLAIN) and sum(weights) == pytest.approx(1)
+        assert f"best_trial/{metric}" in stub.run.summary
+
+
+def test_importances_that_cannot_be_computed_are_one_line(
+    online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(study: Study) -> dict[str, float]:
+        raise RuntimeError("no variance\nanywhere")
+
+    online.setattr("ar_lightning.sweep.chronicle.importances", fail)
+    chronicle = Chronicle.of(sweep_in(tmp_path / "sweep"), five())
+    assert chronicle is not None
+    chronicle.finish({})
+    assert "W&B: no importances of the parameters (no variance)\n" in capsys.readouterr().out
+    assert stub.run.summary["best_trial/val/bpd"] == 3 and stub.run.exit_code == 0
+
+
+def test_a_resumed_sweep_is_the_same_run(online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> None:
+    study, folder = five(), tmp_path / "sweep"
+    for count, total in ((2, 2), (4, 4), (5, 5)):
+        chronicle = Chronicle.of(sweep_in(folder, trials=total), part(study, count))
+        assert chronicle is not None
+        chronicle.follow(study.trials[:count])
+        chronicle.finish({})
+    assert [row["trial"] for row in rows(stub.run)] == [0, 1, 2, 3, 4]
+    assert [row["best/val/bpd"] for row in rows(stub.run)] == [2.5, 2.5, 2.5, 2.25, 2.25]
+    assert stub.run.config["trials"] == 5 and stub.run.summary["trials/complete"] == 3
+
+
+def part(study: Study, count: int) -> Study:
+    """Return a study with the first trials of another."""
+    first = new_study()
+    first.add_trials(study.trials[:count])
+    return first
+
+
+KILLED = """
+import os, sys, time
+from pathlib import Path
+from ar_lightning.sweep.chronicle import Chronicle
+from tests.sweep.test_chronicle import five, sweep_in
+
+study = five()
+chronicle = Chronicle.of(sweep_in(Path(sys.argv[1])), study)
+chronicle.follow(study.trials[:3])
+print("following", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(("mode", "arrived"), [("online", True), ("online", False), ("offline", False)])
+def test_after_kill_9_every_trial_is_there_once(
+    online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str,
+    arrived: bool,
+) -> None:  # fmt: skip
+    folder = tmp_path / "sweep"
+    known = {"WANDB_BASE_URL": stub.url, "WANDB_API_KEY": KEY, "WANDB_MODE": mode, "PYTHONPATH": str(ROOT)}
+    soon = {"WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "1"} if arrived else {}
+    killed = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(folder)], cwd=ROOT, env=clean_environment(tmp_path, **known, **soon)
+    )
+    logged = folder / "wandb" / HOST / "logged.json"
+    wait_for(lambda: logged.exists() and json.loads(logged.read_text()) == [[], [0, 1, 2]])
+    if arrived:
+        wait_for(lambda: len(stub.runs) == 1 and len(rows(stub.run)) == 3)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert no_process_left(tmp_path)
+
+    online.setenv("WANDB_MODE", mode)
+    chronicle = Chronicle.of(sweep_in(folder), five())
+    assert chronicle is not None
+    chronicle.finish({})
+    if mode == "offline":
+        assert stub.requests == []
+        command = capsys.readouterr().out.split("wandb sync ")[1].split()
+        python(tmp_path, "-m", "wandb", "sync", *command, WANDB_BASE_URL=stub.url, WANDB_API_KEY=KEY)
+    assert [row["trial"] for row in rows(stub.run)] == [0, 1, 2, 3, 4]
+    assert stub.run.summary["trials/complete"] == 3 and stub.run.exit_code == 0
+
+
+def test_a_server_that_is_away_is_one_line_and_no_wait(
+    online: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with WandbStub() as server:
+        pass
+    online.setenv("WANDB_BASE_URL", server.url)
+    online.setenv("WANDB_INIT_TIMEOUT", "4")
+    study = five()
+    started = time.monotonic()
+    chronicle = Chronicle.of(sweep_in(tmp_path / "sweep"), study)
+    assert chronicle is not None
+    for count in range(6):
+        chronicle.follow(study.trials[:count])
+    assert time.monotonic() - started < 1
+    chronicle.finish({})
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2 and "cannot go online" in said[0] and "wandb sync" in said[1]
+
+
+def test_a_disk_that_takes_nothing_is_one_line(
+    online: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "wandb").write_text("in the way")
+    assert Chronicle.of(sweep_in(tmp_path), five()) is None
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_two_launchers_on_a_machine_keep_one_record(
+    online: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    online.setenv("WANDB_MODE", "offline")
+    first = Chronicle.of(sweep_in(tmp_path), five())
+    assert first is not None
+    assert Chronicle.of(sweep_in(tmp_path), five()) is None
+    assert "another process on this machine records the sweep digits" in capsys.readouterr().out
+    first.finish({})
+
+
+def test_disabled_is_no_record(online: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    online.setenv("WANDB_MODE", "disabled")
+    assert Chronicle.of(sweep_in(tmp_path / "sweep"), five()) is None
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_misspelt_mode_is_an_error(online: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    online.setenv("WANDB_MODE", "ofline")
+    with pytest.raises(UserError, match="WANDB_MODE=ofline"):
+        Chronicle.of(sweep_in(tmp_path / "sweep"), five())
