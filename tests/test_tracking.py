@@ -16,8 +16,9 @@ import pytest
 from ar_lightning.csv_metrics import CSVMetrics
 from ar_lightning.errors import UserError
 from ar_lightning.tracking import Wandb, make_loggers
+from ar_lightning.wandb_log import mend
 from ar_lightning.wandb_mode import wandb_mode
-from ar_lightning.wandb_run import WandbRun
+from ar_lightning.wandb_run import WandbRun, has_ended
 from tests.wandb_home import KEY, isolate, python, sync
 from tests.wandb_stub import WandbStub
 
@@ -208,6 +209,75 @@ def test_online_without_a_key_does_not_ask(isolated: pytest.MonkeyPatch, said: l
     logger = start(tmp_path / "run", "online", said)
     assert logger.experiment.offline and "no API key" in said[0]
     logger.finish({}, None)
+
+
+def test_a_run_is_what_its_config_says(isolated: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> None:
+    isolated.setenv("WANDB_API_KEY", KEY)
+    isolated.setenv("WANDB_BASE_URL", stub.url)
+    asked: dict[str, Any] = {"id": "study 1/0007?", "group": "study", "job_type": "trial", "tags": ["sweep", "nade"]}
+    _, logger = make_loggers(tmp_path / "0007", CONFIG, **asked)
+    assert isinstance(logger, Wandb)
+    logger.log_metrics({"val/bpd": 2.0}, 1)
+    logger.finish({"state": "complete", "val/bpd": 1.5}, None)
+
+    _, resumed = make_loggers(tmp_path / "0007", CONFIG, **{**asked, "id": "another"})
+    assert isinstance(resumed, Wandb)
+    resumed.log_metrics({"val/bpd": 1.0}, 2)
+    resumed.finish({"state": "complete"}, None)
+
+    run = stub.run
+    assert (run.id, run.name, run.group, run.job_type) == ("study-1-0007-", "test/0007", "study", "trial")
+    assert set(run.tags) == {"sweep", "nade"} and run.config["model"] == CONFIG["model"]
+    assert run.values("val/bpd") == [2, 1] and run.summary["state"] == "complete" and run.exit_code == 0
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_failed_training_is_a_failed_run(
+    isolated: pytest.MonkeyPatch, stub: WandbStub, said: list[str], tmp_path: Path, begun: bool
+) -> None:
+    """Also one that failed before anything was logged."""
+    isolated.setenv("WANDB_API_KEY", KEY)
+    isolated.setenv("WANDB_BASE_URL", stub.url)
+    logger = start(tmp_path / "run", "online", said)
+    if begun:
+        logger.log_metrics({"train/loss": 1.0}, 1)
+    assert not has_ended(tmp_path / "run")
+    logger.finish({"state": "failed", "reason": "the loss is not finite"}, None, exit_code=1)
+    assert has_ended(tmp_path / "run")
+    assert (stub.run.summary["state"], stub.run.summary["reason"]) == ("failed", "the loss is not finite")
+    assert stub.run.exit_code == 1 and len(stub.run.history) == begun
+    assert len(said) == 1 and stub.run.id in said[0] and not stub.artifacts
+
+
+def test_a_log_that_was_cut_short_ends_with_a_whole_record(tmp_path: Path) -> None:
+    from wandb.sdk.internal.datastore import DataStore
+
+    log, sizes = tmp_path / "run.wandb", [10, 40_000, 0, 32_740, 5, 70_000, 32_000, 747, 1, 3]
+    ends = [7]
+    store = DataStore()
+    store.open_for_write(str(log))
+    for size in sizes:
+        store._write_data(b"x" * size)
+        store._fp.flush()
+        ends.append(log.stat().st_size)
+    store.close()
+    whole = log.read_bytes()
+    for cut in {
+        *range(0, len(whole), 499),
+        *ends,
+        *(end + d for end in ends for d in (-8, -1, 1, 6, 7, 8)),
+        len(whole),
+    }:
+        log.write_bytes(whole[: max(cut, 0)])
+        assert mend(log) == (cut >= ends[1])
+        kept = sum(cut >= end for end in ends[1:])
+        assert log.stat().st_size == (ends[kept] if cut >= 7 else max(cut, 0))
+        if kept:
+            reader = DataStore()
+            reader.open_for_scan(str(log))
+            assert [len(reader.scan_data()) for _ in range(kept)] == sizes[:kept]
+            assert reader.scan_data() is None
+            reader.close()
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds W&B's process in /proc")

@@ -18,14 +18,13 @@ from ar_lightning.sweep.chronicle import Chronicle
 from ar_lightning.sweep.definition import Sweep
 from ar_lightning.sweep.report import summary, write_report
 from ar_lightning.sweep.slots import Slot, scrubbed, slots_of
-from ar_lightning.sweep.storage import mend_journal, open_storage, patiently, shown
+from ar_lightning.sweep.storage import JOURNAL, mend_journal, open_storage, patiently, shown
 from ar_lightning.sweep.study import baseline_of, join
 from ar_lightning.sweep.table import LiveTable
 
 __all__ = ["launch", "report"]
 
 WORKER = [sys.executable, "-m", "ar_lightning.sweep.worker"]
-JOURNAL = "journal.log"
 POLL = 0.5  # seconds
 PATIENCE = 600.0  # seconds that the storage may be away
 RESTARTS = 3  # of a worker that was killed

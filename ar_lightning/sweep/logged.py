@@ -45,7 +45,9 @@ class Logged:
             shutil.rmtree(offline.pop())
             self.new = []
         begun: Any = self.run.run
-        if self.new and begun and not begun.offline and not offline:
+        if begun is None:
+            return
+        if self.new and not begun.offline and not offline:
             self.new = self.new[: max(begun.starting_step - len(self.kept), 0)]
         self.end()
 

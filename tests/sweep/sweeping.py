@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from optuna.trial import FrozenTrial
 
 from ar_lightning.sweep.definition import saved_sweep
 from ar_lightning.sweep.storage import open_storage
-from ar_lightning.sweep.study import outcome_of
+from ar_lightning.sweep.study import NEVER_RAN, outcome_of
 from tests.commands import ROOT
 
 SPACE = {"optimizer.lr": {"type": "float", "low": 1e-5, "high": 1e-1, "log": True}}
@@ -58,9 +59,11 @@ class Sweeping:
         return ended(self.start(*overrides, **env))
 
     def trials(self) -> list[FrozenTrial]:
+        """Return the trials, without those that two workers began at once and one gave back."""
         sweep = saved_sweep(self.out)
         storage = open_storage(sweep.storage_url, self.out)
-        return optuna.load_study(study_name=sweep.study, storage=storage).get_trials(deepcopy=False)
+        trials = optuna.load_study(study_name=sweep.study, storage=storage).get_trials(deepcopy=False)
+        return [t for t in trials if outcome_of(t) not in NEVER_RAN]
 
     def outcomes(self) -> list[str]:
         return [outcome_of(t) for t in self.trials()]
@@ -119,5 +122,5 @@ def assert_none_ran_twice_at_once(traces: list[dict[str, Any]]) -> None:
     """No two processes trained in the same run directory at the same time: their traces do not interleave."""
     for run in {t["run"] for t in traces}:
         pids = [t["pid"] for t in traces if t["run"] == run]
-        changes = sum(a != b for a, b in zip(pids, pids[1:], strict=False))
+        changes = sum(a != b for a, b in pairwise(pids))
         assert changes == len(set(pids)) - 1, f"run {run} was trained by several at once"

@@ -147,7 +147,7 @@ def test_two_launchers_share_a_study(sweep: Sweeping) -> None:
     for launcher in launchers:
         ended(launcher)
     outcomes = sweep.outcomes()
-    assert outcomes.count("complete") == 16 and set(outcomes) <= {"complete", "surplus"}
+    assert outcomes.count("complete") == 16 and len(outcomes) == 16
     assert len({t.user_attrs["worker"] for t in sweep.trials()}) >= 3
 
 
