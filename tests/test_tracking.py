@@ -16,7 +16,6 @@ import pytest
 from ar_lightning.csv_metrics import CSVMetrics
 from ar_lightning.errors import UserError
 from ar_lightning.tracking import Wandb, make_loggers
-from ar_lightning.wandb_log import mend
 from ar_lightning.wandb_mode import wandb_mode
 from ar_lightning.wandb_run import WandbRun, has_ended
 from tests.wandb_home import KEY, isolate, python, sync
@@ -247,37 +246,6 @@ def test_a_failed_training_is_a_failed_run(
     assert (stub.run.summary["state"], stub.run.summary["reason"]) == ("failed", "the loss is not finite")
     assert stub.run.exit_code == 1 and len(stub.run.history) == begun
     assert len(said) == 1 and stub.run.id in said[0] and not stub.artifacts
-
-
-def test_a_log_that_was_cut_short_ends_with_a_whole_record(tmp_path: Path) -> None:
-    from wandb.sdk.internal.datastore import DataStore
-
-    log, sizes = tmp_path / "run.wandb", [10, 40_000, 0, 32_740, 5, 70_000, 32_000, 747, 1, 3]
-    ends = [7]
-    store = DataStore()
-    store.open_for_write(str(log))
-    for size in sizes:
-        store._write_data(b"x" * size)
-        store._fp.flush()
-        ends.append(log.stat().st_size)
-    store.close()
-    whole = log.read_bytes()
-    for cut in {
-        *range(0, len(whole), 499),
-        *ends,
-        *(end + d for end in ends for d in (-8, -1, 1, 6, 7, 8)),
-        len(whole),
-    }:
-        log.write_bytes(whole[: max(cut, 0)])
-        assert mend(log) == (cut >= ends[1])
-        kept = sum(cut >= end for end in ends[1:])
-        assert log.stat().st_size == (ends[kept] if cut >= 7 else max(cut, 0))
-        if kept:
-            reader = DataStore()
-            reader.open_for_scan(str(log))
-            assert [len(reader.scan_data()) for _ in range(kept)] == sizes[:kept]
-            assert reader.scan_data() is None
-            reader.close()
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds W&B's process in /proc")

@@ -158,28 +158,33 @@ class Chronicle:
 
 def _history(trials: list[FrozenTrial], study: Study, metrics: Sequence[str]) -> Iterator[tuple[int, Row]]:
     """Yield the number and the row of each finished trial, in the order they finished, with the best until then."""
+    best: dict[str, FrozenTrial] = {}
     finished = [t for t in ran(trials) if t.state.is_finished()]
-    complete: list[FrozenTrial] = []
     for trial in sorted(finished, key=lambda t: (t.datetime_complete, t.number)):
         row = {"state": outcome_of(trial), "seconds": duration(trial), **_attributes(trial, "epochs", "reason")}
         if trial.state is TrialState.COMPLETE:
-            complete.append(trial)
             row |= {f"value/{metric}": value for metric, value in zip(metrics, trial.values, strict=True)}
-        yield trial.number, row | _best(complete, study, metrics) | {f"params/{k}": v for k, v in trial.params.items()}
+            best = _best([trial, *best.values()], study, metrics)
+        row |= _best_values(best, metrics) | {f"params/{name}": value for name, value in trial.params.items()}
+        yield trial.number, row
 
 
-def _best(trials: list[FrozenTrial], study: Study, metrics: Sequence[str]) -> Row:
-    ranked = [best_first(trials, direction, i)[:1] for i, direction in enumerate(study.directions)]
-    return {f"best/{m}": best[0].values[i] for i, (m, best) in enumerate(zip(metrics, ranked, strict=True)) if best}
+def _best(trials: list[FrozenTrial], study: Study, metrics: Sequence[str]) -> dict[str, FrozenTrial]:
+    """Return the best trial by each metric."""
+    ranked = [best_first(trials, direction, i) for i, direction in enumerate(study.directions)]
+    return {metric: first[0] for metric, first in zip(metrics, ranked, strict=True) if first}
+
+
+def _best_values(best: dict[str, FrozenTrial], metrics: Sequence[str]) -> Row:
+    return {f"best/{metric}": trial.values[metrics.index(metric)] for metric, trial in best.items()}
 
 
 def _summary(trials: list[FrozenTrial], study: Study, metrics: Sequence[str]) -> Row:
-    """Return the best value and trial of each metric, and how many trials ended how."""
-    summary: Row = _best(trials, study, metrics)
-    for i, metric in enumerate(metrics):
-        for trial in best_first(trials, study.directions[i], i)[:1]:
-            summary[f"best_trial/{metric}"] = trial.number
-    return summary | {f"trials/{state}": count for state, count in Counter(map(outcome_of, ran(trials))).items()}
+    """Return the best value and trial by each metric, and how many trials ended how."""
+    best = _best(trials, study, metrics)
+    numbers = {f"best_trial/{metric}": trial.number for metric, trial in best.items()}
+    counts = {f"trials/{outcome}": count for outcome, count in Counter(map(outcome_of, ran(trials))).items()}
+    return {**_best_values(best, metrics), **numbers, **counts}
 
 
 def _table(trials: list[FrozenTrial], metrics: Sequence[str]) -> Any:

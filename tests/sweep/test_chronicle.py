@@ -205,7 +205,6 @@ def test_after_kill_9_every_trial_is_there_once(
         wait_for(lambda: len(stub.runs) == 1 and len(rows(stub.run)) == 3)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
-    assert no_process_left(tmp_path)
 
     online.setenv("WANDB_MODE", mode)
     chronicle = Chronicle.of(sweep_in(folder), five())
@@ -217,6 +216,7 @@ def test_after_kill_9_every_trial_is_there_once(
         python(tmp_path, "-m", "wandb", "sync", *command, WANDB_BASE_URL=stub.url, WANDB_API_KEY=KEY)
     assert [row["trial"] for row in rows(stub.run)] == [0, 1, 2, 3, 4]
     assert stub.run.summary["trials/complete"] == 3 and stub.run.exit_code == 0
+    assert no_process_left(tmp_path)
 
 
 def test_a_server_that_is_away_is_one_line_and_no_wait(
