@@ -1,5 +1,7 @@
 """Files that are either whole or not there."""
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,10 +10,17 @@ __all__ = ["written"]
 
 
 @contextmanager
-def written(path: Path) -> Iterator[Path]:
-    """Yield the place to write to instead of `path`, which becomes `path` at the end; its folder is made if need be."""
+def written(path: Path, shared: bool = False) -> Iterator[Path]:
+    """Yield the place to write to instead of `path`, which becomes `path` at the end; its folder is made if need be.
+
+    Args:
+        path: the file.
+        shared: other processes, maybe on other machines, may write it at the same time: the last one wins. What they
+            leave behind when they are killed, nobody writes over.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    mine = f".{socket.gethostname()}-{os.getpid()}" if shared else ""
+    partial = path.with_name(f"{path.name}{mine}.partial")
     try:
         yield partial
         partial.replace(path)

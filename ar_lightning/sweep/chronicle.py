@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ar_lightning.sweep.definition import Sweep
 from ar_lightning.sweep.logged import Logged
 from ar_lightning.sweep.outcomes import best_first, duration, ran
-from ar_lightning.sweep.study import outcome_of
+from ar_lightning.sweep.study import is_counted, outcome_of
 from ar_lightning.sweep.views import importances, of_objective
 from ar_lightning.wandb_mode import wandb_mode
 from ar_lightning.wandb_run import WandbRun
@@ -37,12 +37,15 @@ class Chronicle:
     Args:
         study: its study.
         metrics: those of the objectives.
+        total: trials to finish; None if there is no such number.
         run: the W&B run, not yet begun.
         folder: where it is kept, held by `lock` against other launchers on this machine.
     """
 
-    def __init__(self, study: Study, metrics: Sequence[str], run: WandbRun, folder: Path, lock: IO[str]) -> None:
-        self.study, self.metrics, self.run = study, metrics, run
+    def __init__(
+        self, study: Study, metrics: Sequence[str], total: int | None, run: WandbRun, folder: Path, lock: IO[str]
+    ) -> None:
+        self.study, self.metrics, self.total, self.run = study, metrics, total, run
         self._lock = lock
         self._logged = Logged(folder / "logged.json", run)
         self._finished = 0
@@ -80,7 +83,8 @@ class Chronicle:
             "settings": {"console": "off"},  # the live table is no log
         }  # fmt: skip
         metrics = [objective["metric"] for objective in sweep.objectives]
-        return cls(study, metrics, WandbRun(folder, mode, start, print, AXIS, "sweep"), folder, lock)
+        run = WandbRun(folder, mode, start, print, AXIS, "sweep")
+        return cls(study, metrics, sweep.trials, run, folder, lock)
 
     def follow(self, trials: list[FrozenTrial]) -> None:
         """Record the trials that have finished since the last call.
@@ -137,7 +141,9 @@ class Chronicle:
         for path in files.values():
             if path.suffix != ".png" and path.is_file():
                 self.run.attempt("upload the report", partial(self._save, path))
-        self.run.summarise({**_summary(trials, self.study, self.metrics), **weights})
+        is_done = sum(map(is_counted, trials)) >= (self.total or 0)
+        state = {"state": "complete" if is_done else "interrupted"}  # instead of the last trial's
+        self.run.summarise({**_summary(trials, self.study, self.metrics), **weights, **state})
 
     def _importances(self) -> Row:
         """Return what each parameter matters for each metric; nothing where that cannot be computed."""

@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from optuna.study import Study, load_study
 from rich.console import Console
@@ -42,6 +44,7 @@ def launch(sweep: Sweep) -> int:
     accelerator = sweep.config_of({})["trainer"]["accelerator"]
     slots = slots_of(accelerator, sweep.devices, sweep.devices_per_trial, sweep.workers)
     _make(sweep.folder)
+    _keep_password(sweep)
     if sweep.storage == "journal" and (dropped := mend_journal(sweep.folder / JOURNAL)):
         print(f"the journal ended in half a line, {dropped} bytes: dropped; a copy of the file is beside it")
     study = join(sweep, open_storage(sweep.storage_url, sweep.folder))
@@ -92,6 +95,13 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"sweep_dir={folder}: {error.strerror}; name another directory") from None
+
+
+def _keep_password(sweep: Sweep) -> None:
+    """Move a password from the URL, which is written to a file, to the environment, where PostgreSQL looks too."""
+    if "${" not in sweep.storage and (password := urlsplit(sweep.storage).password):
+        os.environ["PGPASSWORD"] = unquote(password)
+        sweep.storage = sweep.storage.replace(f":{password}@", "@", 1)
 
 
 def _announce(sweep: Sweep, slots: list[Slot]) -> None:
@@ -160,7 +170,7 @@ class Crew:
                 raise UserError(f"worker {i}: {lines[-1].removeprefix('error: ')}; see {self._log(i)}")
 
     def _log(self, i: int) -> Path:
-        return self.folder / "workers" / f"{i}.log"
+        return self.folder / "workers" / f"{socket.gethostname()}-{i}.log"
 
     def _start(self, i: int) -> subprocess.Popen[Any]:
         """Start a worker in a session of its own: Ctrl-C reaches the launcher only, which ends them in good order."""

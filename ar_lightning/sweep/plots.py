@@ -50,7 +50,7 @@ def write_plots(study: Study, folder: Path) -> tuple[dict[str, Path], dict[str, 
     for kind, draw in _pictures(study):
         path = folder / f"{re.sub('[^A-Za-z0-9_]+', '-', kind)}.png"
         try:
-            with _canvas(), written(path) as unfinished:
+            with _canvas(), written(path, shared=True) as unfinished:
                 draw().savefig(unfinished, format="png", dpi=DPI, bbox_inches="tight")
             files[kind] = path
         except NothingToShowError as reason:

@@ -5,6 +5,7 @@ Imports no Optuna.
 
 import math
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import product
 from typing import Any
 
@@ -143,5 +144,6 @@ def _points(space: Space) -> list[Params]:
         if d.kind == "categorical":
             axes.append([{d.name: c.label} | inside for c in d.choices for inside in _points(c.branch)])
         else:
-            axes.append([{d.name: d.low + i * (d.step or 1)} for i in range(_count(d))])
+            low, step = Decimal(str(d.low)), Decimal(str(d.step or 1))  # in floats, 0.1 + 3 * 0.2 is above 0.7
+            axes.append([{d.name: type(d.low)(low + i * step)} for i in range(_count(d))])
     return [{name: value for part in point for name, value in part.items()} for point in product(*axes)]

@@ -34,6 +34,7 @@ __all__ = [
     "baseline_of",
     "claim",
     "is_counted",
+    "is_first_of_its_claim",
     "join",
     "outcome_of",
     "queue_again",
@@ -167,7 +168,7 @@ def claim(study: Study, total: int | None) -> Trial | None:
     trial = study.ask()
     trials = study.get_trials(deepcopy=False)
     me = trials[trial.number]
-    if not _is_first_of_its_claim(me, trials):
+    if not is_first_of_its_claim(me, trials):
         return _dismiss(study, trial, "superseded")
     if "retry_of" in me.user_attrs:
         parent = me.user_attrs["retry_of"][-1]
@@ -180,7 +181,8 @@ def claim(study: Study, total: int | None) -> Trial | None:
     return trial
 
 
-def _is_first_of_its_claim(me: FrozenTrial, trials: Iterable[FrozenTrial]) -> bool:
+def is_first_of_its_claim(me: FrozenTrial, trials: Iterable[FrozenTrial]) -> bool:
+    """Whether no trial before this one was queued for the same reason."""
     mine = me.user_attrs.get("claim")
     same = (t for t in trials if mine is not None and t.user_attrs.get("claim") == mine and t.number < me.number)
     return not any(outcome_of(t) not in NEVER_RAN for t in same)

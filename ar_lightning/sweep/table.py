@@ -189,6 +189,8 @@ class LiveTable:
             trials: all trials of the study.
             now: seconds since the epoch.
         """
+        # A trial that runs but has no settings yet is still being asked for.
+        trials = [t for t in trials if outcome_of(t) != "running" or "settings" in t.user_attrs]
         clock = datetime.fromtimestamp(now)  # local, without a time zone, as the trials' own
         if self._live:
             self._live.update(self.drawn(trials, clock), refresh=True)

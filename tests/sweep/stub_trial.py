@@ -1,4 +1,4 @@
-"""A trial that trains nothing: it speaks the protocol, takes its time, leaves traces, and fails when its config says so.
+"""A trial that trains nothing: it speaks the protocol, takes its time, leaves traces, and fails where it is told to.
 
 The real thing needs seconds to import PyTorch; what workers and launchers do can be tested a hundred times faster.
 """

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial
 
 from ar_lightning.sweep.definition import saved_sweep
 from ar_lightning.sweep.storage import open_storage
-from ar_lightning.sweep.study import NEVER_RAN, outcome_of
+from ar_lightning.sweep.study import NEVER_RAN, is_first_of_its_claim, outcome_of
 from tests.commands import ROOT
 
 SPACE = {"optimizer.lr": {"type": "float", "low": 1e-5, "high": 1e-1, "log": True}}
@@ -41,7 +41,7 @@ class Sweeping:
     def start(self, *overrides: str, **env: str) -> subprocess.Popen[str]:
         """Start `run.py sweep` in a session of its own, as a terminal would."""
         content = {
-            "config": str(ROOT / "conf" / "nade.yaml"), "study": "s", "trials": 6, "workers": 2, "lease": 2.0,
+            "config": str(ROOT / "conf" / "nade.yaml"), "study": "s", "trials": 6, "workers": 2, "lease": 5.0,
             "sweep_dir": str(self.out), "space": SPACE, "pruner": "none",
             "overrides": ["tracking.mode=disabled"], **self.settings,
         }  # fmt: skip
@@ -59,11 +59,11 @@ class Sweeping:
         return ended(self.start(*overrides, **env))
 
     def trials(self) -> list[FrozenTrial]:
-        """Return the trials, without those that two workers began at once and one gave back."""
+        """Return the trials, without those that several workers began or queued at once: of these one runs."""
         sweep = saved_sweep(self.out)
         storage = open_storage(sweep.storage_url, self.out)
         trials = optuna.load_study(study_name=sweep.study, storage=storage).get_trials(deepcopy=False)
-        return [t for t in trials if outcome_of(t) not in NEVER_RAN]
+        return [t for t in trials if outcome_of(t) not in NEVER_RAN and is_first_of_its_claim(t, trials)]
 
     def outcomes(self) -> list[str]:
         return [outcome_of(t) for t in self.trials()]

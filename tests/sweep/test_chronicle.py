@@ -119,6 +119,7 @@ def test_a_sweep_arrives(online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: 
     assert {k: v for k, v in run.summary.items() if k.startswith("trials/")} == {
         "trials/complete": 3, "trials/pruned": 1, "trials/failed": 1,
     }  # fmt: skip
+    assert run.summary["state"] == "complete"
     assert run.files["best.yaml"] == b"model: {name: nade}\n"
     (picture,) = (content for name, content in run.files.items() if name.startswith("media/images/plots/history"))
     assert picture == PIXEL
@@ -157,13 +158,16 @@ def test_importances_that_cannot_be_computed_are_one_line(
 
 def test_a_resumed_sweep_is_the_same_run(online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> None:
     study, folder = five(), tmp_path / "sweep"
-    for count, total in ((2, 2), (4, 4), (5, 5)):
+    states = []
+    for count, total in ((2, 4), (4, 5), (5, 5)):
         chronicle = Chronicle.of(sweep_in(folder, trials=total), part(study, count))
         assert chronicle is not None
         chronicle.follow(study.trials[:count])
         chronicle.finish({})
+        states.append(stub.run.summary["state"])
     assert [row["trial"] for row in rows(stub.run)] == [0, 1, 2, 3, 4]
     assert [row["best/val/bpd"] for row in rows(stub.run)] == [2.5, 2.5, 2.5, 2.25, 2.25]
+    assert states == ["interrupted", "interrupted", "complete"]
     assert stub.run.config["trials"] == 5 and stub.run.summary["trials/complete"] == 3
 
 

@@ -70,6 +70,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed(isolated: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> None:
     config, run_dir = trial_in(tmp_path)
     known = {"WANDB_BASE_URL": stub.url, "WANDB_API_KEY": KEY, "WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "1"}

@@ -4,14 +4,16 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
-from tests.postgres import Postgres, postgres_server
+from ar_lightning.sweep.study import outcome_of
+from tests.postgres import PASSWORD, Postgres, postgres_server
 from tests.sweep.stub_trial import EPOCHS, PAUSE
 from tests.sweep.sweeping import Sweeping, assert_none_ran_twice_at_once, ended, until
 
-SLOW = {PAUSE: "0.15", EPOCHS: "16"}
+SLOW = {PAUSE: "0.2", EPOCHS: "16"}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,8 @@ def sweep(tmp_path: Path, server: Postgres, monkeypatch: pytest.MonkeyPatch) -> 
 def test_of_four_workers_that_race_to_reap_one_runs_the_retry(sweep: Sweeping) -> None:
     launchers = [sweep.start(**SLOW) for _ in range(2)]
     until(lambda: len(sweep.children()) == 4 and sum(t["what"] == "epoch" for t in sweep.traces()) > 8)
-    victims = [int(t.user_attrs["worker"].rpartition(":")[2]) for t in sweep.trials() if "worker" in t.user_attrs][:2]
+    busy = [t.user_attrs["worker"] for t in sweep.trials() if outcome_of(t) == "running" and "worker" in t.user_attrs]
+    victims = [int(worker.rpartition(":")[2]) for worker in busy[:2]]
     for victim in victims:
         os.kill(victim, signal.SIGKILL)
     for launcher in launchers:
@@ -56,3 +59,12 @@ def test_a_server_that_restarts_costs_no_trial(sweep: Sweeping, server: Postgres
     ended(launcher)
     assert sweep.outcomes() == ["complete"] * 4
     assert_none_ran_twice_at_once(sweep.traces())
+
+
+def test_a_password_on_the_command_line_is_written_nowhere(sweep: Sweeping, server: Postgres) -> None:
+    sweep.run(f"storage={os.environ['SWEEP_STORAGE']}", "trials=2")
+    encoded = quote(PASSWORD, safe="")
+    for path in sweep.out.rglob("*"):
+        if path.is_file():
+            content = path.read_text(errors="replace")
+            assert encoded not in content and PASSWORD not in content, path
