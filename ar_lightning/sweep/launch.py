@@ -51,10 +51,10 @@ def launch(sweep: Sweep) -> int:
     sweep.save()
     (sweep.folder / "trials").mkdir(exist_ok=True)
     _announce(sweep, slots)
-    crew = Crew(sweep, slots)
+    chronicle = Chronicle.of(sweep, study)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what batch systems send first; as Ctrl-C
+    crew = Crew(sweep, slots)
     try:
-        chronicle = Chronicle.of(sweep, study)
         with LiveTable(sweep.study, sweep.objectives, sweep.trials, len(slots)) as table:
             while crew.is_working():
                 _look(study, table, chronicle)

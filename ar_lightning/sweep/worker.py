@@ -30,7 +30,7 @@ from ar_lightning.sweep.obituary import mourn
 from ar_lightning.sweep.slots import Slot
 from ar_lightning.sweep.space import settings_of, suggest
 from ar_lightning.sweep.storage import open_storage, patiently
-from ar_lightning.sweep.study import Watch, claim, is_counted, join, queue_again, reap, tell
+from ar_lightning.sweep.study import MAX_LOST, Watch, claim, is_counted, join, queue_again, reap, tell
 
 __all__ = ["Worker", "main"]
 
@@ -78,7 +78,7 @@ class Worker:
             UserError: every trial fails, or the storage is gone.
         """
         while not self.stopping.is_set():
-            patiently(lambda: reap(self.study, self.watch), PATIENCE)
+            self._mourn_given_up(patiently(lambda: reap(self.study, self.watch), PATIENCE))
             trials = patiently(lambda: self.study.get_trials(deepcopy=False), PATIENCE)
             if self._is_done(trials):
                 return 0
@@ -100,6 +100,17 @@ class Worker:
             timer = threading.Timer(GRACE, child.kill)
             timer.daemon = True  # the worker itself need not wait for it
             timer.start()
+
+    def _mourn_given_up(self, dead: list[FrozenTrial]) -> None:
+        """Tell W&B of the trials that will not be tried again; the others go on with their W&B run."""
+        for trial in dead:
+            if trial.user_attrs.get("lost", 0) >= MAX_LOST and "run" in trial.user_attrs:
+                mourn(*self._places(trial.user_attrs["run"])[:2], "failed", "its worker died again and again")
+
+    def _places(self, run: str) -> tuple[Path, Path, Path]:
+        """Return the config file, the run directory and the log of a trial."""
+        folder = self.sweep.folder / "trials"
+        return folder / f"{run}.yaml", folder / run, folder / f"{run}.log"
 
     def _is_done(self, trials: list[FrozenTrial]) -> bool:
         counted = [t for t in trials if is_counted(t)]
@@ -161,7 +172,7 @@ class Worker:
         settings = settings_of(self.sweep.space, params)
         settings |= {"trainer.devices": self.sweep.devices_per_trial, "trainer.threads": self.slot.threads}
         run = trial.user_attrs.get("run", f"{trial.number:04d}")
-        run_dir, config, log = (self.sweep.folder / "trials" / f"{run}{end}" for end in ("", ".yaml", ".log"))
+        config, run_dir, log = self._places(run)
         self._note(trial, run=run, worker=self.name, settings=settings)
         resume = (run_dir / "config.yaml").is_file()
         if resume:

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from io import StringIO
+from typing import Any
 
 import pytest
 from optuna.trial import FrozenTrial, TrialState
@@ -82,7 +83,7 @@ def test_every_change_is_one_event() -> None:
         "trial 2 pruned at epoch 2: val/bpd 3.5000",
         "trial 3 failed: RuntimeError: CUDA out of memory",
         "trial 4 lost; retried as trial 7",
-        "trial 7 started: lr=1.0e-3",
+        "trial 6 started: lr=1.0e-3",
         "trial 7 started, a retry of trial 4: lr=1.0e-3",
     ]
     assert events(look(after), after, [BPD], NOW) == []
@@ -120,9 +121,9 @@ def test_logs_get_a_line_for_each_event_and_no_news_twice() -> None:
     table = LiveTable("digits", [BPD], 8, console=Console(file=text, width=40))
     with table:
         table.update(study.trials, NOW.timestamp())
-        study.add_trial(running())  # it is still being asked for: its parameters are not all there
-        table.update(study.trials, NOW.timestamp())
-        asked = {"params": study.trials[0].params, "distributions": study.trials[0].distributions}
+        asked: dict[str, Any] = {"params": study.trials[0].params, "distributions": study.trials[0].distributions}
+        study.add_trial(running(**asked))
+        table.update(study.trials, NOW.timestamp())  # it is still being asked for: not all its parameters are there
         study.add_trial(running(**asked, settings={}))
         table.update(study.trials, NOW.timestamp())
         table.update(study.trials, NOW.timestamp())
@@ -130,7 +131,7 @@ def test_logs_get_a_line_for_each_event_and_no_news_twice() -> None:
     assert len(lines) == 3
     assert "digits: 6/8 trials" in lines[0]
     assert "best val/bpd: " in lines[1]
-    assert lines[2].startswith(f"{NOW:%H:%M:%S} trial 6 started: lr=")
+    assert lines[2].startswith(f"{NOW:%H:%M:%S} trial 7 started: lr=")
     assert "\x1b" not in text.getvalue()
 
 
