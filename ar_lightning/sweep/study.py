@@ -19,7 +19,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ar_lightning.errors import UserError
@@ -58,7 +58,7 @@ def join(sweep: Sweep, storage: BaseStorage) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     warnings.filterwarnings("ignore", message=".*already reported.*")  # by the attempt before
-    directions = [objective["direction"] for objective in sweep.objectives]
+    directions = [StudyDirection[objective["direction"].upper()] for objective in sweep.objectives]
     known: dict[str, Any] = {"study_name": sweep.study, "storage": storage}
     try:
         study = optuna.create_study(**known, directions=directions)
@@ -85,33 +85,28 @@ def _arguments(section: dict[str, Any]) -> dict[str, Any]:
 
 def _max_epochs(sweep: Sweep) -> int:
     searched = [int(d.high) for d in sweep.space.dimensions if d.key == "trainer.max_epochs"]
-    return max([sweep.base.get("trainer.max_epochs", 20), *searched])
+    return max([sweep.config_of({})["trainer"]["max_epochs"], *searched])
 
 
 def _same_definition(sweep: Sweep, study: Study) -> None:
     """Refuse to mix trials that cannot be compared."""
-    before, now = study.user_attrs["definition"], sweep.definition
-    for part, name in {"space": "another space", "base": "other settings", "objectives": "another objective"}.items():
-        if _comparable(before[part]) != _comparable(now[part]):
-            keys = (
-                sorted(k for k in {**before[part], **now[part]} if before[part].get(k) != now[part].get(k))
-                if part != "objectives"
-                else []
-            )
-            of = f" of {', '.join(keys)}" if keys else ""
+    before, now = (_by_part(definition) for definition in (study.user_attrs["definition"], sweep.definition))
+    for part in before:
+        if keys := sorted(k for k in before[part] | now[part] if before[part].get(k) != now[part].get(k)):
             raise UserError(
-                f"study={sweep.study} was begun with {name}{of}; give this sweep a name of its own, such as "
-                f"study={sweep.study}-2"
+                f"study={sweep.study} was begun with another {part} of {', '.join(keys)}; give this sweep a name of "
+                f"its own, such as study={sweep.study}-2"
             )
 
 
-def _comparable(part: Any) -> Any:
-    """Leave out what changes no likelihood."""
-    return (
-        {k: v for k, v in part.items() if not k.startswith(("tracking.", "samples."))}
-        if isinstance(part, dict)
-        else part
-    )
+def _by_part(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what must be the same, by key; where data are, and what is shown, may differ."""
+    differ = ("tracking.", "samples.", "data.data_dir")
+    return {
+        "space": definition["space"],
+        "setting": {key: value for key, value in definition["base"].items() if not key.startswith(differ)},
+        "objective": {o["metric"]: o["direction"] for o in definition["objectives"]},
+    }
 
 
 def _prepare(sweep: Sweep, study: Study) -> None:
@@ -166,19 +161,27 @@ def claim(study: Study, total: int | None) -> Trial | None:
         total: trials to finish; None if there is no such number.
     """
     trial = study.ask()
+    dismissal = _dismissal(study, trial.number, total)
+    if dismissal is None:
+        return trial
+    trial.set_user_attr("outcome", dismissal)
+    tell(study, trial.number, TrialState.FAIL)
+    return None
+
+
+def _dismissal(study: Study, number: int, total: int | None) -> str | None:
+    """Return why a trial that was just taken is not to run, or None if it is."""
     trials = study.get_trials(deepcopy=False)
-    me = trials[trial.number]
+    me = trials[number]
     if not is_first_of_its_claim(me, trials):
-        return _dismiss(study, trial, "superseded")
+        return "superseded"
     if "retry_of" in me.user_attrs:
         parent = me.user_attrs["retry_of"][-1]
         tell(study, parent, TrialState.FAIL)  # whoever queued the retry may have died before it could
         if study.get_trials(deepcopy=False)[parent].state != TrialState.FAIL:  # it had finished after all
-            return _dismiss(study, trial, "superseded")
-    ahead = sum(is_counted(t) or (t.state in LIVE and t.number < me.number) for t in trials)
-    if total is not None and ahead >= total:
-        return _dismiss(study, trial, "surplus")
-    return trial
+            return "superseded"
+    ahead = sum(is_counted(t) or (t.state in LIVE and t.number < number) for t in trials)
+    return "surplus" if total is not None and ahead >= total else None
 
 
 def is_first_of_its_claim(me: FrozenTrial, trials: Iterable[FrozenTrial]) -> bool:
@@ -186,11 +189,6 @@ def is_first_of_its_claim(me: FrozenTrial, trials: Iterable[FrozenTrial]) -> boo
     mine = me.user_attrs.get("claim")
     same = (t for t in trials if mine is not None and t.user_attrs.get("claim") == mine and t.number < me.number)
     return not any(outcome_of(t) not in NEVER_RAN for t in same)
-
-
-def _dismiss(study: Study, trial: Trial, outcome: str) -> None:
-    trial.set_user_attr("outcome", outcome)
-    tell(study, trial.number, TrialState.FAIL)
 
 
 def tell(study: Study, number: int, state: TrialState, values: list[float] | None = None) -> bool:

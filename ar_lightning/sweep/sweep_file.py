@@ -116,7 +116,8 @@ def _plain(where: str, key: str, value: Any) -> Any:
         resolved = OmegaConf.to_container(OmegaConf.create({key: value}), resolve=True)[key]  # type: ignore
         conform(field.annotation, resolved)
     except OmegaConfBaseException as error:
-        raise UserError(f"{where}: {key}: {str(error).partition(chr(10))[0]}") from None
+        problem = re.sub(r"^\w+ raised while resolving interpolation: ", "", str(error).splitlines()[0]).strip('"')
+        raise UserError(f"{where}: {key}: {problem}") from None
     except ValueError as error:
         raise UserError(f"{where}: {key}: {error}, got {yaml_text(value)}") from None
     # A storage may hold a password from the environment: it is looked up where it is needed, and never written.

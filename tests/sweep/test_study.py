@@ -230,8 +230,8 @@ def test_a_study_whose_creator_died_at_once_is_completed(tmp_path: Path, monkeyp
     [
         ({"space": {"optimizer.lr": {**LR["optimizer.lr"], "high": 1.0}}}, "another space of optimizer.lr"),
         ({"space": {**LR, "seed": {"type": "categorical", "choices": [1]}}}, "another space of seed"),
-        ({"base": {"model.name": "nade", "model.hidden": 3}}, "other settings of model.hidden"),
-        ({"objectives": [{"metric": "val/nll", "direction": "minimize"}]}, "another objective"),
+        ({"base": {"model.name": "nade", "model.hidden": 3}}, "another setting of model.hidden"),
+        ({"objectives": [{"metric": "val/nll", "direction": "minimize"}]}, "another objective of val/bpd, val/nll"),
     ],
 )
 def test_another_sweep_of_the_same_name_is_refused(tmp_path: Path, changes: dict[str, Any], answer: str) -> None:
