@@ -1,5 +1,6 @@
 """Every command and every piece of Python in the README runs."""
 
+import csv
 import json
 import math
 import os
@@ -13,11 +14,13 @@ import soundfile
 from PIL import Image
 
 from ar_lightning.config import load_config
+from ar_lightning.sweep.sweep_file import read_sweep
 from tests.commands import QUICK, ROOT, run_here
 
 README = (ROOT / "README.md").read_text()
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
 RUNS = [c[c.index("python run.py") :] for c in COMMANDS if "python run.py" in c]
+SWEEPS = [c for c in RUNS if "sweep" in c]
 QUICK_ANYWHERE = [option for option in QUICK if not option.startswith("trainer.max_epochs")]
 
 
@@ -44,7 +47,7 @@ def test_every_command_and_the_python_run(tmp_path: Path, capsys: pytest.Capture
         soundfile.write(tmp_path / "recordings" / f"{i}.wav", rng.uniform(-1, 1, 9000), 8000)
     real_data = os.environ.get("AR_LIGHTNING_DATA")
     assert len(RUNS) >= 10
-    for i, command in enumerate(RUNS):
+    for i, command in enumerate(c for c in RUNS if c not in SWEEPS):
         if re.search("mnist|cifar|speech|shakespeare", command) and not real_data:
             continue
         for name in ("runs/", "my.npz", "photos", "recordings", "book.txt", "measured.csv"):
@@ -62,8 +65,31 @@ def test_every_command_and_the_python_run(tmp_path: Path, capsys: pytest.Capture
     assert scope["nats"].shape == (16,)  # type: ignore[attr-defined]
 
 
+def test_every_command_of_a_sweep_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In order, with two tiny trials each; a report and a best config are those of the sweep before."""
+    assert len(SWEEPS) >= 5
+    tiny = [o for o in QUICK if not o.startswith("trainer.devices")]
+    for command in SWEEPS:
+        if "postgresql://" in command:
+            continue  # tests/sweep/test_postgres.py has a server
+        args = shlex.split(command.replace("runs/sweeps", str(tmp_path)))[2:]
+        if args[0] == "sweep" and "--help" not in args:
+            study = next((a for a in args if a.startswith("study=")), f"study={Path(args[2]).stem}").partition("=")[2]
+            args += [*tiny, "trials=2", "workers=1", "trainer.max_epochs=6", f"sweep_dir={tmp_path / study}"]
+        elif args[0] == "--config":
+            args += [*QUICK, f"run_dir={tmp_path / 'best'}"]
+        assert run_here(*args) == 0, (command, capsys.readouterr().err)
+
+
+def test_the_sweep_file_in_the_readme_is_one(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    file = tmp_path / "sweep.yaml"
+    file.write_text(block.replace("../conf", str(ROOT / "conf")))
+    assert read_sweep(file).trials == 40
+
+
 def test_files_that_the_readme_names_are_there() -> None:
-    for path in re.findall(r"`((?:conf|benchmarks|ar_lightning|docs)/[\w./-]*)`|\]\((docs/[^)]+)\)", README):
+    for path in re.findall(r"`((?:conf|benchmarks|ar_lightning|docs|sweeps)/[\w./-]*)`|\]\((docs/[^)]+)\)", README):
         name = next(filter(None, path))
         assert (ROOT / name).exists(), name
 
@@ -125,6 +151,22 @@ def test_every_epoch_of_cifar10_has_its_row(config: str) -> None:
     numbers = f"| {result['parameters']:,} | {valid:.3f} | {result['test/bpd']:.3f} |"
     assert numbers in ROWS[f"`conf/cifar10/{config}.yaml`"]
     assert (result["epochs"], result["test_examples"]) == (1, 1000)
+
+
+def test_the_sweep_is_that_of_the_results() -> None:
+    folder = RESULTS / "sweeps" / "pixelrnn"
+    with (folder / "trials.csv").open() as file:
+        trials = [row for row in csv.DictReader(file) if row["state"] == "complete"]
+    best, again = min(float(row["val/bpd"]) for row in trials), kept("sweeps/pixelrnn")
+    assert again["val/bpd"] == best, "the best config gives the same number again"
+    assert f"| {best:.3f} | {again['test/bpd']:.3f} |" in ROWS["the best of 20 trials"]
+    default = f"| {float(trials[0]['val/bpd']):.3f} | {kept('digits/pixelrnn')['test/bpd']:.3f} |"
+    assert trials[0]["number"] == "0" and default in ROWS["`conf/pixelrnn.yaml`"]
+    measured = json.loads((RESULTS / "sweeps.json").read_text())
+    for storage, phrase in {"journal": "with a journal", "postgresql": "with\nPostgreSQL"}.items():
+        assert f"{measured['outside_the_child'][storage]:.3f} s {phrase}" in README
+    for sampler, seconds in measured["sampler"].items():
+        assert f"| {seconds['100']:.3f} | {seconds['1000']:.3f} |" in ROWS[f"`{sampler}`"]
 
 
 def test_numbers_are_those_of_the_results() -> None:

@@ -12,7 +12,7 @@ from ar_lightning.fieldtypes import PositiveFloat, PositiveInt
 from ar_lightning.files import written
 from ar_lightning.layers import Settings, read_yaml
 from ar_lightning.schema import schema_of
-from ar_lightning.sweep.space import Space, parse_space
+from ar_lightning.sweep.space import Space, parse_space, probes
 
 __all__ = ["DIRECTIONS", "KEYS", "METRICS", "Sweep", "saved_sweep"]
 
@@ -92,6 +92,12 @@ class Sweep:
     def storage_url(self) -> str:
         """The storage, with what the environment fills in."""
         return str(OmegaConf.to_container(OmegaConf.create({"at": self.storage}), resolve=True)["at"])  # type: ignore
+
+    @property
+    def max_epochs(self) -> int:
+        """Epochs of the longest trial."""
+        configs = (self.config_of(settings) for settings in ({}, *probes(self.space)))
+        return max(config["trainer"]["max_epochs"] for config in configs)
 
     def config_of(self, settings: Settings, where: str = "space") -> dict[str, Any]:
         """Return the complete config of a trial.

@@ -47,7 +47,12 @@ def launch(sweep: Sweep) -> int:
     _keep_password(sweep)
     if sweep.storage == "journal" and (dropped := mend_journal(sweep.folder / JOURNAL)):
         print(f"the journal ended in half a line, {dropped} bytes: dropped; a copy of the file is beside it")
-    study = join(sweep, open_storage(sweep.storage_url, sweep.folder))
+    try:
+        study = join(sweep, open_storage(sweep.storage_url, sweep.folder))
+    except UserError:
+        with suppress(OSError):  # it is not empty: an earlier sweep's
+            sweep.folder.rmdir()
+        raise
     sweep.save()
     (sweep.folder / "trials").mkdir(exist_ok=True)
     _announce(sweep, slots)

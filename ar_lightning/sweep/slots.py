@@ -64,12 +64,18 @@ def slots_of(accelerator: str, devices: str | None, per_trial: int, workers: int
     """
     groups = groups_of(devices, per_trial, accelerator) if devices else _visible_groups(accelerator, per_trial)
     count = workers or len(groups) or 1
-    threads = max(1, _cores() // (count * per_trial))
+    threads = max(1, min(_cores() // (count * per_trial), _most_threads()))
     return [Slot(groups[i % len(groups)] if groups else "", threads) for i in range(count)]
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _most_threads() -> int:
+    """Return what OMP_NUM_THREADS allows a process; on a machine that others use too, more threads are far slower."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) > 0 else sys.maxsize
 
 
 def groups_of(devices: str, per_trial: int, accelerator: str = "auto") -> list[str]:

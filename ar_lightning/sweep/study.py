@@ -72,7 +72,7 @@ def join(sweep: Sweep, storage: BaseStorage) -> Study:
             study.set_user_attr("definition", sweep.definition)
     _same_definition(sweep, study)
     study.sampler = find("sampler", sweep.sampler["name"])(**_arguments(sweep.sampler))
-    study.pruner = find("pruner", sweep.pruner["name"])(_max_epochs(sweep), **_arguments(sweep.pruner))
+    study.pruner = find("pruner", sweep.pruner["name"])(sweep.max_epochs, **_arguments(sweep.pruner))
     if sweep.sampler["name"] == "grid" or "prepared" not in study.user_attrs:
         _prepare(sweep, study)
         study.set_user_attr("prepared", True)
@@ -81,11 +81,6 @@ def join(sweep: Sweep, storage: BaseStorage) -> Study:
 
 def _arguments(section: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in section.items() if key != "name"}
-
-
-def _max_epochs(sweep: Sweep) -> int:
-    searched = [int(d.high) for d in sweep.space.dimensions if d.key == "trainer.max_epochs"]
-    return max([sweep.config_of({})["trainer"]["max_epochs"], *searched])
 
 
 def _same_definition(sweep: Sweep, study: Study) -> None:

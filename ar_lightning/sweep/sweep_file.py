@@ -11,6 +11,7 @@ space:
   optimizer.lr: {type: float, low: 1e-4, high: 1e-2, log: true}
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -130,7 +131,7 @@ def _base(path: Path, content: dict[str, Any], origin: dict[str, str], more: lis
         raise UserError(f"{origin['config']}: config: expected a file name, got {yaml_text(content['config'])}")
     config = Path(content["config"])
     if origin["config"] != COMMAND_LINE:
-        config = path.parent / config
+        config = Path(os.path.normpath(path.parent / config))
     listed = content.get("overrides") or []
     if not isinstance(listed, list) or not all(isinstance(o, str) for o in listed):
         expected = "a list such as [trainer.max_epochs=20]"
@@ -225,13 +226,13 @@ def _check_points(sweep: Sweep) -> None:
         raise UserError(f"trainer.devices={devices}, but devices_per_trial={sweep.devices_per_trial}; change either")
     if (nodes := config["trainer"]["num_nodes"]) > 1:
         raise UserError(f"trainer.num_nodes={nodes}: a trial runs on one machine; override it with 1")
-    longest = config["trainer"]["max_epochs"]
     for settings in probes(sweep.space):
         for key in settings:
             if key in RESERVED or key.startswith("tracking."):
                 raise UserError(f"space.{key}: is the sweep's own, and cannot be searched")
-        longest = max(longest, _checked(sweep, settings, "space")["trainer"]["max_epochs"])
-    if (least := sweep.pruner.get("min_epochs", 0)) >= longest:
+        _checked(sweep, settings, "space")
+    least, longest = sweep.pruner.get("min_epochs", 0), sweep.max_epochs
+    if least >= longest:
         raise UserError(
             f"pruner.min_epochs={least}: no trial lasts longer than {longest} epochs; lower it, or use none"
         )

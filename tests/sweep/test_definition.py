@@ -31,7 +31,7 @@ CONFIGS = {
     "two_devices.yaml": "model: nade\ntrainer: {devices: 2}",
     "missing.yaml": "model: nade\ndata: {name: npz, path: tabel.npz}",
 }
-ABSENT = object()
+ABSENT = "(absent)"
 
 
 def int_range(low: Any, high: Any, **more: Any) -> dict[str, Any]:

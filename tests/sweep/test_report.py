@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import subprocess
 import sys
 import time
@@ -210,7 +211,7 @@ def test_the_summary_says_what_a_person_asks(tmp_path: Path) -> None:
         "trial 20: RuntimeError: CUDA out of memory", "importance",
     ):  # fmt: skip
         assert part in text
-    assert str(tmp_path / "best.yaml") in text.replace("│\n│             │ ", "")
+    assert str(tmp_path / "best.yaml") in re.sub(r"[│\s]", "", text)  # a long path is folded
 
 
 def test_the_summary_of_two_objectives_names_the_front() -> None:

@@ -30,6 +30,7 @@ KEPT = [
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with four GPUs and 12 cores."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(slots, "may_have", lambda accelerator: True)
     monkeypatch.setattr(slots, "_visible_gpus", lambda: ["0", "1", "2", "3"])
     monkeypatch.setattr(slots, "_cores", lambda: 12)
@@ -125,6 +126,12 @@ def test_too_few_gpus() -> None:
 )
 def test_cpu_threads_are_shared(per_trial: int, workers: int | None, threads: int) -> None:
     assert slots_of("cpu", None, per_trial, workers) == [Slot("", threads)] * (workers or 1)
+
+
+def test_no_more_threads_than_the_environment_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, threads in (("2", 2), ("50", 6), ("0", 6), ("many", 6)):
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+        assert slots_of("cpu", None, 1, 2) == [Slot("", threads)] * 2
 
 
 @pytest.mark.parametrize(

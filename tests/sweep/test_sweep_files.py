@@ -48,7 +48,7 @@ def test_a_sweep_is_named_like_its_config(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_sweep_says_how_long_it_takes(name: str) -> None:
-    head = (ROOT / "sweeps" / f"{name}.yaml").read_text().partition("config:")[0]
+    head = (ROOT / "sweeps" / f"{name}.yaml").read_text().partition("\nconfig:")[0]
     assert all(line.startswith("# ") for line in head.splitlines())
     assert "a trial takes" in " ".join(head.replace("#", " ").split())
 
