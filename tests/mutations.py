@@ -26,6 +26,8 @@ CAUSAL = "tests/invariants/test_causality.py"
 EXACT = "tests/invariants/test_exactness.py"
 DENSITY = "tests/invariants/test_densities.py"
 TRAIN = "tests/invariants/test_training.py"
+STUDY = "tests/sweep/test_study.py"
+WORKER = "tests/sweep/test_worker.py"
 BUGS = {
     "raster model reads the pixel itself": Bug(
         "ar_lightning/nn/causal.py", "left = F.pad(z, (1, 0))[..., :-1]", "left = z", CAUSAL
@@ -261,6 +263,66 @@ BUGS = {
     ),
     "bits per dimension in nats": Bug(
         "ar_lightning/metrics.py", "(self.dims * math.log(2))", "self.dims", TRAIN + " -k reported"
+    ),
+    "of several retries of a trial all run": Bug(
+        "ar_lightning/sweep/study.py", "    if not is_first_of_its_claim(me, trials):\n", "    if False:\n", STUDY
+    ),
+    "two workers that ask at once run one trial too many": Bug(
+        "ar_lightning/sweep/study.py", "and t.number < number) for t", "and t.number < 0) for t", STUDY
+    ),
+    "a trial that finished late is run again": Bug(
+        "ar_lightning/sweep/study.py", "[parent].state != TrialState.FAIL:",
+        "[parent].state == TrialState.WAITING:", STUDY,
+    ),
+    "workers are dead when the storage was away": Bug(
+        "ar_lightning/sweep/study.py", "min(now - self._looked, self.lease / 4)", "now - self._looked", STUDY
+    ),
+    "a trial that kills its workers is tried for ever": Bug(
+        "ar_lightning/sweep/study.py", "if times <= MAX_LOST and", "if", STUDY
+    ),
+    "trials outlive their worker": Bug(
+        "ar_lightning/sweep/pipe.py", "            self._verdicts.put(json.loads(line))\n        _kill_group()\n",
+        "            self._verdicts.put(json.loads(line))\n", WORKER + " -k killed",
+    ),
+    "a retry begins again": Bug(
+        "ar_lightning/sweep/worker.py", 'resume = (run_dir / "config.yaml").is_file()', "resume = False",
+        WORKER + " -k killed",
+    ),
+    "a retry does not repeat what was reported": Bug(
+        "ar_lightning/sweep/worker.py", "            self._report_again(trial)\n", "            pass\n",
+        WORKER + " -k killed",
+    ),
+    "an interrupted trial is not queued again": Bug(
+        "ar_lightning/sweep/worker.py", "            return queue_again(self.study, frozen, lost=False)\n",
+        "            return None\n", WORKER + " -k interrupted",
+    ),
+    "half a line in the journal stays there": Bug(
+        "ar_lightning/sweep/launch.py", "(dropped := mend_journal(sweep.folder / JOURNAL))", "(dropped := 0)",
+        WORKER + " -k power",
+    ),
+    "a worker goes on with a trial that another has taken": Bug(
+        "ar_lightning/sweep/worker.py",
+        "            except UpdateFinishedTrialError:\n                self._abandon()\n",
+        "            except UpdateFinishedTrialError:\n                pass\n", WORKER + " -k frozen",
+    ),
+    "a trial sees the ranks of the job around it": Bug(
+        "ar_lightning/sweep/slots.py", "if not RANK_VARIABLES.fullmatch(key)", "if key", "tests/sweep/test_slots.py"
+    ),
+    "workers with one seed propose the same points": Bug(
+        "ar_lightning/sweep/samplers.py", "(self.seed * 1_000_003 + trial.number)", "(self.seed * 1_000_003)",
+        "tests/sweep/test_space.py",
+    ),
+    "a trial is judged by its last epoch": Bug(
+        "ar_lightning/callbacks/trial.py", 'if not self.best or metrics["val/nll"] < self.best["val/nll"]:', "if True:",
+        "tests/sweep/test_training.py -k best_epoch",
+    ),
+    "only rank 0 stops when a trial is pruned": Bug(
+        "ar_lightning/callbacks/trial.py", "bool(trainer.strategy.broadcast(prune))", "prune",
+        "tests/sweep/test_training.py -k pruned",
+    ),
+    "a password is written to sweep.yaml": Bug(
+        "ar_lightning/sweep/launch.py", 'sweep.storage = sweep.storage.replace(f":{password}@", "@", 1)', "pass",
+        "tests/sweep/test_postgres.py -k password",
     ),
 }  # fmt: skip
 

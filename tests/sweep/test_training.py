@@ -83,6 +83,18 @@ def test_a_training_that_loses_its_worker_goes_on_exactly(sweep: Sweeping, devic
     assert result(tmp_path / "whole")["world_size"] == devices
 
 
+def test_the_value_is_that_of_the_best_epoch(sweep: Sweeping) -> None:
+    """A training that gets worse is judged by the checkpoint that is kept, not by where it ended."""
+    worse = ["trainer.max_epochs=6", "optimizer.lr=0.5"]
+    space = {"seed": {"type": "categorical", "choices": [0]}}
+    sweep.settings = {"overrides": [*TINY, *OFF, *worse], "trials": 1, "sampler": "grid", "space": space}
+    sweep.run()
+    (trial,) = sweep.trials()
+    curve = trial.intermediate_values
+    assert min(curve.values()) < curve[6], "it does not get worse"
+    assert trial.value == min(curve.values()) == pytest.approx(result(sweep.out / "trials" / "0000")["val/bpd"])
+
+
 def test_a_training_that_diverges_is_a_failed_trial(sweep: Sweeping) -> None:
     space = {"optimizer.lr": {"type": "categorical", "choices": [1e-3, 1e30]}}
     sweep.settings = {"overrides": [*TINY, *OFF], "trials": 2, "sampler": "grid", "space": space}
