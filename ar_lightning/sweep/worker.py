@@ -5,6 +5,7 @@ Started by `run.py sweep`, one for each group of devices: `python -m ar_lightnin
 
 import argparse
 import json
+import math
 import os
 import shutil
 import signal
@@ -49,6 +50,11 @@ def command_of(config: Path, run_dir: Path, resume: bool) -> list[str]:
     return [sys.executable, RUN, "fit", *what]
 
 
+def failure(reason: str) -> dict[str, Any]:
+    """Return the outcome of a trial that failed by itself, as a trial would report it."""
+    return {"state": "failed", "reason": reason, "epochs": 0, "metrics": {}}
+
+
 class Worker:
     """Runs trials in one slot until the sweep is done.
 
@@ -82,9 +88,9 @@ class Worker:
             trials = patiently(lambda: self.study.get_trials(deepcopy=False), PATIENCE)
             if self._is_done(trials):
                 return 0
-            trial = (
-                patiently(lambda: claim(self.study, self.sweep.trials), PATIENCE) if self._has_room(trials) else None
-            )
+            trial = None
+            if self._has_room(trials):
+                trial = patiently(lambda: claim(self.study, self.sweep.trials), PATIENCE)
             if trial is None:
                 self.stopping.wait(PAUSE)
                 self._look_at_parent()
@@ -179,7 +185,10 @@ class Worker:
             self._report_again(trial)
         else:
             shutil.rmtree(run_dir, ignore_errors=True)  # begun, but not far enough to be resumed
-            save_config(self.sweep.config_of({**settings, **self._tracking(run)}, f"trial {trial.number}"), config)
+            try:
+                save_config(self.sweep.config_of({**settings, **self._tracking(run)}, "space"), config)
+            except UserError as error:  # values that are legal each, but not together
+                return failure(str(error))
         if self.stopping.is_set() or self.fenced:
             return None
         self.child = Child(self.command(config, run_dir, resume), self.slot.environment(os.environ), log)
@@ -191,10 +200,11 @@ class Worker:
                 self.child.answer(prune=self._is_pruned(trial, message))
             else:
                 last = message
+                break  # what it still does is of no interest, and it may hang
         code = self.child.wait(GRACE if last else None)
         reason, self.child = self.child.last_line(), None
         if last is None and not self.stopping.is_set() and not self.fenced:
-            last = {"state": "failed", "reason": f"{reason} (exit code {code})", "epochs": 0, "metrics": {}}
+            last = failure(f"{reason} (exit code {code})")
             mourn(config, run_dir, "failed", reason)
         return last
 
@@ -237,12 +247,12 @@ class Worker:
         self._note(trial, seconds=round(seconds, 2), epochs=outcome["epochs"], metrics=outcome["metrics"])
         values = [outcome["metrics"].get(o["metric"]) for o in self.sweep.objectives]
         match outcome["state"]:
-            case "complete" if None not in values:
+            case "complete" if all(value is not None and math.isfinite(value) for value in values):
                 tell(self.study, trial.number, TrialState.COMPLETE, values)
             case "pruned":
                 tell(self.study, trial.number, TrialState.PRUNED)
             case _:
-                missing = f"it ended without {', '.join(o['metric'] for o in self.sweep.objectives)}"
+                missing = f"it ended without a number for {' and '.join(o['metric'] for o in self.sweep.objectives)}"
                 self._note(trial, outcome="failed", reason=outcome.get("reason", missing))
                 tell(self.study, trial.number, TrialState.FAIL)
 

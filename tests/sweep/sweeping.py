@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from ar_lightning.sweep.definition import saved_sweep
@@ -58,11 +59,13 @@ class Sweeping:
         """Run the sweep to its end, which must be a good one; return what it printed."""
         return ended(self.start(*overrides, **env))
 
+    def study(self) -> Study:
+        sweep = saved_sweep(self.out)
+        return optuna.load_study(study_name=sweep.study, storage=open_storage(sweep.storage_url, self.out))
+
     def trials(self) -> list[FrozenTrial]:
         """Return the trials, without those that several workers began or queued at once: of these one runs."""
-        sweep = saved_sweep(self.out)
-        storage = open_storage(sweep.storage_url, self.out)
-        trials = optuna.load_study(study_name=sweep.study, storage=storage).get_trials(deepcopy=False)
+        trials = self.study().get_trials(deepcopy=False)
         return [t for t in trials if outcome_of(t) not in NEVER_RAN and is_first_of_its_claim(t, trials)]
 
     def outcomes(self) -> list[str]:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from ar_lightning.sweep.study import tell
 from tests.sweep.stub_trial import CRASHES, EPOCHS, PAUSE, TAKES_ITS_WORKER_DOWN, value
 from tests.sweep.sweeping import SPACE, Sweeping, assert_none_ran_twice_at_once, ended, until
 
+ENDLESS = {PAUSE: "1000"}
 SLOW = {PAUSE: "0.1", EPOCHS: "16"}
 
 
@@ -140,6 +142,23 @@ def test_workers_and_trials_do_not_outlive_the_launcher(sweep: Sweeping) -> None
     until(lambda: len(sweep.children()) == 2)
     launcher.kill()
     until(lambda: not sweep.workers() and not sweep.children(), seconds=20)
+
+
+def test_a_trial_that_is_taken_away_ends_between_two_reports(sweep: Sweeping) -> None:
+    """Another worker took its worker for dead: the next sign of life ends it, long before its next report."""
+    sweep.start("workers=1", **ENDLESS)
+    until(lambda: any(t["what"] == "start" for t in sweep.traces()))
+    (child,) = {t["pid"] for t in sweep.traces()}
+    tell(sweep.study(), 0, TrialState.FAIL)
+    until(lambda: child not in sweep.children(), seconds=10)
+
+
+def test_trials_end_with_their_worker_between_two_reports(sweep: Sweeping) -> None:
+    sweep.start("workers=1", **ENDLESS)
+    until(lambda: any(t["what"] == "start" for t in sweep.traces()))
+    (child,) = {t["pid"] for t in sweep.traces()}
+    os.kill(sweep.workers()[0], signal.SIGKILL)
+    until(lambda: child not in sweep.children(), seconds=5)
 
 
 def test_two_launchers_share_a_study(sweep: Sweeping) -> None:
