@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ar_lightning.cli import COMMANDS
 from ar_lightning.fieldtypes import type_name, yaml_text
 from ar_lightning.registry import REGISTRIES, SWEEP_REGISTRIES, target_of
 from ar_lightning.schema import REQUIRED, Field, schema_of
@@ -14,6 +15,13 @@ from ar_lightning.sweep.definition import KEYS, METRICS
 
 __all__ = ["fit_help", "names_of", "registry_tables", "result_table", "sweep_help"]
 
+EXAMPLES = """\
+examples:
+  python run.py --config conf/pixelrnn.yaml
+  python run.py --config conf/nade.yaml data.name=binarized_mnist trainer.max_epochs=30 optimizer.lr=1e-3
+  python run.py --resume runs/pixelrnn/2026-01-31_12-00-00-0 trainer.max_epochs=60
+  python run.py sample runs/pixelrnn/2026-01-31_12-00-00-0 --n 64 --temperature 0.9
+"""
 INTRO = """\
 usage: python run.py [COMMAND] [--config FILE | --resume RUN_DIR] [key=value ...]
 
@@ -36,7 +44,7 @@ config keys:
 """
 
 
-def fit_help(commands: dict[str, str], examples: str) -> str:
+def fit_help() -> str:
     """Return the help text: commands, examples, and every config key with its type and default."""
     groups = [_keys("", TOP_LEVEL)]
     groups += [f"{section}.*\n{_keys(section, section_schema(section).fields)}" for section in SECTIONS]
@@ -45,8 +53,8 @@ def fit_help(commands: dict[str, str], examples: str) -> str:
             schema = section_schema(section, name)
             groups.append(f"{section}.name={name}: {schema.summary}\n{_keys(section, schema.fields)}".rstrip())
     return INTRO.format(
-        commands=_columns(commands),
-        examples=examples,
+        commands=_columns(COMMANDS),
+        examples=EXAMPLES,
         names=_columns({f"{section}.name": ", ".join(names_of(section)) for section in REGISTRIES}),
         keys="\n\n".join(groups),
     )

@@ -30,6 +30,8 @@ def attach(rank: int) -> "TrialPipe | None":
     """
     if not is_trial():
         return None
+    # What a shell starts in the background ignores it, and so would a trial that is asked to end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if rank:
         threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
         return None

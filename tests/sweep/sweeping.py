@@ -40,7 +40,8 @@ class Sweeping:
         return self.folder / "out"
 
     def start(self, *overrides: str, **env: str) -> subprocess.Popen[str]:
-        """Start `run.py sweep` in a session of its own, as a terminal would."""
+        """Start `run.py sweep` in a session of its own, as a terminal would: Ctrl-C is not ignored."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         content = {
             "config": str(ROOT / "conf" / "nade.yaml"), "study": "s", "trials": 6, "workers": 2, "lease": 5.0,
             "sweep_dir": str(self.out), "space": SPACE, "pruner": "none",

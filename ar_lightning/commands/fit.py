@@ -1,0 +1,123 @@
+"""`run.py fit`, the default command: train, test and sample a model."""
+
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ar_lightning.commands.parser import Parser
+from ar_lightning.errors import UserError, nearest
+from ar_lightning.sweep.pipe import attach, is_trial
+
+__all__ = ["run"]
+
+ON_RESUME = ("trainer.", "tracking.", "samples.")  # a resumed run is the same run: how long, and how it is watched
+INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
+
+
+def run(args: list[str]) -> int:
+    """Parse, validate, then train."""
+    pipe = attach(_rank())  # at once: a trial does not outlive its worker
+    parser = Parser(prog="run.py fit", add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", metavar="FILE")
+    parser.add_argument("--resume", metavar="RUN_DIR")
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("overrides", nargs="*")
+    parsed = parser.parse_intermixed_args(args)
+    if parsed.help:
+        from ar_lightning.help import fit_help
+
+        print(fit_help())
+        return 0
+    if parsed.config is None and parsed.resume is None and not parsed.overrides:
+        raise UserError("nothing to do: give a config, such as --config conf/pixelrnn.yaml (--help explains)")
+
+    from ar_lightning.checks import check_config
+    from ar_lightning.config import load_config
+
+    if parsed.resume is not None:
+        if parsed.config is not None:
+            raise UserError("command line: --resume takes the config of its run; leave out --config")
+        run_dir = Path(parsed.resume)
+        config = load_config(_config_of(run_dir), _allowed_on_resume(parsed.overrides))
+    else:
+        config = load_config(parsed.config, parsed.overrides)
+        run_dir = _new_run_dir(config)
+    config["run_dir"] = str(run_dir)
+    dataset = check_config(config)
+    os.environ["AR_LIGHTNING_RUN_DIR"] = str(run_dir)  # the other processes of a DDP run write to the same place
+
+    from ar_lightning.callbacks.trial import TrialReporter
+    from ar_lightning.train import run as train
+
+    trial = TrialReporter(pipe) if is_trial() else None
+    try:
+        result = train(config, dataset, run_dir, parsed.resume is not None, trial)
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns one into the other
+        print(f"\ninterrupted; continue with: python run.py --resume {run_dir}", file=sys.stderr)
+        return INTERRUPTED
+    if _rank() == 0:
+        from ar_lightning.help import result_table
+
+        result_table(result, run_dir)
+    if pipe and trial:
+        known = {key: result[key] for key in ("parameters", "seconds_training", "samples_per_second") if key in result}
+        pipe.finish(result["state"], result["epochs"], trial.best | known)
+    return 0
+
+
+def _rank() -> int:
+    """Rank of this process, whatever started it; 0 for a process on its own."""
+    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+    return next((int(os.environ[name]) for name in names if os.environ.get(name, "").isdigit()), 0)
+
+
+def _config_of(run_dir: Path) -> Path:
+    """Return the config of a run to resume.
+
+    Raises:
+        UserError: it is no run directory.
+    """
+    file = run_dir / "config.yaml"
+    if file.is_file():
+        return file
+    if run_dir.is_dir():
+        raise UserError(f"--resume {run_dir}: no config.yaml there, so it is no run directory")
+    if run_dir.is_file():
+        raise UserError(f"--resume {run_dir}: is a file; give the directory of the run")
+    near = [p.name for p in run_dir.parent.iterdir()] if run_dir.parent.is_dir() else []
+    raise UserError(f"--resume {run_dir}: no such directory{nearest(run_dir.name, near)}")
+
+
+def _allowed_on_resume(overrides: list[str]) -> list[str]:
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        if equals and not key.startswith(ON_RESUME):
+            allowed = ", ".join(f"{section}*" for section in ON_RESUME)
+            raise UserError(f"command line: {key} cannot change on --resume; {allowed} can")
+    return overrides
+
+
+def _new_run_dir(config: dict[str, Any]) -> Path:
+    """Choose the run's directory.
+
+    Raises:
+        UserError: it is used, or cannot be made.
+    """
+    if shared := os.environ.get("AR_LIGHTNING_RUN_DIR") if _rank() else None:
+        return Path(shared)
+    stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{config['seed']}"
+    run_dir = Path(config["run_dir"] or Path("runs", config["experiment"], stamp)).expanduser()
+    try:
+        there = next(p for p in (run_dir, *run_dir.absolute().parents) if p.exists())
+        if not there.is_dir():
+            raise UserError(f"run_dir={run_dir}: {there} is a file; name a new directory")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise UserError(f"run_dir={run_dir}: {there} is not writable; name another directory")
+        if _rank() == 0 and run_dir.is_dir() and any(run_dir.iterdir()):
+            hint = f"continue it with --resume {run_dir}, or" if (run_dir / "config.yaml").exists() else "please"
+            raise UserError(f"run_dir={run_dir}: is in use; {hint} name a new directory")
+    except (OSError, RuntimeError) as error:  # RuntimeError: no such home directory
+        raise UserError(f"run_dir={run_dir}: {getattr(error, 'strerror', None) or error}") from None
+    return run_dir

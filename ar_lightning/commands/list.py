@@ -1,0 +1,14 @@
+"""`run.py list`: the names there are."""
+
+from ar_lightning.commands.parser import Parser
+
+__all__ = ["run"]
+
+
+def run(args: list[str]) -> int:
+    """Print the registries."""
+    Parser(prog="run.py list", description="Print the names that a config may use.").parse_args(args)
+    from ar_lightning.help import registry_tables
+
+    print(registry_tables())
+    return 0

@@ -1,0 +1,24 @@
+"""`run.py sweep-report`: what came of a sweep, again."""
+
+from pathlib import Path
+
+from ar_lightning.commands.parser import Parser
+
+__all__ = ["run"]
+
+
+def run(args: list[str]) -> int:
+    """Write the report of a sweep again."""
+    description = "Write the best config, the table and the plots of a sweep again."
+    parser = Parser(prog="run.py sweep-report", description=description, allow_abbrev=False)
+    parser.add_argument("folder", metavar="DIR", type=Path, help="directory of the sweep, such as runs/sweeps/pixelrnn")
+    folder = parser.parse_args(args).folder
+
+    from ar_lightning.sweep.definition import saved_sweep
+
+    saved = saved_sweep(folder)
+
+    from ar_lightning.sweep.launch import report
+
+    report(saved, folder)
+    return 0
