@@ -47,10 +47,9 @@ def test_a_sweep_is_named_like_its_config(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_sweep_says_how_long_it_takes(name: str) -> None:
+def test_a_sweep_says_what_it_searches(name: str) -> None:
     head = (ROOT / "sweeps" / f"{name}.yaml").read_text().partition("\nconfig:")[0]
-    assert all(line.startswith("# ") for line in head.splitlines())
-    assert "a trial takes" in " ".join(head.replace("#", " ").split())
+    assert head and all(line.startswith("# ") for line in head.splitlines())
 
 
 @pytest.mark.parametrize("name", FILES)
