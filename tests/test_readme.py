@@ -160,8 +160,9 @@ def test_the_sweep_is_that_of_the_results() -> None:
     best, again = min(float(row["val/bpd"]) for row in trials), kept("sweeps/pixelrnn")
     assert again["val/bpd"] == best, "the best config gives the same number again"
     assert f"| {best:.3f} | {again['test/bpd']:.3f} |" in ROWS["the best of 20 trials"]
-    default = f"| {float(trials[0]['val/bpd']):.3f} | {kept('digits/pixelrnn')['test/bpd']:.3f} |"
-    assert trials[0]["number"] == "0" and default in ROWS["`conf/pixelrnn.yaml`"]
+    default = json.loads((folder / "default.json").read_text())
+    assert trials[0]["number"] == "0" and float(trials[0]["val/bpd"]) == default["val/bpd"], "and so does the default"
+    assert f"| {default['val/bpd']:.3f} | {default['test/bpd']:.3f} |" in ROWS["`conf/pixelrnn.yaml`"]
     measured = json.loads((RESULTS / "sweeps.json").read_text())
     for storage, phrase in {"journal": "with a journal", "postgresql": "with\nPostgreSQL"}.items():
         assert f"{measured['outside_the_child'][storage]:.3f} s {phrase}" in README
