@@ -60,7 +60,7 @@ def build_lit(config: dict[str, Any], data: ArrayDataModule) -> LitDensity:
 def run(
     config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: bool = False, trial: TrialReporter | None = None
 ) -> dict[str, Any]:
-    """Train, test and sample; return what is written to `result.json`.
+    """Train, test and sample; return what rank 0 writes to `result.json`, and nothing on other ranks.
 
     Args:
         config: the resolved config.
@@ -102,12 +102,13 @@ def run(
             trainer.test(lit, data, verbose=False)
         pruned = trial is not None and trial.pruned
         pictures = {} if pruned else samples.draw(trainer, lit, "final")
-        result = {
-            **_result(config, trainer, lit, data, throughput.seconds, time.perf_counter() - started, pictures),
-            **({} if pruned else {"samples_per_second": samples.rate}),
-            "state": "pruned" if pruned else "complete",
-        }
+        result: dict[str, Any] = {}
         if trainer.is_global_zero:
+            result = {
+                **_result(config, trainer, lit, data, throughput.seconds, time.perf_counter() - started, pictures),
+                **({} if pruned else {"samples_per_second": samples.rate}),
+                "state": "pruned" if pruned else "complete",
+            }
             curves_png(run_dir / "metrics.csv", run_dir / "curves.png", config["experiment"])
             _write_json(result, run_dir / "result.json")
     except Exception as error:  # whatever it is, W&B shall know that the run has failed
@@ -142,6 +143,7 @@ def _result(
     seconds: float, pictures: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
     metrics = trainer.callback_metrics
+    tested = "test/nll" in metrics
     best = trainer.checkpoint_callbacks[0].best_model_score  # type: ignore[attr-defined]
     return {
         "experiment": config["experiment"],
@@ -150,8 +152,8 @@ def _result(
         "regime": data.regime,
         # A trial is not tested; the accuracy is of conditional densities.
         **{key: float(metrics[key]) for key in ("test/nll", "test/bpd", "test/accuracy") if key in metrics},
-        **({"test_examples": _tested(config, data, trainer.world_size)} if "test/nll" in metrics else {}),
-        **_facts(config, lit, data),
+        **({"test_examples": _tested(config, data, trainer.world_size)} if tested else {}),
+        **_facts(config, lit, data, tested),
         "val/nll": None if best is None else float(best),
         "val/bpd": None if best is None else float(best) / (data.spec.dims * math.log(2)),
         "parameters": sum(p.numel() for p in lit.parameters()),
@@ -171,10 +173,10 @@ def _result(
     }  # fmt: skip
 
 
-def _facts(config: dict[str, Any], lit: LitDensity, data: ArrayDataModule) -> dict[str, float | int]:
+def _facts(config: dict[str, Any], lit: LitDensity, data: ArrayDataModule, tested: bool) -> dict[str, float | int]:
     """Return what explains the likelihood, where there is such a thing: the data's entropy, the model's reach."""
     facts: dict[str, float | int] = {}
-    truth = data.true_nll() if config["trainer"]["limit_test"] is None else None
+    truth = data.true_nll() if tested and config["trainer"]["limit_test"] is None else None
     if truth is not None:
         facts["test/true_nll"] = truth
         facts["test/true_bpd"] = truth / (data.spec.dims * math.log(2))
