@@ -3,3 +3,16 @@
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is imported
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.wandb_stub import WandbStub
+
+
+@pytest.fixture
+def stub() -> Iterator[WandbStub]:
+    """A stand-in for W&B's server."""
+    with WandbStub() as server:
+        yield server

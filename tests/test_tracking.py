@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,12 +23,6 @@ from tests.wandb_stub import WandbStub
 ROOT = Path(__file__).parents[1]
 CONFIG = {"experiment": "test", "model": {"name": "nade", "hidden": 7}}
 TINY = ["trainer.max_epochs=1", "trainer.limit_train=2", "trainer.limit_val=1", "trainer.limit_test=1", "samples.n=4"]
-
-
-@pytest.fixture
-def stub() -> Iterator[WandbStub]:
-    with WandbStub() as server:
-        yield server
 
 
 @pytest.fixture

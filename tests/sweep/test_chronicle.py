@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from ar_lightning.errors import UserError
 from ar_lightning.sweep.chronicle import Chronicle
 from ar_lightning.sweep.definition import Sweep
 from tests.sweep.studies import BPD, PLAIN, SPEED, new_study, searched, trial
-from tests.wandb_home import KEY, clean_environment, isolate, no_process_left, python
+from tests.wandb_home import KEY, clean_environment, no_process_left, python
 from tests.wandb_stub import StubRun, WandbStub
 
 ROOT = Path(__file__).parents[2]
@@ -29,21 +29,6 @@ PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
     "1f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
 )
-
-
-@pytest.fixture
-def stub() -> Iterator[WandbStub]:
-    with WandbStub() as server:
-        yield server
-
-
-@pytest.fixture
-def online(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stub: WandbStub) -> pytest.MonkeyPatch:
-    """This process in an empty home directory, with a key for the stand-in."""
-    isolate(monkeypatch, tmp_path)
-    monkeypatch.setenv("WANDB_BASE_URL", stub.url)
-    monkeypatch.setenv("WANDB_API_KEY", KEY)
-    return monkeypatch
 
 
 def sweep_in(folder: Path, objectives: tuple[dict[str, str], ...] = (BPD,), **keys: Any) -> Sweep:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from ar_lightning.config import load_config
 from ar_lightning.sweep.obituary import mourn
 from ar_lightning.wandb_run import training_run
-from tests.wandb_home import KEY, clean_environment, isolate, no_process_left, sync
+from tests.wandb_home import KEY, clean_environment, no_process_left, sync
 from tests.wandb_stub import StubRun, WandbStub
 
 ROOT = Path(__file__).parents[2]
@@ -24,21 +24,6 @@ tracking: {{id: digits-0007, name: digits/0007, group: digits, job_type: trial, 
 trainer: {{accelerator: cpu, devices: 1}}
 """
 REASON = "-9: out of memory (killed)"
-
-
-@pytest.fixture
-def stub() -> Iterator[WandbStub]:
-    with WandbStub() as server:
-        yield server
-
-
-@pytest.fixture
-def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stub: WandbStub) -> pytest.MonkeyPatch:
-    """This process in an empty home directory, with a key for the stand-in."""
-    isolate(monkeypatch, tmp_path)
-    monkeypatch.setenv("WANDB_BASE_URL", stub.url)
-    monkeypatch.setenv("WANDB_API_KEY", KEY)
-    return monkeypatch
 
 
 def trial_in(folder: Path, mode: str = "online") -> tuple[Path, Path]:
@@ -71,7 +56,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 
 @pytest.mark.slow
-def test_a_training_that_was_killed(isolated: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> None:
+def test_a_training_that_was_killed(online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> None:
     config, run_dir = trial_in(tmp_path)
     known = {"WANDB_BASE_URL": stub.url, "WANDB_API_KEY": KEY, "WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "1"}
     command = [sys.executable, str(ROOT / "run.py"), "--config", str(config), f"run_dir={run_dir}"]
@@ -106,7 +91,7 @@ os.kill(os.getpid(), 9)
 
 
 @pytest.mark.parametrize("steps", [0, 2000])
-def test_offline_it_is_synced_later(isolated: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path, steps: int) -> None:
+def test_offline_it_is_synced_later(online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path, steps: int) -> None:
     """Also where W&B had written nothing before the kill, which would stop `wandb sync`."""
     config, run_dir = trial_in(tmp_path, "offline")
     done = subprocess.run([sys.executable, "-c", BEGUN, str(config), str(run_dir), str(steps)], cwd=ROOT, check=False)
@@ -118,13 +103,13 @@ def test_offline_it_is_synced_later(isolated: pytest.MonkeyPatch, stub: WandbStu
     assert bool(stub.run.history) == bool(steps)
 
 
-def test_a_trial_that_died_before_it_began(isolated: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> None:
+def test_a_trial_that_died_before_it_began(online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> None:
     told(*trial_in(tmp_path))
     check(stub.run)
 
 
 def test_a_trial_that_has_told_it_itself_is_left_alone(
-    isolated: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path
+    online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path
 ) -> None:
     config, run_dir = trial_in(tmp_path)
     settings = load_config(config)
@@ -136,7 +121,7 @@ def test_a_trial_that_has_told_it_itself_is_left_alone(
 
 
 @pytest.mark.parametrize("config", ["tracking: {mode: disabled}", "modle: {name: nade}", None])
-def test_nothing_is_started_in_vain(isolated: pytest.MonkeyPatch, tmp_path: Path, config: str | None) -> None:
+def test_nothing_is_started_in_vain(online: pytest.MonkeyPatch, tmp_path: Path, config: str | None) -> None:
     file = tmp_path / "0007.yaml"
     if config is not None:
         file.write_text(f"base: {ROOT}/conf/nade.yaml\n{config}\n")
