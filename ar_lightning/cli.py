@@ -8,18 +8,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ar_lightning.errors import UserError, did_you_mean
+from ar_lightning.commands import COMMANDS
+from ar_lightning.errors import BAD_INPUT, INTERRUPTED, UserError, did_you_mean
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["main"]
 
-COMMANDS = {
-    "fit": "train, test and sample a model (the default command)",
-    "sample": "draw from a trained density, or continue a prompt",
-    "sweep": "search hyper-parameters: many trials at once, stopped early, resumed by the same command",
-    "sweep-report": "write the best config, the table and the plots of a sweep again",
-    "list": "print the models, likelihoods, datasets, optimizers and schedules there are",
-}
-BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # exit codes; the last two are those of a program that a signal ended
+BROKEN_PIPE = 141  # exit code of a program that this ended
 
 
 def main(argv: Sequence[str] | None = None) -> int:

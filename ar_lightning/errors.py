@@ -1,9 +1,11 @@
-"""The one exception for bad input, and the hint that goes with a misspelt name."""
+"""The one exception for bad input, its exit code, and the hint that goes with a misspelt name."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["UserError", "did_you_mean", "nearest"]
+__all__ = ["BAD_INPUT", "INTERRUPTED", "UserError", "did_you_mean", "nearest"]
+
+BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; the second is that of a program that Ctrl-C ended
 
 
 class UserError(Exception):

@@ -4,11 +4,10 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from ar_lightning.sweep.definition import METRICS
 from ar_lightning.sweep.pipe import TrialPipe
 
 __all__ = ["TrialReporter"]
-
-REPORTED = ("val/bpd", "val/nll", "train/bpd", "train/nll", "throughput/examples_per_second")
 
 
 class TrialReporter(pl.Callback):
@@ -34,11 +33,8 @@ class TrialReporter(pl.Callback):
         if not self._validated:
             return
         self._validated = prune = False
-        metrics = {
-            key.removeprefix("throughput/"): float(trainer.callback_metrics[key])
-            for key in REPORTED
-            if key in trainer.callback_metrics
-        }
+        logged = {key.removeprefix("throughput/"): value for key, value in trainer.callback_metrics.items()}
+        metrics = {key: float(logged[key]) for key in METRICS if key in logged}
         if not self.best or metrics["val/nll"] < self.best["val/nll"]:
             self.best = metrics
         if self.pipe is not None:

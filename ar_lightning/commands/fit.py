@@ -6,29 +6,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ar_lightning.commands.parser import Parser
-from ar_lightning.errors import UserError, nearest
+from ar_lightning.commands.parser import Parser, parse_overrides
+from ar_lightning.errors import INTERRUPTED, UserError, nearest
 from ar_lightning.sweep.pipe import attach, is_trial
 
 __all__ = ["run"]
 
 ON_RESUME = ("trainer.", "tracking.", "samples.")  # a resumed run is the same run: how long, and how it is watched
-INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
 
 
 def run(args: list[str]) -> int:
     """Parse, validate, then train."""
     pipe = attach(_rank())  # at once: a trial does not outlive its worker
-    parser = Parser(prog="run.py fit", add_help=False, allow_abbrev=False)
-    parser.add_argument("--config", metavar="FILE")
+    parser = Parser("fit", add_help=False)
     parser.add_argument("--resume", metavar="RUN_DIR")
-    parser.add_argument("--help", "-h", action="store_true")
-    parser.add_argument("overrides", nargs="*")
-    parsed = parser.parse_intermixed_args(args)
-    if parsed.help:
-        from ar_lightning.help import fit_help
-
-        print(fit_help())
+    parsed = parse_overrides(parser, args, _help)
+    if parsed is None:
         return 0
     if parsed.config is None and parsed.resume is None and not parsed.overrides:
         raise UserError("nothing to do: give a config, such as --config conf/pixelrnn.yaml (--help explains)")
@@ -49,6 +42,7 @@ def run(args: list[str]) -> int:
     os.environ["AR_LIGHTNING_RUN_DIR"] = str(run_dir)  # the other processes of a DDP run write to the same place
 
     from ar_lightning.callbacks.trial import TrialReporter
+    from ar_lightning.sweep.definition import METRICS
     from ar_lightning.train import run as train
 
     trial = TrialReporter(pipe) if is_trial() else None
@@ -62,9 +56,15 @@ def run(args: list[str]) -> int:
 
         result_table(result, run_dir)
     if pipe and trial:
-        known = {key: result[key] for key in ("parameters", "seconds_training", "samples_per_second") if key in result}
-        pipe.finish(result["state"], result["epochs"], trial.best | known)
+        known = {key: result[key] for key in METRICS if key in result}
+        pipe.finish(result["state"], result["epochs"], known | trial.best)
     return 0
+
+
+def _help() -> str:
+    from ar_lightning.help import fit_help
+
+    return fit_help()
 
 
 def _rank() -> int:

@@ -7,7 +7,7 @@ __all__ = ["run"]
 
 def run(args: list[str]) -> int:
     """Print the registries."""
-    Parser(prog="run.py list", description="Print the names that a config may use.").parse_args(args)
+    Parser("list").parse_args(args)
     from ar_lightning.help import registry_tables
 
     print(registry_tables())

@@ -5,13 +5,22 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ar_lightning.commands import COMMANDS
 from ar_lightning.errors import UserError, did_you_mean
 
-__all__ = ["Parser", "positive"]
+__all__ = ["Parser", "parse_overrides", "positive"]
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with this project's one-line errors."""
+    """argparse for one of the commands, with this project's one-line errors.
+
+    Args:
+        command: its name.
+    """
+
+    def __init__(self, command: str, **settings: Any) -> None:
+        description = f"{COMMANDS[command].capitalize()}."
+        super().__init__(prog=f"run.py {command}", description=description, allow_abbrev=False, **settings)
 
     def error(self, message: str) -> Any:
         if unknown := re.match(r"unrecognized arguments: (\S+)", message):
@@ -19,6 +28,24 @@ class Parser(argparse.ArgumentParser):
             hint = did_you_mean(unknown[1].partition("=")[0], options)
             message = f"no option '{unknown[1]}'{hint}" if unknown[1].startswith("-") else f"unexpected '{unknown[1]}'"
         raise UserError(f"command line: {message.removeprefix('argument ')}")
+
+
+def parse_overrides(parser: Parser, args: list[str], explain: Callable[[], str]) -> argparse.Namespace | None:
+    """Parse `--config FILE` and `key=value` beside a parser's own options; None where help was asked for, and given.
+
+    Args:
+        parser: made with `add_help=False`.
+        args: the arguments of the command.
+        explain: returns the help, which lists every key and so takes longer than argparse's.
+    """
+    parser.add_argument("--config", metavar="FILE")
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("overrides", nargs="*")
+    parsed = parser.parse_intermixed_args(args)
+    if parsed.help:
+        print(explain())
+        return None
+    return parsed
 
 
 def positive(kind: type) -> Callable[[str], Any]:

@@ -7,9 +7,7 @@ __all__ = ["run"]
 
 def run(args: list[str]) -> int:
     """Draw from a trained density and say which files hold the samples."""
-    parser = Parser(
-        prog="run.py sample", description="Draw from a trained density, or continue a prompt.", allow_abbrev=False
-    )
+    parser = Parser("sample")
     parser.add_argument("run", metavar="RUN", help="run directory or checkpoint")
     parser.add_argument("--n", type=positive(int), default=16, help="number of samples (default 16)")
     parser.add_argument("--cond", type=int, dest="label", metavar="CLASS", help="class of all (default: all in turn)")

@@ -1,6 +1,6 @@
 """`run.py sweep`: search hyper-parameters."""
 
-from ar_lightning.commands.parser import Parser
+from ar_lightning.commands.parser import Parser, parse_overrides
 from ar_lightning.errors import UserError
 
 __all__ = ["run"]
@@ -8,15 +8,8 @@ __all__ = ["run"]
 
 def run(args: list[str]) -> int:
     """Check a sweep file, then run it."""
-    parser = Parser(prog="run.py sweep", add_help=False, allow_abbrev=False)
-    parser.add_argument("--config", metavar="FILE")
-    parser.add_argument("--help", "-h", action="store_true")
-    parser.add_argument("overrides", nargs="*")
-    parsed = parser.parse_intermixed_args(args)
-    if parsed.help:
-        from ar_lightning.help import sweep_help
-
-        print(sweep_help())
+    parsed = parse_overrides(Parser("sweep", add_help=False), args, _help)
+    if parsed is None:
         return 0
     if parsed.config is None:
         raise UserError("nothing to search: give a sweep file, such as --config sweeps/pixelrnn.yaml (--help explains)")
@@ -28,3 +21,9 @@ def run(args: list[str]) -> int:
     from ar_lightning.sweep.launch import launch
 
     return launch(read)
+
+
+def _help() -> str:
+    from ar_lightning.help import sweep_help
+
+    return sweep_help()

@@ -9,8 +9,7 @@ __all__ = ["run"]
 
 def run(args: list[str]) -> int:
     """Write the report of a sweep again."""
-    description = "Write the best config, the table and the plots of a sweep again."
-    parser = Parser(prog="run.py sweep-report", description=description, allow_abbrev=False)
+    parser = Parser("sweep-report")
     parser.add_argument("folder", metavar="DIR", type=Path, help="directory of the sweep, such as runs/sweeps/pixelrnn")
     folder = parser.parse_args(args).folder
 

@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-__all__ = ["fit_most", "plain_log", "styled", "usual_limit", "whiten", "wrapped"]
+__all__ = ["BEST", "MANY", "fit_most", "plain_log", "styled", "usual_limit", "whiten", "wrapped"]
 
+BEST = "tab:red"
+MANY = 60  # trials from which on lines are thin and dots are small
 FEW = 4  # labels on an axis
 
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
@@ -12,19 +12,28 @@ from ar_lightning.fieldtypes import PositiveFloat, PositiveInt
 from ar_lightning.files import written
 from ar_lightning.layers import Settings, read_yaml
 from ar_lightning.schema import schema_of
-from ar_lightning.sweep.space import Space, parse_space, probes
+from ar_lightning.sweep.dimensions import Space, parse_space
+from ar_lightning.sweep.space import probes
 
 __all__ = ["DIRECTIONS", "KEYS", "METRICS", "Sweep", "saved_sweep"]
 
-METRICS = {  # what a trial can be judged by, and whether it is known after every validation
-    "val/bpd": True,
-    "val/nll": True,
-    "train/bpd": True,
-    "train/nll": True,
-    "parameters": False,
-    "seconds_training": False,
-    "examples_per_second": False,
-    "samples_per_second": False,
+
+class Metric(NamedTuple):
+    """What a trial can be judged by: its unit, and whether it is known after every validation."""
+
+    unit: str
+    each_epoch: bool
+
+
+METRICS = {
+    "val/bpd": Metric("bits/dim", True),
+    "val/nll": Metric("nats per example", True),
+    "train/bpd": Metric("bits/dim", True),
+    "train/nll": Metric("nats per example", True),
+    "parameters": Metric("", False),
+    "seconds_training": Metric("s", False),
+    "examples_per_second": Metric("1/s", False),
+    "samples_per_second": Metric("1/s", False),
 }
 DIRECTIONS = ("minimize", "maximize")
 SAVED = "sweep.yaml"

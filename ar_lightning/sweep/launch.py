@@ -15,20 +15,21 @@ from urllib.parse import unquote, urlsplit
 from optuna.study import Study, load_study
 from rich.console import Console
 
-from ar_lightning.errors import UserError
+from ar_lightning.errors import INTERRUPTED, UserError
 from ar_lightning.sweep.chronicle import Chronicle
 from ar_lightning.sweep.definition import Sweep
-from ar_lightning.sweep.report import summary, write_report
+from ar_lightning.sweep.journal import JOURNAL, mend_journal
+from ar_lightning.sweep.report import write_report
 from ar_lightning.sweep.slots import Slot, scrubbed, slots_of
-from ar_lightning.sweep.storage import JOURNAL, mend_journal, open_storage, patiently, shown
+from ar_lightning.sweep.storage import open_storage, patiently, shown
 from ar_lightning.sweep.study import baseline_of, join
+from ar_lightning.sweep.summary import summary
 from ar_lightning.sweep.table import LiveTable
 
 __all__ = ["launch", "report"]
 
 WORKER = [sys.executable, "-m", "ar_lightning.sweep.worker"]
 POLL = 0.5  # seconds
-PATIENCE = 600.0  # seconds that the storage may be away
 RESTARTS = 3  # of a worker that was killed
 GRACE = 25.0  # seconds for workers to end what they run
 
@@ -76,7 +77,7 @@ def launch(sweep: Sweep) -> int:
         chronicle.finish(files)
     Console().print(summary(study, files))
     if interrupted:
-        return 130
+        return INTERRUPTED
     crew.complain()
     return 0
 
@@ -121,7 +122,7 @@ def _announce(sweep: Sweep, slots: list[Slot]) -> None:
 
 
 def _look(study: Study, table: LiveTable, chronicle: Chronicle | None) -> None:
-    trials = patiently(lambda: study.get_trials(deepcopy=False), PATIENCE)
+    trials = patiently(lambda: study.get_trials(deepcopy=False))
     table.update(trials, time.time())
     if chronicle is not None:
         chronicle.follow(trials)
@@ -170,7 +171,7 @@ class Crew:
             UserError: what its log says last.
         """
         for i, worker in enumerate(self.workers):
-            if worker.returncode not in (0, 130):
+            if worker.returncode not in (0, INTERRUPTED):
                 lines = self._log(i).read_text(errors="replace").strip().splitlines() or ["it was killed"]
                 raise UserError(f"worker {i}: {lines[-1].removeprefix('error: ')}; see {self._log(i)}")
 

@@ -7,6 +7,7 @@ from typing import Any
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from ar_lightning.sweep.definition import METRICS
 from ar_lightning.sweep.study import NEVER_RAN, outcome_of
 
 __all__ = [
@@ -21,17 +22,6 @@ __all__ = [
     "value_text",
     "with_unit",
 ]
-
-UNITS = {
-    "val/bpd": "bits/dim",
-    "train/bpd": "bits/dim",
-    "val/nll": "nats per example",
-    "train/nll": "nats per example",
-    "parameters": "",
-    "seconds_training": "s",
-    "examples_per_second": "1/s",
-    "samples_per_second": "1/s",
-}
 
 
 def ran(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -80,7 +70,7 @@ def duration(trial: FrozenTrial, now: datetime | None = None) -> float | None:
 
 def unit(metric: str) -> str:
     """Return the unit of a metric; empty for a pure number."""
-    return UNITS.get(metric, "")
+    return METRICS[metric].unit
 
 
 def with_unit(metric: str) -> str:

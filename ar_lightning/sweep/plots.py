@@ -19,7 +19,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
 from ar_lightning.files import written
-from ar_lightning.sweep.axes import fit_most, plain_log, styled
+from ar_lightning.sweep.axes import BEST, MANY, fit_most, plain_log, styled
 from ar_lightning.sweep.outcomes import baseline, best_first, metrics_of, value_text, with_unit
 from ar_lightning.sweep.space_plots import importance_plot, parallel_plot, slice_plot
 from ar_lightning.sweep.views import NothingToShowError, branches, complete_trials, is_lower_better, of_objective
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_plots"]
 
-BEST, COMPLETE, PRUNED, RUNNING = "tab:red", "tab:blue", "0.65", "tab:green"
-MANY = 60  # trials from which on curves are thin and dots are small
+COMPLETE, PRUNED, RUNNING = "tab:blue", "0.65", "tab:green"
 DPI = 120
 LABEL = 0.22  # inches that a trial's number takes
 

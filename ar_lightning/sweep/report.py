@@ -15,13 +15,14 @@ from rich.console import Console
 
 from ar_lightning.config import resolve, save_config
 from ar_lightning.files import written
+from ar_lightning.sweep.dimensions import parse_space
 from ar_lightning.sweep.outcomes import best_first, duration, metrics_of, ran, with_unit
 from ar_lightning.sweep.plots import write_plots
-from ar_lightning.sweep.space import parse_space, settings_of
+from ar_lightning.sweep.space import settings_of
 from ar_lightning.sweep.study import outcome_of
 from ar_lightning.sweep.summary import summary
 
-__all__ = ["summary", "write_report"]
+__all__ = ["write_report"]
 
 
 def write_report(study: Study, folder: Path) -> dict[str, Path]:

@@ -11,20 +11,9 @@ from typing import Any
 
 from ar_lightning.fieldtypes import yaml_text
 from ar_lightning.layers import Settings
-from ar_lightning.sweep.dimensions import Choice, Dimension, Params, Space, parse_space
+from ar_lightning.sweep.dimensions import Dimension, Params, Space
 
-__all__ = [
-    "Choice",
-    "Dimension",
-    "Params",
-    "Space",
-    "grid",
-    "own_values",
-    "parse_space",
-    "probes",
-    "settings_of",
-    "suggest",
-]
+__all__ = ["grid", "own_values", "probes", "settings_of", "suggest"]
 
 MOST_POINTS = 10_000  # of a grid
 

@@ -6,7 +6,7 @@ import numpy as np
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from ar_lightning.sweep.axes import fit_most, plain_log, styled, usual_limit, whiten, wrapped
+from ar_lightning.sweep.axes import BEST, MANY, fit_most, plain_log, styled, usual_limit, whiten, wrapped
 from ar_lightning.sweep.outcomes import best_first, with_unit
 from ar_lightning.sweep.views import (
     EVALUATOR,
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["importance_plot", "parallel_plot", "slice_plot"]
 
-BEST = "tab:red"
-MANY = 60  # trials from which on lines are thin and dots are small
 COLUMNS = 4  # of panels, one for each parameter
 
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from ar_lightning.errors import UserError, nearest
-from ar_lightning.sweep.journal import JOURNAL, mend_journal, open_journal
+from ar_lightning.sweep.journal import JOURNAL, open_journal
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-__all__ = ["JOURNAL", "check_storage", "mend_journal", "open_storage", "patiently", "shown"]
+__all__ = ["check_storage", "open_storage", "patiently", "shown"]
 
 T = TypeVar("T")
 EXAMPLE = "postgresql://USER@HOST/DATABASE"
@@ -31,6 +31,7 @@ LIMITS = {  # of a connection, so that a server that has vanished is noticed bef
     "tcp_user_timeout": 15_000,  # milliseconds
 }
 CREATING = 5_226_144_130  # the advisory lock under which tables are made; any number nobody else uses
+PATIENCE = 600.0  # seconds that the server may be away
 LONGEST_PAUSE = 10.0  # seconds between attempts while the server is away
 
 
@@ -137,7 +138,7 @@ def _explained(reason: str) -> str:
     return f"{said}; {hint or 'is the server running, and does it take connections from this machine?'}"
 
 
-def patiently(call: Callable[[], T], seconds: float) -> T:
+def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
     """Call, and call again after a growing pause while the server is away.
 
     A call whose connection broke may have been carried out: it should be one that can be made twice.
@@ -153,7 +154,7 @@ def patiently(call: Callable[[], T], seconds: float) -> T:
     while True:
         try:
             return call()
-        except Exception as error:
+        except Exception as error:  # raised again, but for those that say that the server is away
             left = deadline - time.monotonic()
             if left <= 0 or not _is_away(error):
                 raise

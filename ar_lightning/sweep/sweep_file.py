@@ -71,7 +71,7 @@ def read_sweep(file: str | Path, overrides: Sequence[str] = ()) -> Sweep:
         raise UserError(f"{where}: study: expected letters, digits, '-', '_' and '.', got {yaml_text(plain['study'])}")
     config, base = _base(path, content, origin, others)
     objectives = _objectives(content.get("objective", "val/bpd"), origin.get("objective", path))
-    late = len(objectives) > 1 or not METRICS[objectives[0]["metric"]]
+    late = len(objectives) > 1 or not METRICS[objectives[0]["metric"]].each_epoch
     sampler = _section("sampler", content.get("sampler", "tpe"), origin.get("sampler", path))
     pruner = _section("pruner", content.get("pruner", "none" if late else "median"), origin.get("pruner", path))
     try:
@@ -201,7 +201,7 @@ def _check_search(sweep: Sweep) -> None:
     """Refuse a search that could only fail later."""
     sampler, pruner = sweep.sampler["name"], sweep.pruner["name"]
     several = len(sweep.objectives) > 1
-    late = [o["metric"] for o in sweep.objectives if not METRICS[o["metric"]]]
+    late = [o["metric"] for o in sweep.objectives if not METRICS[o["metric"]].each_epoch]
     if pruner != "none" and (several or late):
         reason = "of two objectives" if several else f"by {late[0]}, which is known at the end only"
         raise UserError(f"pruner.name={pruner}: trials cannot be pruned {reason}; use none")

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,23 +24,21 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ar_lightning.config import save_config
-from ar_lightning.errors import UserError
+from ar_lightning.errors import BAD_INPUT, INTERRUPTED, UserError
 from ar_lightning.sweep.child import Child
 from ar_lightning.sweep.definition import Sweep, saved_sweep
 from ar_lightning.sweep.obituary import mourn
 from ar_lightning.sweep.slots import Slot
 from ar_lightning.sweep.space import settings_of, suggest
 from ar_lightning.sweep.storage import open_storage, patiently
-from ar_lightning.sweep.study import MAX_LOST, Watch, claim, is_counted, join, queue_again, reap, tell
+from ar_lightning.sweep.study import Watch, claim, is_counted, join, outcome_of, queue_again, reap, tell
 
 __all__ = ["Worker", "main"]
 
 RUN = str(Path(__file__).parents[2] / "run.py")
 PAUSE = 0.5  # seconds between looks at the study while there is nothing to run
 GRACE = 10.0  # seconds that a trial gets to end by itself
-PATIENCE = 600.0  # seconds that the storage may be away
 HOPELESS = 5  # failures without any success
-INTERRUPTED = 130
 Command = Callable[[Path, Path, bool], list[str]]
 
 
@@ -84,13 +82,14 @@ class Worker:
             UserError: every trial fails, or the storage is gone.
         """
         while not self.stopping.is_set():
-            self._mourn_given_up(patiently(lambda: reap(self.study, self.watch), PATIENCE))
-            trials = patiently(lambda: self.study.get_trials(deepcopy=False), PATIENCE)
+            dead = patiently(lambda: reap(self.study, self.watch))
+            trials = patiently(lambda: self.study.get_trials(deepcopy=False))
+            self._mourn(trials[t.number] for t in dead)
             if self._is_done(trials):
                 return 0
             trial = None
             if self._has_room(trials):
-                trial = patiently(lambda: claim(self.study, self.sweep.trials), PATIENCE)
+                trial = patiently(lambda: claim(self.study, self.sweep.trials))
             if trial is None:
                 self.stopping.wait(PAUSE)
                 self._look_at_parent()
@@ -107,11 +106,12 @@ class Worker:
             timer.daemon = True  # the worker itself need not wait for it
             timer.start()
 
-    def _mourn_given_up(self, dead: list[FrozenTrial]) -> None:
+    def _mourn(self, dead: Iterable[FrozenTrial]) -> None:
         """Tell W&B of the trials that will not be tried again; the others go on with their W&B run."""
         for trial in dead:
-            if trial.user_attrs.get("lost", 0) >= MAX_LOST and "run" in trial.user_attrs:
-                mourn(*self._places(trial.user_attrs["run"])[:2], "failed", "its worker died again and again")
+            if outcome_of(trial) == "failed" and "run" in trial.user_attrs:
+                config, run_dir, _ = self._places(trial.user_attrs["run"])
+                mourn(config, run_dir, "failed", "its worker died again and again")
 
     def _places(self, run: str) -> tuple[Path, Path, Path]:
         """Return the config file, the run directory and the log of a trial."""
@@ -149,7 +149,7 @@ class Worker:
             finally:
                 ended.set()
                 pulse.join()
-            patiently(lambda: self._tell(trial, outcome, time.monotonic() - started), PATIENCE)
+            patiently(lambda: self._tell(trial, outcome, time.monotonic() - started))
 
     def _pulse(self, trial: Trial, ended: threading.Event) -> None:
         """Renew the lease; end the child if that cannot be done, for another worker may take the trial then."""
@@ -160,8 +160,8 @@ class Worker:
                 renewed = time.monotonic()
             except UpdateFinishedTrialError:
                 self._abandon()
-            except Exception as error:  # the storage is away; its errors have no common type
-                print(f"trial {trial.number}: no sign of life: {type(error).__name__}", flush=True)
+            except Exception as error:  # whatever it is: a lease that cannot be renewed runs out
+                print(f"trial {trial.number}: no sign of life: {error!r}", flush=True)
                 if time.monotonic() - renewed > self.sweep.lease / 2:
                     self._abandon()
             self._look_at_parent()
@@ -174,7 +174,7 @@ class Worker:
 
     def _train(self, trial: Trial) -> dict[str, Any] | None:
         """Run the training; return what it said at its end, or None if it was cut short."""
-        params = patiently(lambda: suggest(self.sweep.space, trial), PATIENCE)
+        params = patiently(lambda: suggest(self.sweep.space, trial))
         settings = settings_of(self.sweep.space, params)
         settings |= {"trainer.devices": self.sweep.devices_per_trial, "trainer.threads": self.slot.threads}
         run = trial.user_attrs.get("run", f"{trial.number:04d}")
@@ -229,15 +229,15 @@ class Worker:
         if len(objectives) > 1 or value is None:
             return False
         try:
-            patiently(lambda: trial.report(value, message["epoch"]), PATIENCE)
+            patiently(lambda: trial.report(value, message["epoch"]))
         except UpdateFinishedTrialError:
             self._abandon()
             return True
-        return bool(patiently(trial.should_prune, PATIENCE))
+        return bool(patiently(trial.should_prune))
 
     def _note(self, trial: Trial, **attributes: Any) -> None:
         for key, value in attributes.items():
-            patiently(partial(trial.set_user_attr, key, value), PATIENCE)
+            patiently(partial(trial.set_user_attr, key, value))
 
     def _tell(self, trial: Trial, outcome: dict[str, Any] | None, seconds: float) -> None:
         frozen = self.study.get_trials(deepcopy=False)[trial.number]
@@ -272,7 +272,7 @@ def main(args: list[str] | None = None, command: Command = command_of) -> int:
         return worker.run()
     except UserError as error:
         print("error:", error, file=sys.stderr)
-        return 2
+        return BAD_INPUT
 
 
 if __name__ == "__main__":

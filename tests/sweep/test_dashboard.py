@@ -14,7 +14,8 @@ from typing import Any
 import optuna
 import pytest
 
-from ar_lightning.sweep.storage import JOURNAL, open_storage
+from ar_lightning.sweep.journal import JOURNAL
+from ar_lightning.sweep.storage import open_storage
 from tests.browser import chromium
 from tests.postgres import PASSWORD, free_port, postgres_server
 

@@ -19,7 +19,8 @@ from rich.console import Console
 
 from ar_lightning.config import load_config, resolve
 from ar_lightning.sweep.plots import write_plots
-from ar_lightning.sweep.report import summary, write_report
+from ar_lightning.sweep.report import write_report
+from ar_lightning.sweep.summary import summary
 from ar_lightning.sweep.views import branches, importances, of_objective
 from tests.sweep.studies import BPD, BRANCHES, PLAIN, SPEED, new_study, searched, trial
 

@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 
 from ar_lightning.errors import UserError
 from ar_lightning.registry import PRUNERS, SAMPLERS, find
-from ar_lightning.sweep.dimensions import Dimension, Space
-from ar_lightning.sweep.space import grid, own_values, parse_space, probes, settings_of, suggest
+from ar_lightning.sweep.dimensions import Dimension, Space, parse_space
+from ar_lightning.sweep.space import grid, own_values, probes, settings_of, suggest
 from ar_lightning.sweep.storage import open_storage
 
 LR = {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}

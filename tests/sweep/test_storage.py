@@ -18,8 +18,8 @@ from sqlalchemy.exc import OperationalError
 
 from ar_lightning.errors import UserError
 from ar_lightning.sweep import storage as storages
-from ar_lightning.sweep.journal import LOCK_GRACE
-from ar_lightning.sweep.storage import JOURNAL, check_storage, mend_journal, open_storage, patiently, shown
+from ar_lightning.sweep.journal import JOURNAL, LOCK_GRACE, mend_journal
+from ar_lightning.sweep.storage import check_storage, open_storage, patiently, shown
 from tests.postgres import PASSWORD, Postgres, free_port, postgres_server
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
