@@ -20,7 +20,7 @@ def run(args: list[str]) -> int:
     parser.add_argument("--device", default="auto", help="cpu, cuda .. (default: a GPU if there is one)")
     given = parser.parse_args(args)
 
-    from ar_lightning.sample import sample as draw
+    from ar_lightning.trained.sample import sample as draw
 
     files = draw(**vars(given))
     for kind, path in files.items():

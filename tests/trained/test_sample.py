@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ar_lightning import load
-from ar_lightning.prompts import read_prompt
+from ar_lightning.trained.prompts import read_prompt
 from tests.commands import QUICK, run_here
 
 

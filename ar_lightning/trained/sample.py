@@ -14,8 +14,8 @@ from ar_lightning.density import Density
 from ar_lightning.errors import UserError
 from ar_lightning.media import write_samples
 from ar_lightning.medium import Table
-from ar_lightning.prompts import read_prompt
 from ar_lightning.train import build_data_module
+from ar_lightning.trained.prompts import read_prompt
 
 __all__ = ["sample"]
 

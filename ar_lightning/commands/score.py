@@ -1,0 +1,26 @@
+"""`run.py score`: the log-likelihood of each example, for density estimation and the detection of anomalies."""
+
+from ar_lightning.commands.parser import Parser
+
+__all__ = ["run"]
+
+
+def run(args: list[str]) -> int:
+    """Score examples, write them as CSV and print their mean."""
+    parser = Parser("score")
+    parser.add_argument("run", metavar="RUN", help="run directory or checkpoint")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="data.*, trainer.accelerator or .devices")
+    parser.add_argument(
+        "--data", metavar="FILE|NAME", help="an .npz, CSV, image, sound or text file, a folder of images or sound, "
+        "or the name of a dataset (default: the run's own data)",
+    )  # fmt: skip
+    parser.add_argument("--split", default="test", help="of the dataset: test or valid (default test)")
+    parser.add_argument("--out", metavar="FILE", default="scores.csv", help="the CSV (default scores.csv)")
+    given = parser.parse_intermixed_args(args)
+
+    from ar_lightning.trained.score import score
+
+    found = score(**vars(given))
+    mean = f"{-found['nll']:.4f} nats, {found['bpd']:.4f} bits/dim on average"
+    print(f"scored {found['examples']:,} examples: {mean}\nscores: {given.out}")
+    return 0

@@ -1,0 +1,70 @@
+"""`run.py test`: the exact likelihood of a trained density on its test data, or on other data."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ar_lightning.commands.parser import Parser
+
+if TYPE_CHECKING:
+    from ar_lightning.trained.evaluate import Evaluation
+
+__all__ = ["run"]
+
+
+def run(args: list[str]) -> int:
+    """Evaluate, print and write the likelihood of the test split."""
+    parser = Parser("test")
+    parser.add_argument("run", metavar="RUN", help="run directory or checkpoint")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="data.*, trainer.accelerator or .devices")
+    parser.add_argument("--out", metavar="FILE", help="the JSON that is written (default: RUN/test.json)")
+    given = parser.parse_intermixed_args(args)
+
+    import json
+    from dataclasses import asdict
+
+    from ar_lightning.files import written
+    from ar_lightning.trained.evaluate import evaluate
+    from ar_lightning.trained.reopen import reopen
+
+    opened = reopen(given.run, given.overrides, resize=True)
+    with opened.computing():
+        found = evaluate(opened.density, opened.data(), limit=opened.config["trainer"]["limit_test"])
+    names = {"model": opened.config["model"]["name"], "data": opened.config["data"]["name"]}
+    path = Path(given.out).expanduser() if given.out else opened.folder / "test.json"
+    with written(path) as partial:
+        partial.write_text(json.dumps({**names, **asdict(found)}, indent=2) + "\n")
+    _print(f"{names['model']} on {names['data']}", found, path)
+    return 0
+
+
+def _print(title: str, found: "Evaluation", path: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(overflow="fold")  # a path that is cut short cannot be copied
+    table.add_row("test nll", f"{_with_error(found.nll, found.nll_stderr)} nats per example")
+    table.add_row("test bits/dim", _with_error(found.bpd, found.bpd_stderr))
+    if found.accuracy is not None:
+        of = "of argmax_y p(x | y) p(y)"
+        table.add_row("test accuracy", f"{_with_error(found.accuracy, found.accuracy_stderr)}, {of}")
+    table.add_row("examples", f"{found.examples:,}")
+    if not found.independent:
+        table.add_row("", "windows of one text are not independent: the errors may be too small")
+    table.add_row("regime", found.regime)
+    table.add_row("written", str(path))
+    Console().print(table)
+    if found.classes:
+        by_class = Table("class", "examples", "nats per example", "bits/dim")
+        if found.accuracy is not None:
+            by_class.add_column("accuracy")
+        for c in found.classes:
+            likelihoods = _with_error(c.nll, c.nll_stderr), _with_error(c.bpd, c.bpd_stderr)
+            row: list[Any] = [str(c.label), str(c.examples), *likelihoods]
+            by_class.add_row(*row, *([] if c.accuracy is None else [f"{c.accuracy:.4f}"]))
+        Console().print(by_class)
+
+
+def _with_error(value: float, error: float | None) -> str:
+    return f"{value:.4f}" if error is None else f"{value:.4f} ± {error:.4f}"

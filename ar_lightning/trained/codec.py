@@ -1,0 +1,226 @@
+"""A lossless code from any density over levels: `-log p(x)` nats as that many bits in a file.
+
+A range coder spends `-log2 p(x_i | x_<i)` bits on value x_i, and needs the same conditional to read it again: the same
+to the last bit, or all that follows is lost. A parallel forward pass rounds in another order than one that reads value
+after value, and a decoder has nothing but the values before. So both sides run the sampler's loop: where it would draw
+a value, one writes it and the other reads it. They do so in batches of the same size, on the CPU, on one thread, with
+deterministic algorithms, and the tables of probabilities are made of the network's outputs in float64.
+
+A mixture of K members has conditionals of its own only where all have one order. It is coded as it is sampled instead:
+a member for each example, which costs log K nats, then the example under that member, the best one. That is at most
+log K nats an example more than `-log p(x)`.
+
+The coder: Martin, "Range encoding: an algorithm for removing redundancy from a digitised message", 1979, as
+implemented in `constriction` (Bamler, "Understanding Entropy Coding With Asymmetric Numeral Systems (ANS)", 2022).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import constriction
+import numpy as np
+import torch
+from torch import Tensor
+
+from ar_lightning.condition import Condition
+from ar_lightning.density import Density
+from ar_lightning.likelihoods import Categorical
+from ar_lightning.sampling import Draw, at
+
+__all__ = ["Decoded", "check_codable", "decode", "encode", "level_probs"]
+
+BATCH = 256  # examples coded side by side; part of the format, since kernels may round otherwise in another batch
+TABLE = 2**21  # probabilities that a step may compute: many levels are coded in smaller batches
+FAMILY = constriction.stream.model.Categorical(perfect=False)  # fixed point of 24 bits; no level has a probability of 0
+
+Code = Callable[[np.ndarray, Tensor | None], Tensor]  # probabilities `(n, K)` and what to write to the `(n,)` coded
+Progress = Callable[[int], Any]
+
+
+class Decoded(NamedTuple):
+    """What a code held.
+
+    Args:
+        x: data values `(N, C, *sites)`.
+        labels: `(N,)` of a conditional density, else None.
+    """
+
+    x: Tensor
+    labels: Tensor | None
+
+
+def encode(
+    density: Density, x: Tensor, cond: Tensor | None = None, padding: Tensor | None = None,
+    progress: Progress | None = None,
+) -> bytes:  # fmt: skip
+    """Return examples, and the labels that they are given, as bytes: about `-log2 p(x | cond) / 8` of them.
+
+    Args:
+        density: over levels.
+        x: data values `(N, C, *sites)`.
+        cond: labels `(N,)` of a conditional density: log2(classes) bits each.
+        padding: booleans like `x`: True where a value is 0, and the decoder is told so; it takes no bits.
+        progress: called with the number of values that were just coded, of `N * spec.dims` in all.
+
+    Raises:
+        ValueError: wrong shape, values outside the support, labels missing, or a density that is no code (see
+            `check_codable`).
+    """
+    check_codable(density)
+    density._check_values(x)
+    density._check_condition(len(x), cond)
+    encoder = constriction.stream.queue.RangeEncoder()
+
+    def write(probs: np.ndarray, symbols: Tensor | None) -> Tensor:
+        assert symbols is not None
+        encoder.encode(symbols.numpy().astype(np.int32), FAMILY, probs)
+        return symbols
+
+    _code(density, write, len(x), x.long(), cond, padding, progress)
+    return bytes(encoder.get_compressed().astype("<u4").tobytes())
+
+
+def decode(
+    density: Density, data: bytes, n: int, padding: Tensor | None = None, progress: Progress | None = None
+) -> Decoded:
+    """Return what `encode` was given, bit for bit.
+
+    It has to run on the same kind of machine and version of PyTorch: another one may round a conditional otherwise, and
+    then decodes something else without noticing.
+
+    Args:
+        density: the one that encoded it.
+        data: the bytes that `encode` returned.
+        n: number of examples.
+        padding: as given to `encode`.
+        progress: as for `encode`.
+
+    Raises:
+        ValueError: bytes that no encoder wrote, or a density that is no code (see `check_codable`).
+    """
+    check_codable(density)
+    if len(data) % 4:
+        raise ValueError(f"a code is a whole number of 32-bit words, not {len(data)} bytes")
+    decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
+
+    def read(probs: np.ndarray, symbols: Tensor | None) -> Tensor:
+        try:
+            return torch.from_numpy(decoder.decode(FAMILY, probs)).long()
+        except AssertionError as error:  # the coder's word for a state that no message leads to
+            raise ValueError(f"no code of this density ({error})") from None
+
+    return _code(density, read, n, None, None, padding, progress)
+
+
+def check_codable(density: Density) -> None:
+    """Raise ValueError where a density is no code: over real values, given features, or not on the CPU."""
+    if density.spec.levels is None:
+        noise = "; train it without data.dequantise" if density.spec.quantised else ""
+        raise ValueError(f"{density.spec} cannot be coded: a real value takes infinitely many bits{noise}")
+    if density.model.features:
+        raise ValueError("this density is given features, which the decoder would not have")
+    if density.device.type != "cpu":
+        raise ValueError(f"coding takes the rounding of the CPU: move the density there from {density.device}")
+
+
+def level_probs(density: Density, params: Tensor, earlier: Tensor | None = None) -> Tensor:
+    """Return the probability of every level of one value, `(N, K)` float64.
+
+    Args:
+        density: over levels.
+        params: what its network says of a group of channels at a site, `(N, P)`.
+        earlier: the first c channels of the group `(N, c)`, where the value is of the next one; None for the first.
+    """
+    likelihood, params = density.likelihood, params.double()
+    if isinstance(likelihood, Categorical):
+        return params.softmax(1)  # scoring each level in turn would take all K logits for each of them
+    levels, c = density.spec.levels or 0, 0 if earlier is None else earlier.shape[1]
+    # All levels of the value side by side, as if they were sites.
+    every = torch.zeros(len(params), density.spec.shape[0] if likelihood.joint else 1, levels, dtype=torch.long)
+    every[:, c] = torch.arange(levels)
+    if earlier is not None:
+        every[:, :c] = earlier[..., None]
+    return likelihood.log_prob(params[..., None].expand(-1, -1, levels), every)[:, c].exp()
+
+
+class _Coding(Draw):
+    """Codes the value of a site of a batch where the sampler would draw it.
+
+    Args:
+        density: of the values.
+        code: writes or reads values.
+        x: what to write `(B, D)`, or None where it is read.
+        padding: True where a value is 0 and not coded `(B, D)`.
+        progress: called with the number of values after each coding of them.
+    """
+
+    def __init__(
+        self, density: Density, code: Code, x: Tensor | None, padding: Tensor, progress: Progress | None = None
+    ) -> None:
+        super().__init__(density.likelihood, padding.new_zeros(len(padding), 0), dtype=density.dtype, progress=progress)
+        self.density, self.code, self.x, self.padding = density, code, x, padding
+
+    def of(self, rows: Tensor) -> "_Coding":
+        """Return the same for some of the examples."""
+        x = None if self.x is None else self.x[rows]
+        return _Coding(self.density, self.code, x, self.padding[rows], self.progress)
+
+    def __call__(self, params: Tensor, site: int | Tensor, earlier: Tensor | None = None) -> Tensor:
+        """Return the values `(B,)` of a site, given its parameters `(B, P)`."""
+        probs = level_probs(self.density, params, earlier).numpy()
+        if not np.isfinite(probs).all():
+            raise ValueError("the density gives no probabilities but NaN: it has diverged in training")
+        here = at(site)
+        coded = ~self.padding[here]
+        values = torch.zeros(len(params), dtype=torch.long)
+        values[coded] = self.code(probs[coded.numpy()], None if self.x is None else self.x[here][coded])
+        return values
+
+
+@torch.no_grad()
+def _code(
+    density: Density, code: Code, n: int, x: Tensor | None, labels: Tensor | None, padding: Tensor | None,
+    progress: Progress | None,
+) -> Decoded:  # fmt: skip
+    """Write or read n examples, in the order that both sides keep: all labels, then batch after batch."""
+    spec, members = density.spec, density.model.members
+    padding = torch.zeros(n, spec.dims, dtype=torch.bool) if padding is None else padding.flatten(1)
+    parts: list[Tensor] = []
+    with _deterministic(density):
+        labels = _uniform(code, n, density.model.classes, labels) if density.conditional else None
+        for rows in torch.arange(n).split(max(1, min(BATCH, TABLE // (spec.levels or 1)))):
+            given = Condition(None if labels is None else labels[rows])
+            best = None if x is None else _best_members(density, x[rows], given)
+            chosen = (_uniform(code, len(rows), members, best) + 0.5) / members  # the quantile of that member
+            draw = _Coding(density, code, None if x is None else x[rows].flatten(1), padding[rows], progress)
+            blank = torch.zeros(len(rows), *spec.shape, dtype=torch.long)
+            parts.append(density._draw(draw, blank, given, chosen[:, None, None], naive=False))
+    return Decoded(torch.cat(parts), labels)
+
+
+def _uniform(code: Code, n: int, k: int, symbols: Tensor | None) -> Tensor:
+    """Code n symbols of k that are equally likely."""
+    return code(np.full((n, k), 1 / k), symbols) if k > 1 else torch.zeros(n, dtype=torch.long)
+
+
+def _best_members(density: Density, x: Tensor, given: Condition) -> Tensor:
+    """Return which member `(B,)` gives each example the highest probability."""
+    scores = [density._terms(k, x, given).flatten(1).sum(1) for k in range(density.model.members)]
+    return torch.stack(scores).argmax(0)
+
+
+@contextmanager
+def _deterministic(density: Density) -> Iterator[None]:
+    """Let the density give the same numbers to the last bit, whenever it is given the same."""
+    threads, training = torch.get_num_threads(), density.training
+    before, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.set_num_threads(1)  # sums are split among threads
+    torch.use_deterministic_algorithms(True)
+    density.eval()
+    try:
+        yield
+    finally:
+        density.train(training)
+        torch.use_deterministic_algorithms(before, warn_only=warns)
+        torch.set_num_threads(threads)

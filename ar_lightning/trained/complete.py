@@ -1,0 +1,159 @@
+"""Completions of a partly known example, beside it: `python run.py complete RUN --input FILE`."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ar_lightning.condition import Condition, as_condition
+from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.density import Density
+from ar_lightning.errors import UserError, did_you_mean
+from ar_lightning.media import write_completions, write_samples
+from ar_lightning.trained.evaluate import EVALUATED
+from ar_lightning.trained.given import GivenDataset, read_given
+from ar_lightning.trained.reopen import Reopened, reopen
+
+__all__ = ["complete", "mask_of"]
+
+MASKS = ("top-half", "bottom-half", "left", "right", "first-half")
+
+
+def complete(
+    run: str, source: str, mask: str = "first-half", n: int = 8, temperature: float = 1.0, seed: int = 0,
+    label: int | None = None, out: str | None = None,
+) -> dict[str, Path]:  # fmt: skip
+    """Draw what is not known of an example given what is, exactly, and write it beside the example.
+
+    Args:
+        run: the run directory or checkpoint.
+        source: a file, whose first example is taken, or `data:SPLIT:INDEX` for an example of the run's own data.
+        mask: what is known: see `mask_of`.
+        n: number of completions.
+        temperature: below 1 sharpens, above 1 flattens each conditional.
+        seed: of the completions.
+        label: the class of the example, for a conditional density; null for the one that it has.
+        out: path of the files, without endings; `samples/completed-SEED` in the run directory if null.
+
+    Returns:
+        The files by kind: one picture; a sheet and recordings; a text; a table. In all but pictures, the example itself
+        comes first.
+
+    Raises:
+        UserError: there is no such example, or the density cannot complete it exactly.
+    """
+    opened = reopen(run)
+    density = opened.density
+    x, given = _example(opened, source)
+    known = mask_of(mask, density, seed)
+    rows = torch.zeros(n, dtype=torch.long)
+    labels = _label(density, as_condition(given).labels, label)
+    features = as_condition(given).features
+    cond = Condition(None if labels is None else labels[rows], None if features is None else features[rows])
+    generator = torch.Generator().manual_seed(seed)
+    with tqdm(total=n * density.spec.dims, desc="drawing", unit=" values", leave=False, disable=None) as bar:
+        drawn = density.sample(n, cond, x[rows], known, temperature, generator, progress=bar.update).cpu()
+    stem = Path(out).expanduser() if out else opened.folder / "samples" / f"completed-{seed}"
+    if density.spec.medium is None:
+        return write_completions(x, known[None], drawn[None, None], density.spec, stem)
+    first = int(known.sum()) if bool(known.flatten()[: int(known.sum())].all()) else 0  # values at its start, to mark
+    files = write_samples(torch.cat([x, drawn.to(x.dtype)]), density.spec, stem, known=first)
+    return {kind.replace("samples", "completions"): path for kind, path in files.items()}
+
+
+def mask_of(name: str, density: Density, seed: int = 0) -> Tensor:
+    """Return what is known, True where a value is, `(C, *sites)`.
+
+    Args:
+        name: top-half, bottom-half, left or right of an image (of a sequence, top-half and left are its start);
+            first-half of the values in the density's own order; random:FRACTION of the sites; or an .npy file of
+            booleans that broadcast to `(C, *sites)`.
+        density: which is to complete the rest.
+        seed: of a random mask.
+
+    Raises:
+        UserError: there is no such mask, or the density cannot complete it exactly; the message names one that works.
+    """
+    mask = _mask(name, density, seed)
+    if mask.all() or not mask.any():
+        raise UserError(f"--mask {name}: {'everything' if mask.all() else 'nothing'} is known, so it completes nothing")
+    if not density.completes(mask):
+        able = [other for other in MASKS if density.completes(_mask(other, density, seed))]
+        if not able:
+            raise UserError(f"--mask {name}: this density is of several orders, and nothing comes first in all of them")
+        what = f"--mask {name}: what is known does not come first in the order of this density"
+        raise UserError(f"{what}; take --mask {able[0]}")
+    return mask
+
+
+def _mask(name: str, density: Density, seed: int) -> Tensor:
+    shape = density.spec.shape
+    mask = torch.zeros(shape, dtype=torch.bool)
+    kind, _, rest = name.partition(":")
+    match kind:
+        case "top-half" | "bottom-half":
+            mask[:, : shape[1] // 2] = True
+            return mask if kind == "top-half" else ~mask
+        case "left" | "right":
+            mask[..., : shape[-1] // 2] = True
+            return mask if kind == "left" else ~mask
+        case "first-half":
+            mask.view(-1)[density.model.order[: density.spec.dims // 2].cpu()] = True
+            return mask
+        case "random":
+            return (
+                torch.rand(shape[1:], generator=torch.Generator().manual_seed(seed)).lt(_fraction(rest)).expand(shape)
+            )
+    path = Path(name).expanduser()
+    if path.suffix != ".npy" or not path.is_file():
+        raise UserError(f"--mask {name}: no such mask{did_you_mean(name, [*MASKS, 'random:0.5', 'FILE.npy'])}")
+    try:
+        found = np.load(path, allow_pickle=False)
+        return torch.from_numpy(np.broadcast_to(found.astype(bool), shape).copy())
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(f"--mask {name}: not booleans that broadcast to {shape} ({str(error)[:80]})") from None
+
+
+def _fraction(text: str) -> float:
+    try:
+        fraction = float(text or 0.5)
+    except ValueError:
+        fraction = 0.0
+    if not 0 < fraction < 1:
+        raise UserError(f"--mask random:{text}: expected a fraction between 0 and 1, such as random:0.5")
+    return fraction
+
+
+def _example(opened: Reopened, source: str) -> tuple[Tensor, Tensor | Condition | None]:
+    """Return an example `(1, C, *sites)` and what is given of it."""
+    spec = opened.density.spec
+    if not source.startswith("data:"):
+        given = read_given(Path(source).expanduser(), spec)
+        data = ArrayDataModule(GivenDataset(given, spec), opened.config["seed"], dequantise=spec.quantised is not None)
+        split, index = "test", "0"
+    else:
+        data = opened.data()
+        _, split, index = (*source.split(":"), "", "")[:3]
+        if split not in EVALUATED or not index.isdecimal():
+            raise UserError(f"--input {source}: expected data:SPLIT:INDEX, such as data:test:3")
+    if int(index) >= data.size(split):
+        raise UserError(f"--input {source}: {split} has {data.size(split)} examples, numbered from 0")
+    loader = data.test_dataloader() if split == "test" else data.val_dataloader()
+    example: tuple[Tensor, Tensor | Condition | None] = loader.dataset[int(index)]  # a batch of one, and nothing else
+    return example
+
+
+def _label(density: Density, own: Tensor | None, label: int | None) -> Tensor | None:
+    """Return the class `(1,)` to complete, None for an unconditional density."""
+    classes = density.spec.classes
+    if not density.conditional:
+        if label is not None:
+            raise UserError(f"--cond {label}: this density is unconditional; train one with model.conditional=true")
+        return None
+    if label is not None and not 0 <= label < classes:
+        raise UserError(f"--cond {label}: its classes are 0..{classes - 1}")
+    if label is None and own is None:
+        raise UserError(f"this density is conditional: give --cond, a class of 0..{classes - 1}")
+    return own if label is None else torch.tensor([label])

@@ -1,0 +1,234 @@
+"""Compressed files of a trained density: `python run.py compress RUN FILE`, and `decompress`.
+
+A file is, in this order: `ARL` and the version of the format; two CRC-32, of all that follows and of the values; the
+first 8 bytes of the SHA-256 of the density's config and weights; a line of text with tabs in it, of the versions that
+wrote it and of what the original was; and the code, of all examples together.
+"""
+
+import gzip
+import hashlib
+import json
+import math
+import struct
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ar_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_of, read_checkpoint, rebuild
+from ar_lightning.density import Density
+from ar_lightning.errors import UserError
+from ar_lightning.files import written
+from ar_lightning.spec import DataSpec
+from ar_lightning.trained.codec import check_codable, decode, encode
+from ar_lightning.trained.originals import Original, blanks, png, read_examples, read_original, restored
+
+__all__ = ["Compressed", "compress", "decompress"]
+
+SUFFIX = ".arl"
+MAGIC = b"ARL\x01"
+HEADER = struct.Struct("<4sII8s")  # magic, CRC-32 of all that follows it, CRC-32 of the values, digest of the density
+CHECKED = 8  # where that starts
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What came of compressing a file.
+
+    Args:
+        path: of the compressed file.
+        spec: of the examples.
+        examples: number N of them.
+        size: of the compressed file, in bytes.
+        nats: `-log p` of all examples together.
+        label_nats: what their labels take, N log(classes); 0 where the density is given none.
+        others: bytes that other lossless formats take for the same values.
+        seconds: that encoding took.
+    """
+
+    path: Path
+    spec: DataSpec
+    examples: int
+    size: int
+    nats: float
+    label_nats: float
+    others: dict[str, int]
+    seconds: float
+
+    def __str__(self) -> str:
+        dims = self.examples * self.spec.dims
+        rows = {"coded": float(self.size), "-log2 p(x)": self.nats / math.log(2) / 8}
+        if self.label_nats:
+            rows["the labels"] = self.label_nats / math.log(2) / 8
+        rows |= self.others
+        lines = [f"  {name:<12}{n:>14,.0f} bytes  {8 * n / dims:8.4f} bits/dim" for name, n in rows.items()]
+        return "\n".join([f"{self.examples} x {self.spec}, in {self.seconds:.1f} s", *lines])
+
+
+def compress(run: str, source: str, out: str | None = None) -> Compressed:
+    """Compress a file without loss, by the probabilities of a trained density.
+
+    Args:
+        run: the run directory or checkpoint.
+        source: an .npz file, a picture or a text; or `data:test`, `data:test[:N]` for examples of the run.
+        out: path of the compressed file; null for that of the source with `.arl`, of examples in the run directory.
+
+    Raises:
+        UserError: the density is no code, or gives the file no probability.
+    """
+    density, config, digest = _load(run)
+    original = _read(density, config, source)
+    x, labels = original.x, original.labels
+    n, padding = blanks(original.fields, density.spec)
+    nats = _nats(density, original, padding)
+    start = time.perf_counter()
+    with _bar(n * density.spec.dims, "encoding") as bar:
+        payload = encode(density, x, labels, padding, bar.update)
+    seconds = time.perf_counter() - start
+    line = "\t".join([*_environment(), *(quote(field, safe="<>=,") for field in original.fields)])
+    body = line.encode() + b"\n" + payload
+    content = HEADER.pack(MAGIC, 0, _crc_of(x, labels), digest) + body
+    content = content[: CHECKED - 4] + struct.pack("<I", zlib.crc32(content[CHECKED:])) + content[CHECKED:]
+    folder = Path(run) if Path(run).is_dir() else Path(run).parent
+    named = source.startswith("data:")
+    path = Path(out).expanduser() if out else folder / f"{source[5:].partition('[')[0]}{SUFFIX}" if named else None
+    path = path or Path(f"{source}{SUFFIX}").expanduser()
+    _write(path, content)
+    label_nats = 0.0 if labels is None else n * math.log(density.spec.classes)
+    others = _others(x, padding, density.spec)
+    return Compressed(path, density.spec, n, len(content), nats, label_nats, others, seconds)
+
+
+def decompress(run: str, source: str, out: str | None = None) -> Path:
+    """Write the file again that was compressed; return its path.
+
+    Args:
+        run: the run directory or checkpoint that compressed it.
+        source: the compressed file.
+        out: path of the file; null for `STEM-decoded` with the ending that it had.
+
+    Raises:
+        UserError: the file is damaged, none of this project's, or of another density.
+    """
+    density, _, digest = _load(run)
+    values_crc, by, body = _opened(Path(source).expanduser())
+    try:
+        line, _, payload = body.partition(b"\n")
+        version, processor, *fields = map(unquote, line.decode().split("\t"))
+    except ValueError:
+        raise UserError(f"{source}: its header cannot be read; it was written by another version") from None
+    if by != digest:
+        raise UserError(f"{source}: was compressed by another density than {run}: weights or config are not the same")
+    n, padding = blanks(fields, density.spec)
+    with _bar(n * density.spec.dims, "decoding") as bar:
+        try:
+            x, labels = decode(density, payload, n, padding, bar.update)
+            same = _crc_of(x, labels) == values_crc
+        except ValueError:
+            same = False
+    if not same:
+        here = "PyTorch {} on {}".format(*_environment())
+        why = f"compressed by PyTorch {version} on {processor}, this is {here}, and the two round otherwise"
+        raise UserError(f"{source}: does not come out as it went in: {why}; decompress it there")
+    stem = Path(Path(source).name.removesuffix(SUFFIX)).stem
+    path = (Path(out) if out else Path(source).with_name(f"{stem}-decoded.{fields[0]}")).expanduser()
+    _write(path, restored(fields, x, labels, density.spec))
+    return path
+
+
+def _load(run: str) -> tuple[Density, dict[str, Any], bytes]:
+    """Return a density that is a code, the config of its run, and what tells it from any other density."""
+    file = checkpoint_of(Path(run))
+    checkpoint = read_checkpoint(file)
+    density = rebuild(checkpoint, file)
+    try:
+        check_codable(density)
+    except ValueError as error:
+        raise UserError(f"{run}: {error}") from None
+    config = checkpoint[CHECKPOINT_KEY]["config"]
+    what = {"model": config["model"], "likelihood": config["likelihood"], "data": density.spec.to_dict()}
+    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
+    for name, weight in sorted(density.state_dict().items()):
+        digest.update(name.encode() + weight.contiguous().numpy().tobytes())
+    return density, config, digest.digest()[:8]
+
+
+def _read(density: Density, config: dict[str, Any], source: str) -> Original:
+    if not source.startswith("data:"):
+        return read_original(Path(source).expanduser(), density.spec, density.conditional)
+    from ar_lightning.checks import build_dataset
+    from ar_lightning.train import build_data_module
+
+    return read_examples(source, build_data_module(config, build_dataset(config["data"])), density.conditional)
+
+
+def _opened(path: Path) -> tuple[int, bytes, bytes]:
+    """Return the CRC-32 of the values, the digest of the density and the rest of a compressed file."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(content) < HEADER.size or content[:3] != MAGIC[:3]:
+        raise UserError(f"{path}: not a file that `run.py compress` wrote")
+    magic, crc, values_crc, digest = HEADER.unpack_from(content)
+    if magic != MAGIC:
+        raise UserError(f"{path}: is of version {magic[3]} of the format, and this program reads {MAGIC[3]}")
+    if zlib.crc32(content[CHECKED:]) != crc:
+        raise UserError(f"{path}: damaged or truncated; copy it again")
+    return values_crc, digest, content[HEADER.size :]
+
+
+def _environment() -> list[str]:
+    """Return what the rounding of a conditional may depend on: the version of PyTorch, and the vectors of the CPU."""
+    return [torch.__version__.partition("+")[0], torch.backends.cpu.get_cpu_capability()]
+
+
+@torch.no_grad()
+def _nats(density: Density, original: Original, padding: Tensor | None) -> float:
+    """Return -log p of all examples together, as the density reports it, but of padding."""
+    total, members = 0.0, density.model.members
+    coded = torch.ones_like(original.x) if padding is None else ~padding
+    for rows in torch.arange(len(original.x)).split(BATCH):
+        x, given = original.x[rows], None if original.labels is None else original.labels[rows]
+        terms = (density._terms(k, x, given).double() * coded[rows] for k in range(members))
+        scores = torch.stack([t.flatten(1).sum(1) for t in terms])
+        total -= float((scores.logsumexp(0) - math.log(members)).sum())
+    return total
+
+
+def _others(x: Tensor, padding: Tensor | None, spec: DataSpec) -> dict[str, int]:
+    """Return the bytes of the values as plain bytes (of binary ones: bits), in gzip and, of images, in PNG."""
+    kept = x if padding is None else x[~padding]
+    few = (spec.levels or 0) <= 256
+    array = kept.numpy().astype(np.uint8 if few else np.uint16)
+    plain = np.packbits(kept.numpy().astype(np.uint8)) if spec.levels == 2 else array
+    others = {"plain": plain.nbytes, "gzip": len(gzip.compress(plain.tobytes(), 9))}
+    if len(spec.shape) == 3 and spec.shape[0] in (1, 3) and few:
+        sheet = x.movedim(1, 0).flatten(1, 2)  # (C, N * H, W): one picture, one header
+        others["PNG"] = len(png(sheet, spec))
+    return others
+
+
+def _crc_of(x: Tensor, labels: Tensor | None) -> int:
+    crc = zlib.crc32(x.numpy().astype("<i4").tobytes())
+    return crc if labels is None else zlib.crc32(labels.numpy().astype("<i4").tobytes(), crc)
+
+
+def _bar(total: int, title: str) -> Any:
+    return tqdm(total=total, desc=title, unit=" values", leave=False, disable=None)
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        with written(path) as partial:
+            partial.write_bytes(content)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,201 @@
+"""Examples that a person gives as files, read in the terms of a density: its shape, levels, units and characters."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ar_lightning.data.arrays import Dataset, Split, Splits, read_npz
+from ar_lightning.data.audio import SUFFIXES as SOUNDS
+from ar_lightning.data.audio import SoundFormat, read_audio
+from ar_lightning.data.cache import open_image
+from ar_lightning.data.columns import read_columns
+from ar_lightning.data.folder import SUFFIXES as IMAGES
+from ar_lightning.data.folder import fitted
+from ar_lightning.errors import UserError
+from ar_lightning.medium import Audio, Table, Text
+from ar_lightning.spec import DataSpec
+from ar_lightning.texts import to_levels
+
+__all__ = ["Given", "GivenDataset", "read_given"]
+
+
+class Given(NamedTuple):
+    """Examples from a file or folder.
+
+    Args:
+        split: their values, labels and features.
+        names: of the file that each comes from, where there are several files.
+    """
+
+    split: Split
+    names: list[str] | None = None
+
+
+class GivenDataset(Dataset):
+    """Given examples as a dataset, which has the same ones in all splits.
+
+    Args:
+        given: the examples.
+        spec: of the density that they are for.
+    """
+
+    def __init__(self, given: Given, spec: DataSpec) -> None:
+        self.given = given
+        self.contiguous = isinstance(spec.medium, Text)
+        # To a dequantised density, what is given are levels; noise is added as to its own data.
+        self.spec_of_values = replace(spec, levels=spec.levels or spec.quantised, quantised=None)
+
+    @property
+    def spec(self) -> DataSpec:
+        """That of the density."""
+        return self.spec_of_values
+
+    @property
+    def regime(self) -> str:
+        """How many there are."""
+        return f"{len(self.given.split.x)} given examples"
+
+    def load(self) -> Splits:
+        """Return all examples as each split."""
+        return dict.fromkeys(("train", "valid", "test"), self.given.split)
+
+
+def read_given(path: Path, spec: DataSpec, split: str = "test") -> Given:
+    """Read examples for a density: .npz, images, sound, text or a table, from a file or, of several, a folder.
+
+    Args:
+        path: the file or folder.
+        spec: of the density.
+        split: which one to take of an .npz file that has several.
+
+    Raises:
+        UserError: it cannot be read, or is of another kind or shape than the density takes, or holds illegal
+            values; the message says which example does.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    given = _read(path, spec, split)
+    return given._replace(split=replace(given.split, x=_checked(path, given, spec)))
+
+
+def _read(path: Path, spec: DataSpec, split: str) -> Given:
+    if path.suffix == ".npz":
+        return Given(_of_npz(path, spec, split))
+    match spec.medium:
+        case Audio():
+            return _joined(path, SOUNDS, "recordings", lambda file: _sound(file, spec))
+        case Text():
+            return Given(Split(_text(path, spec)))
+        case Table():
+            return Given(Split(_table(path, spec.medium)))
+    if len(spec.shape) != 3 or spec.shape[0] not in (1, 3):
+        raise UserError(f"{path}: this density takes {spec}: give them as an .npz file")
+    return _joined(path, IMAGES, "images", lambda file: _image(file, spec))
+
+
+def _checked(path: Path, given: Given, spec: DataSpec) -> np.ndarray:
+    """Return values as they are kept, all of which are legal: whole numbers `0..levels-1`, or finite ones."""
+    x, levels = given.split.x, spec.levels or spec.quantised
+    legal = np.isfinite(x) if levels is None else (x >= 0) & (x < levels) & (x == np.floor(x))
+    if not legal.all():
+        i, *site = np.argwhere(~legal)[0].tolist()
+        where = f"example {i} ({given.names[i]})" if given.names else f"example {i}"
+        needs = "finite numbers" if levels is None else f"whole numbers 0..{levels - 1}"
+        raise UserError(f"{path}: {where} holds {x[(i, *site)]:g}; this density takes {needs}: mend or remove it")
+    return x.astype(np.float32 if levels is None else np.uint8 if levels <= 256 else np.int32)
+
+
+def _joined(path: Path, suffixes: tuple[str, ...], things: str, read: Callable[[Path], np.ndarray]) -> Given:
+    """Read a file, or all files of a folder and below that have one of these endings."""
+    if path.is_file():
+        return Given(Split(read(path)))
+    files = sorted(f for f in path.rglob("*") if f.suffix.lower() in suffixes and not f.name.startswith("."))
+    if not files:
+        raise UserError(f"{path}: no {things} ({', '.join(suffixes)}) in this folder or below")
+    from tqdm import tqdm
+
+    parts = [read(file) for file in tqdm(files, path.name, leave=False, unit=" files", disable=None)]
+    names = [str(f.relative_to(path)) for f, part in zip(files, parts, strict=True) for _ in part]
+    return Given(Split(np.concatenate(parts)), names)
+
+
+def _image(path: Path, spec: DataSpec) -> np.ndarray:
+    """Return `(1, C, H, W)` levels: the central part in the right proportions, as ImageFolder takes it."""
+    levels = spec.levels or spec.quantised
+    if levels is None:
+        raise UserError(f"{path}: this density takes {spec}, no levels of grey or colour: give them as an .npz file")
+    channels, height, width = spec.shape
+    pixels = open_image(path, channels, lambda image: fitted(image, height, width))
+    return (pixels.astype(np.int64) * levels // 256)[None]
+
+
+def _sound(path: Path, spec: DataSpec) -> np.ndarray:
+    """Return `(n, 1, T)`: all whole examples of a recording, as AudioFolder takes them."""
+    if not isinstance(spec.medium, Audio):
+        raise AssertionError("the caller knows that this is sound")
+    form = SoundFormat(spec.medium.rate, spec.shape[-1], spec.levels or spec.quantised, spec.medium.encoding)
+    return form.examples(read_audio(path, form.rate), every=True)
+
+
+def _text(path: Path, spec: DataSpec) -> np.ndarray:
+    """Return windows `(n, 1, T)` that follow each other; what is left over at the end is dropped."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path}: cannot be read as text in UTF-8 ({error})") from None
+    levels, length = to_levels(text, spec)[0, 0].numpy(), spec.shape[-1]
+    n = len(levels) // length
+    if not n:
+        raise UserError(f"{path}: {len(levels)} characters or bytes are less than a window of {length}")
+    return levels[: n * length].reshape(n, 1, length)
+
+
+def _table(path: Path, table: Table) -> np.ndarray:
+    """Return rows `(n, 1, D)`, standardised as the density's training data was; other columns are left out."""
+    columns, rows = read_columns(path)
+    x = next(iter(rows.values()))
+    if set(table.columns) <= set(columns):
+        x = x[:, [columns.index(name) for name in table.columns]]
+    elif columns != tuple(f"x{d}" for d in range(len(table.columns))):  # as columns without names are called
+        missing = next(name for name in table.columns if name not in columns)
+        raise UserError(f"{path}: no column '{missing}'; this density takes {', '.join(table.columns)}")
+    return ((x - np.asarray(table.offset)) / np.asarray(table.scale)).astype(np.float32)[:, None]
+
+
+def _of_npz(path: Path, spec: DataSpec, split: str) -> Split:
+    """Return a split of the arrays that `data.name=npz` takes, or all examples where the file has one array of them."""
+    arrays = read_npz(path)
+    asides = tuple(name for name in arrays if name.endswith(("_labels", "_features")))
+    names = [name for name in arrays if name not in asides]
+    key = next((name for name in (f"{split}_images", split) if name in names), names[0] if len(names) == 1 else None)
+    if key is None:
+        raise UserError(f"{path}: no array '{split}' among {', '.join(names) or 'none'}; rename one, or give --split")
+    x, base = arrays[key], key.removesuffix("_images")
+    if x.dtype.kind not in "buif":
+        raise UserError(f"{path}: '{key}' holds {x.dtype} values; save booleans, integers or floats")
+    shape = spec.shape
+    fits = {
+        shape: lambda a: a,
+        shape[1:]: lambda a: a[:, None],
+        (*shape[1:], shape[0]): lambda a: np.moveaxis(a, -1, 1),
+    }
+    if x.shape[1:] not in fits or not len(x):
+        raise UserError(f"{path}: '{key}' is of shape {x.shape}; this density takes (N, {', '.join(map(str, shape))})")
+    x = fits[x.shape[1:]](x)
+    if isinstance(spec.medium, Table):
+        x = (x - np.asarray(spec.medium.offset)) / np.asarray(spec.medium.scale)
+    labels = arrays.get(f"{base}_labels")
+    if labels is not None and (labels.shape != (len(x),) or labels.dtype.kind not in "bui"):
+        raise UserError(f"{path}: '{base}_labels' is {labels.dtype} of shape {labels.shape}; save integers ({len(x)},)")
+    if labels is not None and spec.classes and not ((labels >= 0) & (labels < spec.classes)).all():
+        i = int(np.flatnonzero((labels < 0) | (labels >= spec.classes))[0])
+        raise UserError(f"{path}: example {i} has the label {labels[i]}; the classes are 0..{spec.classes - 1}")
+    features = arrays.get(f"{base}_features")
+    if spec.features and (features is None or features.shape != (len(x), spec.features, *shape[1:])):
+        expected = ", ".join(map(str, (len(x), spec.features, *shape[1:])))
+        raise UserError(f"{path}: this density reads features: save '{base}_features' of shape ({expected})")
+    given = None if features is None or not spec.features else features.astype(np.float32)
+    return Split(x, None if labels is None else labels.astype(np.int64), given)

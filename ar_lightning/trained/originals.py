@@ -1,0 +1,246 @@
+"""What a lossless codec takes and gives back: the array of an .npz file, a picture, a text, or examples of a run."""
+
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ar_lightning.condition import as_condition
+from ar_lightning.data.arrays import read_npz
+from ar_lightning.data.cache import open_image
+from ar_lightning.errors import UserError, did_you_mean
+from ar_lightning.medium import Text
+from ar_lightning.spec import DataSpec
+from ar_lightning.texts import to_levels, to_text
+
+__all__ = ["Original", "blanks", "read_examples", "read_original", "restored"]
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class Original:
+    """A file as a density reads it.
+
+    Args:
+        x: levels `(N, C, *sites)`.
+        fields: what else it takes to write the file again, the ending of its name first.
+        labels: `(N,)`, where the density needs them.
+    """
+
+    x: Tensor
+    fields: list[str]
+    labels: Tensor | None = None
+
+
+def read_original(path: Path, spec: DataSpec, conditional: bool) -> Original:
+    """Read the file that is to be compressed.
+
+    Args:
+        path: an .npz file with a `test` array or one array; a picture; or, where the data is text, any other file.
+        spec: of the density, which is over levels.
+        conditional: the density is given labels, which the file must have.
+
+    Raises:
+        UserError: the file cannot be read, or holds what the density gives no probability.
+    """
+    if not path.is_file():
+        near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise UserError(f"{path}: no such file{did_you_mean(path.name, near) if near else ''}")
+    if path.suffix.lower() == ".npz":
+        arrays = read_npz(path)
+        name = _name_in(arrays, path)
+        return as_array(arrays[name], arrays.get(_labels_of(name)), name, spec, conditional, str(path))
+    if conditional:
+        raise UserError(f"{path}: this density is given labels; put examples and labels into an .npz file")
+    if isinstance(spec.medium, Text):
+        return _read_text(path, spec)
+    if path.suffix.lower() in PICTURES:
+        return _read_picture(path, spec)
+    raise UserError(f"{path}: cannot be read as {spec}; give an .npz file, a picture, or data:test")
+
+
+def read_examples(source: str, data: Any, conditional: bool) -> Original:
+    """Return test examples of a run, as they lie in an .npz file that `data.name=npz` reads.
+
+    Args:
+        source: `data:test` for all, `data:test[:N]` for N of them, spread evenly; or of another split.
+        data: the `ArrayDataModule` of the run.
+        conditional: the density is given labels.
+
+    Raises:
+        UserError: no such examples.
+    """
+    asked = re.fullmatch(r"data:(train|valid|test)(?:\[:([1-9]\d*)\])?", source)
+    if not asked:
+        raise UserError(f"{source}: expected data:test, or data:test[:N] for N of the examples")
+    x, cond = data.split(asked[1], int(asked[2]) if asked[2] else None)
+    kind = np.uint8 if data.spec.levels <= 256 else np.int32
+    array = x.numpy().astype(kind)
+    labels = as_condition(cond).labels if conditional else None
+    plain = array[:, 0] if array.shape[1] == 1 else array
+    return as_array(plain, None if labels is None else labels.numpy(), asked[1], data.spec, conditional, source)
+
+
+def as_array(
+    array: np.ndarray, labels: np.ndarray | None, name: str, spec: DataSpec, conditional: bool, where: str
+) -> Original:
+    """Return an array as an original, if it holds examples on the levels of the density."""
+    if array.dtype.kind not in "buif" or not array.size:
+        raise UserError(f"{where}: '{name}' is {array.dtype} of shape {array.shape}; save whole numbers")
+    with np.errstate(invalid="ignore"):  # NaN is no whole number either
+        x = array.astype(np.int64)
+    if x.astype(array.dtype).tobytes() != array.tobytes():
+        raise UserError(f"{where}: '{name}' holds values that are not whole; this density is over {spec}")
+    fields = ["npz", ",".join(map(str, array.shape)), array.dtype.str.lstrip("|"), name]
+    x = _channels_first(x, spec, where)
+    levels = _on_levels(torch.from_numpy(x), spec, where)
+    if not conditional:
+        return Original(levels, fields)
+    if labels is None:
+        raise UserError(f"{where}: this density is given labels; save them as '{_labels_of(name)}' in it too")
+    if labels.shape != array.shape[:1] or labels.dtype.kind not in "bui":
+        raise UserError(f"{where}: labels are {labels.dtype} of shape {labels.shape}; save {len(x)} integers")
+    if labels.min() < 0 or labels.max() >= spec.classes:
+        found = f"{labels.min()}..{labels.max()}"
+        raise UserError(f"{where}: has the labels {found}, those of this density are 0..{spec.classes - 1}")
+    given = torch.from_numpy(labels.astype(np.int64))
+    return Original(levels, [*fields, labels.dtype.str.lstrip("|")], given)
+
+
+def blanks(fields: list[str], spec: DataSpec) -> tuple[int, Tensor | None]:
+    """Return how many examples there are, and where they only fill up the last one; None for nowhere.
+
+    Raises:
+        ValueError, IndexError: fields that no original has.
+    """
+    match fields[0]:
+        case "npz":
+            return int(fields[1].partition(",")[0]), None
+        case "png":
+            return 1, None
+        case "txt":
+            length, window = int(fields[1]), spec.dims
+            n = -(-length // window)
+            return n, (torch.arange(n * window) >= length).view(n, *spec.shape)
+    raise ValueError(f"no kind of file '{fields[0]}'")
+
+
+def restored(fields: list[str], x: Tensor, labels: Tensor | None, spec: DataSpec) -> bytes:
+    """Return the content of the file that an original was read from: of an .npz, what was coded of it."""
+    match fields[0]:
+        case "npz":
+            shape = tuple(map(int, fields[1].split(",")))
+            last = shape[1:] != spec.shape and len(shape) == 4 and spec.shape[0] > 1  # its channels come last
+            array = x.movedim(1, -1) if last else x
+            arrays = {fields[3]: array.reshape(shape).numpy().astype(fields[2])}
+            if labels is not None:
+                arrays[_labels_of(fields[3])] = labels.numpy().astype(fields[4])
+            file = io.BytesIO()
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            return file.getvalue()
+        case "png":
+            return png(x[0], spec)
+        case _:
+            levels = x.flatten()[: int(fields[1])]
+            if _symbols(spec) is None:
+                return bytes(levels.tolist())
+            return to_text(levels.view(1, 1, -1), spec)[0].encode("utf-8")
+
+
+def png(x: Tensor, spec: DataSpec) -> bytes:
+    """Return levels `(1 or 3, H, W)` as a PNG: level k of K is 255 k / (K - 1)."""
+    from PIL import Image
+
+    pixels = (x.double() * 255 / ((spec.levels or 0) - 1)).round().to(torch.uint8).movedim(0, -1).numpy()
+    file = io.BytesIO()
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    if spec.levels == 2 and image.mode == "L":
+        image = image.convert("1", dither=Image.Dither.NONE)  # a bit a pixel
+    image.save(file, format="png", optimize=True)
+    return file.getvalue()
+
+
+def _read_text(path: Path, spec: DataSpec) -> Original:
+    content = path.read_bytes()
+    if not content:
+        raise UserError(f"{path}: is empty")
+    if _symbols(spec) is None:
+        levels = torch.tensor(list(content), dtype=torch.long)
+    else:
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: no text in UTF-8 (byte {error.start})") from None
+        try:
+            levels = to_levels(text, spec).flatten()
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+    fields = ["txt", str(len(levels))]
+    n, _ = blanks(fields, spec)
+    windows = torch.zeros(n * spec.dims, dtype=torch.long)
+    windows[: len(levels)] = levels
+    return Original(windows.view(n, *spec.shape), fields)
+
+
+def _read_picture(path: Path, spec: DataSpec) -> Original:
+    from PIL import Image
+
+    if len(spec.shape) != 3 or spec.shape[0] not in (1, 3):
+        raise UserError(f"{path}: is a picture, and this density is over {spec}; give an .npz file or data:test")
+    rgb = open_image(path, 3)
+    with Image.open(path) as image:
+        if image.mode not in ("1", "L", "RGB") or "transparency" in image.info or getattr(image, "n_frames", 1) > 1:
+            raise UserError(f"{path}: a picture of mode {image.mode}; save one of 8-bit grey or RGB, and nothing else")
+    channels, height, width = spec.shape
+    if rgb.shape[1:] != (height, width):
+        raise UserError(f"{path}: is {rgb.shape[2]} x {rgb.shape[1]} pixels, this density's are {width} x {height}")
+    if channels == 1 and not (rgb == rgb[:1]).all():
+        raise UserError(f"{path}: is in colour, and this density is of grey pictures")
+    top = (spec.levels or 0) - 1
+    pixels = torch.from_numpy(rgb[:channels].astype(np.int64))
+    x = (pixels.double() * top / 255).round().long()
+    if not torch.equal((x.double() * 255 / top).round().long(), pixels):
+        greys = f"{top + 1} levels, which are the pixels 255 k / {top}"
+        raise UserError(f"{path}: has other pixels than the {greys}; coding the nearest would not be lossless")
+    return Original(x[None], ["png"])
+
+
+def _channels_first(x: np.ndarray, spec: DataSpec, where: str) -> np.ndarray:
+    channels, *sites = spec.shape
+    if x.shape[1:] == spec.shape or (channels == 1 and x.shape[1:] == tuple(sites)):
+        return x.reshape(-1, *spec.shape)
+    if len(sites) == 2 and x.shape[1:] == (*sites, channels):
+        return np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    raise UserError(f"{where}: holds examples of shape {x.shape[1:]}, this density is over {spec}")
+
+
+def _on_levels(x: Tensor, spec: DataSpec, where: str) -> Tensor:
+    low, high, top = int(x.min()), int(x.max()), (spec.levels or 0) - 1
+    if low < 0 or high > top:
+        raise UserError(f"{where}: holds the values {low}..{high}, this density is over {spec}: 0..{top}")
+    return x
+
+
+def _name_in(arrays: dict[str, np.ndarray], path: Path) -> str:
+    """Return the name of the array that is meant: that of the test split, or the only one."""
+    names = [name for name in arrays if not name.endswith(("_labels", "_features"))]
+    for name in ("test_images", "test"):
+        if name in names:
+            return name
+    if len(names) != 1:
+        raise UserError(f"{path}: no array 'test', and {len(names)} others ({', '.join(names)}); leave only one in")
+    return names[0]
+
+
+def _labels_of(name: str) -> str:
+    return f"{name.removesuffix('_images')}_labels"
+
+
+def _symbols(spec: DataSpec) -> str | None:
+    return spec.medium.symbols if isinstance(spec.medium, Text) else None

@@ -1,0 +1,125 @@
+"""A run again, after its training: its density where there is a device for it, and its data or other data."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from ar_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_of, read_checkpoint, rebuild
+from ar_lightning.checks import check_config, check_devices, may_have
+from ar_lightning.config import resolve
+from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.density import Density
+from ar_lightning.errors import UserError
+from ar_lightning.fieldtypes import conform
+from ar_lightning.layers import Settings, flat, parse_overrides
+from ar_lightning.registry import DATA
+from ar_lightning.sections import section_schema
+from ar_lightning.train import build_data_module
+
+__all__ = ["Reopened", "reopen"]
+
+CHANGEABLE = ("trainer.accelerator", "trainer.devices")
+
+
+class Reopened(NamedTuple):
+    """A run after its training.
+
+    Args:
+        density: in eval mode.
+        config: of the run, with what was changed.
+        folder: the run directory, or that of the checkpoint.
+        fabric: device and precision.
+    """
+
+    density: Density
+    config: dict[str, Any]
+    folder: Path
+    fabric: Fabric
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Compute in the precision of the training."""
+        with self.fabric.autocast():
+            yield
+
+    def data(self) -> ArrayDataModule:
+        """Build the data that the config describes; reads it where its spec depends on that.
+
+        Raises:
+            UserError: it is not there, or the model does not take it.
+        """
+        return build_data_module(self.config, check_config(self.config))
+
+
+def reopen(run: str | Path, overrides: Sequence[str] = (), resize: bool = False) -> Reopened:
+    """Load a run's density, with a config in which data and device may differ from those of the training.
+
+    Args:
+        run: the run directory or checkpoint.
+        overrides: `key=value` of the data, and of where to compute.
+        resize: let a density of sequences of any length take the length of the data that the config describes.
+
+    Raises:
+        UserError: there is no such run, or a key is none that can change.
+    """
+    file = checkpoint_of(Path(run))
+    checkpoint = read_checkpoint(file)
+    where, given = parse_overrides(overrides)
+    for key in given:
+        if not key.startswith("data.") and key not in CHANGEABLE:
+            raise UserError(f"{where}: {key} is fixed by the training; data.* and {', '.join(CHANGEABLE)} can change")
+    settings = _for_data(flat(str(file), checkpoint[CHECKPOINT_KEY]["config"]), given.get("data.name"))
+    config = resolve(settings, given, where)
+    fabric = _fabric(config, frozenset(given))
+    length = None
+    if resize:
+        trained, shape = checkpoint[CHECKPOINT_KEY]["data"]["shape"], list(check_config(config).spec.shape)
+        length = (
+            shape[-1] if len(shape) == len(trained) == 2 and shape[:1] == trained[:1] and shape != trained else None
+        )
+    density = rebuild(checkpoint, file, fabric.device, length)
+    return Reopened(density, config, Path(run) if Path(run).is_dir() else Path(run).parent, fabric)
+
+
+def _for_data(settings: Settings, name: Any) -> Settings:
+    """Return a run's settings without those of its data that another dataset does not take, and without its path."""
+    if name in (None, settings["data.name"]) or name not in DATA:
+        return settings
+    fields = section_schema("data", name).fields
+
+    def kept(key: str, value: Any) -> bool:
+        section, _, field = key.partition(".")
+        if section != "data" or field == "name":
+            return True
+        try:
+            return field in fields and field != "path" and conform(fields[field].annotation, value) == value
+        except ValueError:
+            return False
+
+    return {key: value for key, value in settings.items() if kept(key, value)}
+
+
+def _fabric(config: dict[str, Any], changed: frozenset[str]) -> Fabric:
+    """Choose one device and the precision of the training; the config then says so."""
+    trainer = config["trainer"]
+    if "trainer.accelerator" not in changed and not may_have(trainer["accelerator"]):
+        trainer["accelerator"] = "auto"
+    if "trainer.devices" not in changed or str(trainer["devices"]) == "auto":
+        trainer["devices"] = 1
+    trainer["num_nodes"] = 1
+    check_devices(trainer)
+    devices = str(trainer["devices"])
+    if devices != "1" and not re.fullmatch(r"\d+,", devices):
+        raise UserError(f"trainer.devices={devices}: this takes one device; give 1, or its number as '0,'")
+    if trainer["threads"]:
+        torch.set_num_threads(trainer["threads"])  # rounding depends on it
+    try:
+        return Fabric(accelerator=trainer["accelerator"], devices=trainer["devices"], precision=trainer["precision"])
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise UserError(f"trainer: {' '.join(str(error).split())}") from None

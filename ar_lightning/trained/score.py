@@ -1,0 +1,91 @@
+"""The log-likelihood of each example under a trained density, as a table: `python run.py score RUN --data FILE`."""
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.errors import UserError, did_you_mean
+from ar_lightning.files import written
+from ar_lightning.registry import DATA
+from ar_lightning.trained.evaluate import log_class_prior, scores
+from ar_lightning.trained.given import Given, GivenDataset, read_given
+from ar_lightning.trained.reopen import Reopened, reopen
+
+__all__ = ["score"]
+
+ELEMENTS = 2**22  # values read at a time of given files, at most
+
+
+def score(
+    run: str, data: str | None = None, split: str = "test", out: str = "scores.csv", overrides: Sequence[str] = ()
+) -> dict[str, float]:
+    """Write log p(x), or log p(x | y) where a conditional density is given labels, of each example, in their order.
+
+    The columns are index, nats (log p), bits_per_dim (-log p), label where there are labels, p_label (that is p(y | x))
+    where a conditional density is given them, and file where examples come from several.
+
+    Args:
+        run: the run directory or checkpoint.
+        data: a file or folder of examples, or the name of a dataset; null for the run's own.
+        split: of the dataset, test or valid; of an .npz file any.
+        out: the CSV file.
+        overrides: `key=value` of the dataset, and of where to compute.
+
+    Returns:
+        `examples`, `nll` their mean in nats and `bpd` in bits per dimension.
+
+    Raises:
+        UserError: the density cannot take the data, or an example holds illegal values.
+    """
+    path = None if data is None or data in DATA else Path(data).expanduser()
+    if path is not None and not path.exists():
+        raise UserError(f"--data {data}: no such file, nor a dataset{did_you_mean(data, DATA)}")
+    if path is not None and any(o.startswith("data") for o in overrides):
+        raise UserError(f"--data {data}: a file has no keys data.*; they go with the name of a dataset")
+    chosen = [f"data.name={data}", *overrides] if data in DATA else overrides
+    opened = reopen(run, chosen, resize=path is None)
+    given = None if path is None else read_given(path, opened.density.spec, split)
+    module = opened.data() if given is None else _module(opened, given)
+    with opened.computing():
+        prior = log_class_prior(opened.density, opened.data()) if opened.density.conditional else None
+        if prior is None and given and opened.density.conditional and given.split.labels is None:
+            raise UserError(f"--data {data}: this density is conditional: give labels, in an .npz file")
+        parts = list(scores(opened.density, module, split if given is None else "test", log_prior=prior))
+    rows = torch.cat([part.rows for part in parts]).argsort()  # a stream is read in lanes
+    nll = torch.cat([part.nll for part in parts]).double().cpu()[rows]
+    bits = nll / (opened.density.spec.dims * math.log(2))
+    columns: dict[str, Any] = {"index": range(len(nll)), "nats": _text(-nll), "bits_per_dim": _text(bits)}
+    if all(part.labels is not None for part in parts):
+        labels = torch.cat([part.labels for part in parts if part.labels is not None]).cpu()[rows]
+        columns["label"] = labels.tolist()
+        if prior is not None:
+            joint = torch.cat([part.log_joint for part in parts if part.log_joint is not None]).cpu()[rows]
+            columns["p_label"] = _text(joint.softmax(1).gather(1, labels[:, None])[:, 0])
+    if given and given.names:
+        columns["file"] = given.names
+    with written(Path(out).expanduser()) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    return {"examples": len(nll), "nll": float(nll.mean()), "bpd": float(bits.mean())}
+
+
+def _module(opened: Reopened, given: Given) -> ArrayDataModule:
+    """Return given examples in batches of a sensible size, read as the run's own data was."""
+    spec, config = opened.density.spec, opened.config
+    stream = config["data"]["stream"] and GivenDataset(given, spec).contiguous
+    size = 1 if stream else max(1, min(256, ELEMENTS // spec.dims))  # of a stream: one lane, which starts without any
+    return ArrayDataModule(
+        GivenDataset(given, spec), config["seed"], batch_size=size, dequantise=spec.quantised is not None, stream=stream
+    )
+
+
+def _text(values: Tensor) -> list[str]:
+    """Write numbers with all their digits of single precision."""
+    return [f"{value:.9g}" for value in values.tolist()]
