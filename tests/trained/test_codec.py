@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ar_lightning import codec, load
+from ar_lightning import load
 from ar_lightning.density import Density
+from ar_lightning.trained import codec
 from ar_lightning.trained.codec import check_codable, decode, encode, level_probs
 from ar_lightning.trained.compress import Compressed, compress, decompress
 from tests.cases import CASES, REAL_CASES, Case, every_value, random_values
