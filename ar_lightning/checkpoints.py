@@ -12,7 +12,16 @@ from ar_lightning.orderless import OrderlessDensity
 from ar_lightning.registry import find
 from ar_lightning.spec import DataSpec, Shapes
 
-__all__ = ["CHECKPOINT_KEY", "auto_likelihood", "build_density", "checkpoint_of", "load", "read_checkpoint", "rebuild"]
+__all__ = [
+    "CHECKPOINT_KEY",
+    "auto_likelihood",
+    "build_density",
+    "checkpoint_of",
+    "folder_of",
+    "load",
+    "read_checkpoint",
+    "rebuild",
+]
 
 CHECKPOINT_KEY = "ar_lightning"
 
@@ -66,7 +75,7 @@ def load(path: str | Path, device: str | torch.device = "cpu", length: int | Non
     Raises:
         UserError: no checkpoint there, one that cannot be read, or a length that its model cannot have.
     """
-    file = checkpoint_of(Path(path))
+    file = checkpoint_of(path)
     return rebuild(read_checkpoint(file), file, device, length)
 
 
@@ -116,8 +125,9 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def checkpoint_of(path: Path) -> Path:
+def checkpoint_of(run: str | Path) -> Path:
     """Return the checkpoint that a path means: itself, or the best (else the last) of a run directory."""
+    path = Path(run).expanduser()
     if path.is_file():
         return path
     folder = path / "checkpoints"
@@ -128,3 +138,8 @@ def checkpoint_of(path: Path) -> Path:
         raise UserError(f"{path}: no checkpoint there yet")
     near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() and not path.exists() else []
     raise UserError(f"{path}: no such run or checkpoint{did_you_mean(path.name, near) if near else ''}")
+
+
+def folder_of(checkpoint: Path) -> Path:
+    """Return where what is made of a checkpoint goes: its run directory, or else its own folder."""
+    return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent

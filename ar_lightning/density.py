@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from ar_lightning.condition import Condition, as_condition, rows_of
 from ar_lightning.likelihoods import Likelihood, choose
-from ar_lightning.sampling import Draw, sample_naive, sampler_of
+from ar_lightning.sampling import Draw, in_batches, sample_naive, sampler_of
 from ar_lightning.spec import DataSpec
 
 __all__ = ["Density", "Step"]
 
-BATCH = 256  # samples drawn at a time; the result does not depend on it
+BATCH = 256  # samples drawn at a time, at most; the result does not depend on it
 
 
 class Step(NamedTuple):
@@ -182,10 +182,9 @@ class Density(nn.Module):
         was_training = self.training
         self.eval()
         try:
-            return torch.cat([
-                self._sample_batch(part, cond, known, mask, noise, temperature, naive, progress)
-                for part in torch.arange(n).split(BATCH)
-            ])  # fmt: skip
+            return in_batches(
+                n, BATCH, lambda rows: self._sample_batch(rows, cond, known, mask, noise, temperature, naive, progress)
+            )
         finally:
             self.train(was_training)
 

@@ -1,6 +1,6 @@
 """`run.py complete`: several completions of a partly known example, beside it."""
 
-from ar_lightning.commands.parser import Parser, positive
+from ar_lightning.commands.parser import Parser, add_drawing
 
 __all__ = ["run"]
 
@@ -17,11 +17,7 @@ def run(args: list[str]) -> int:
         "--mask", metavar="KNOWN", default="first-half",
         help="top-half, bottom-half, left, right, first-half (in the density's order; default), random:0.5, mask.npy",
     )  # fmt: skip
-    parser.add_argument("--n", type=positive(int), default=8, help="number of completions (default 8)")
-    parser.add_argument("--cond", type=int, dest="label", metavar="CLASS", help="class (default: that of the example)")
-    parser.add_argument("--temperature", type=positive(float), default=1.0, help="below 1 is safer, above 1 wilder")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same completions (default 0)")
-    parser.add_argument("--out", metavar="STEM", help="path of the files without ending (default: in RUN/samples)")
+    add_drawing(parser, 8, "completions", "that of the example")
     given = parser.parse_args(args)
 
     from ar_lightning.trained.complete import complete

@@ -8,7 +8,7 @@ from typing import Any
 from ar_lightning.commands import COMMANDS
 from ar_lightning.errors import UserError, did_you_mean
 
-__all__ = ["Parser", "parse_overrides", "positive"]
+__all__ = ["Parser", "add_drawing", "parse_overrides", "positive"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,6 +46,22 @@ def parse_overrides(parser: Parser, args: list[str], explain: Callable[[], str])
         print(explain())
         return None
     return parsed
+
+
+def add_drawing(parser: Parser, n: int, things: str, default_class: str) -> None:
+    """Give a parser the options of a command that draws.
+
+    Args:
+        parser: to add them to.
+        n: how many are drawn by default.
+        things: what they are.
+        default_class: of a conditional density.
+    """
+    parser.add_argument("--n", type=positive(int), default=n, help=f"number of {things} (default {n})")
+    parser.add_argument("--cond", type=int, dest="label", metavar="CLASS", help=f"class (default: {default_class})")
+    parser.add_argument("--temperature", type=positive(float), default=1.0, help="below 1 is safer, above 1 wilder")
+    parser.add_argument("--seed", type=int, default=0, help=f"same seed, same {things}, in any number (default 0)")
+    parser.add_argument("--out", metavar="FILE", help="path of the files (default: in RUN/samples)")
 
 
 def positive(kind: type) -> Callable[[str], Any]:

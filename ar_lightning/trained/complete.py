@@ -12,6 +12,7 @@ from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density import Density
 from ar_lightning.errors import UserError, did_you_mean
 from ar_lightning.media import write_completions, write_samples
+from ar_lightning.trained.drawing import check_class, stem_of
 from ar_lightning.trained.evaluate import EVALUATED
 from ar_lightning.trained.given import GivenDataset, read_given
 from ar_lightning.trained.reopen import Reopened, reopen
@@ -35,7 +36,8 @@ def complete(
         temperature: below 1 sharpens, above 1 flattens each conditional.
         seed: of the completions.
         label: the class of the example, for a conditional density; null for the one that it has.
-        out: path of the files, without endings; `samples/completed-SEED` in the run directory if null.
+        out: path of the files, whose endings are those of their kinds; `samples/completed-SEED` in the run directory if
+            null.
 
     Returns:
         The files by kind: one picture; a sheet and recordings; a text; a table. In all but pictures, the example itself
@@ -55,7 +57,7 @@ def complete(
     generator = torch.Generator().manual_seed(seed)
     with tqdm(total=n * density.spec.dims, desc="drawing", unit=" values", leave=False, disable=None) as bar:
         drawn = density.sample(n, cond, x[rows], known, temperature, generator, progress=bar.update).cpu()
-    stem = Path(out).expanduser() if out else opened.folder / "samples" / f"completed-{seed}"
+    stem = stem_of(out, opened.folder / "samples" / f"completed-{seed}")
     if density.spec.medium is None:
         return write_completions(x, known[None], drawn[None, None], density.spec, stem)
     first = int(known.sum()) if bool(known.flatten()[: int(known.sum())].all()) else 0  # values at its start, to mark
@@ -147,13 +149,9 @@ def _example(opened: Reopened, source: str) -> tuple[Tensor, Tensor | Condition 
 
 def _label(density: Density, own: Tensor | None, label: int | None) -> Tensor | None:
     """Return the class `(1,)` to complete, None for an unconditional density."""
-    classes = density.spec.classes
+    check_class(density, label)
     if not density.conditional:
-        if label is not None:
-            raise UserError(f"--cond {label}: this density is unconditional; train one with model.conditional=true")
         return None
-    if label is not None and not 0 <= label < classes:
-        raise UserError(f"--cond {label}: its classes are 0..{classes - 1}")
     if label is None and own is None:
-        raise UserError(f"this density is conditional: give --cond, a class of 0..{classes - 1}")
+        raise UserError(f"this density is conditional: give --cond, a class of 0..{density.spec.classes - 1}")
     return own if label is None else torch.tensor([label])

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ar_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_of, read_checkpoint, rebuild
+from ar_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_of, folder_of, read_checkpoint, rebuild
 from ar_lightning.density import Density
 from ar_lightning.errors import UserError
 from ar_lightning.files import written
@@ -97,7 +97,7 @@ def compress(run: str, source: str, out: str | None = None) -> Compressed:
     body = line.encode() + b"\n" + payload
     content = HEADER.pack(MAGIC, 0, _crc_of(x, labels), digest) + body
     content = content[: CHECKED - 4] + struct.pack("<I", zlib.crc32(content[CHECKED:])) + content[CHECKED:]
-    folder = Path(run) if Path(run).is_dir() else Path(run).parent
+    folder = folder_of(checkpoint_of(run))
     named = source.startswith("data:")
     path = Path(out).expanduser() if out else folder / f"{source[5:].partition('[')[0]}{SUFFIX}" if named else None
     path = path or Path(f"{source}{SUFFIX}").expanduser()
@@ -146,7 +146,7 @@ def decompress(run: str, source: str, out: str | None = None) -> Path:
 
 def _load(run: str) -> tuple[Density, dict[str, Any], bytes]:
     """Return a density that is a code, the config of its run, and what tells it from any other density."""
-    file = checkpoint_of(Path(run))
+    file = checkpoint_of(run)
     checkpoint = read_checkpoint(file)
     density = rebuild(checkpoint, file)
     try:

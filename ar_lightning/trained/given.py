@@ -18,8 +18,9 @@ from ar_lightning.errors import UserError
 from ar_lightning.medium import Audio, Table, Text
 from ar_lightning.spec import DataSpec
 from ar_lightning.texts import to_levels
+from ar_lightning.trained.npz import channels_first, labels_of, name_of_examples
 
-__all__ = ["Given", "GivenDataset", "read_given"]
+__all__ = ["Given", "GivenDataset", "read_given", "read_picture"]
 
 
 class Given(NamedTuple):
@@ -81,6 +82,20 @@ def read_given(path: Path, spec: DataSpec, split: str = "test") -> Given:
     return given._replace(split=replace(given.split, x=_checked(path, given, spec)))
 
 
+def read_picture(path: Path, spec: DataSpec) -> np.ndarray:
+    """Return levels `(C, H, W)` of an image file: its central part in the right proportions, as ImageFolder takes it.
+
+    Raises:
+        UserError: it is no picture, or the density takes none.
+    """
+    levels = spec.levels or spec.quantised
+    if levels is None or len(spec.shape) != 3 or spec.shape[0] not in (1, 3):
+        raise UserError(f"{path}: this density takes {spec}, no levels of grey or colour: give them as an .npz file")
+    channels, height, width = spec.shape
+    pixels = open_image(path, channels, lambda image: fitted(image, height, width))
+    return pixels.astype(np.int64) * levels // 256
+
+
 def _read(path: Path, spec: DataSpec, split: str) -> Given:
     if path.suffix == ".npz":
         return Given(_of_npz(path, spec, split))
@@ -91,9 +106,7 @@ def _read(path: Path, spec: DataSpec, split: str) -> Given:
             return Given(Split(_text(path, spec)))
         case Table():
             return Given(Split(_table(path, spec.medium)))
-    if len(spec.shape) != 3 or spec.shape[0] not in (1, 3):
-        raise UserError(f"{path}: this density takes {spec}: give them as an .npz file")
-    return _joined(path, IMAGES, "images", lambda file: _image(file, spec))
+    return _joined(path, IMAGES, "images", lambda file: read_picture(file, spec)[None])
 
 
 def _checked(path: Path, given: Given, spec: DataSpec) -> np.ndarray:
@@ -120,16 +133,6 @@ def _joined(path: Path, suffixes: tuple[str, ...], things: str, read: Callable[[
     parts = [read(file) for file in tqdm(files, path.name, leave=False, unit=" files", disable=None)]
     names = [str(f.relative_to(path)) for f, part in zip(files, parts, strict=True) for _ in part]
     return Given(Split(np.concatenate(parts)), names)
-
-
-def _image(path: Path, spec: DataSpec) -> np.ndarray:
-    """Return `(1, C, H, W)` levels: the central part in the right proportions, as ImageFolder takes it."""
-    levels = spec.levels or spec.quantised
-    if levels is None:
-        raise UserError(f"{path}: this density takes {spec}, no levels of grey or colour: give them as an .npz file")
-    channels, height, width = spec.shape
-    pixels = open_image(path, channels, lambda image: fitted(image, height, width))
-    return (pixels.astype(np.int64) * levels // 256)[None]
 
 
 def _sound(path: Path, spec: DataSpec) -> np.ndarray:
@@ -168,34 +171,17 @@ def _table(path: Path, table: Table) -> np.ndarray:
 def _of_npz(path: Path, spec: DataSpec, split: str) -> Split:
     """Return a split of the arrays that `data.name=npz` takes, or all examples where the file has one array of them."""
     arrays = read_npz(path)
-    asides = tuple(name for name in arrays if name.endswith(("_labels", "_features")))
-    names = [name for name in arrays if name not in asides]
-    key = next((name for name in (f"{split}_images", split) if name in names), names[0] if len(names) == 1 else None)
-    if key is None:
-        raise UserError(f"{path}: no array '{split}' among {', '.join(names) or 'none'}; rename one, or give --split")
-    x, base = arrays[key], key.removesuffix("_images")
-    if x.dtype.kind not in "buif":
-        raise UserError(f"{path}: '{key}' holds {x.dtype} values; save booleans, integers or floats")
-    shape = spec.shape
-    fits = {
-        shape: lambda a: a,
-        shape[1:]: lambda a: a[:, None],
-        (*shape[1:], shape[0]): lambda a: np.moveaxis(a, -1, 1),
-    }
-    if x.shape[1:] not in fits or not len(x):
-        raise UserError(f"{path}: '{key}' is of shape {x.shape}; this density takes (N, {', '.join(map(str, shape))})")
-    x = fits[x.shape[1:]](x)
+    name = name_of_examples(arrays, split, str(path))
+    if arrays[name].dtype.kind not in "buif":
+        raise UserError(f"{path}: '{name}' holds {arrays[name].dtype} values; save booleans, integers or floats")
+    x = channels_first(arrays[name], spec, f"{path}: '{name}'")
     if isinstance(spec.medium, Table):
         x = (x - np.asarray(spec.medium.offset)) / np.asarray(spec.medium.scale)
-    labels = arrays.get(f"{base}_labels")
-    if labels is not None and (labels.shape != (len(x),) or labels.dtype.kind not in "bui"):
-        raise UserError(f"{path}: '{base}_labels' is {labels.dtype} of shape {labels.shape}; save integers ({len(x)},)")
-    if labels is not None and spec.classes and not ((labels >= 0) & (labels < spec.classes)).all():
-        i = int(np.flatnonzero((labels < 0) | (labels >= spec.classes))[0])
-        raise UserError(f"{path}: example {i} has the label {labels[i]}; the classes are 0..{spec.classes - 1}")
-    features = arrays.get(f"{base}_features")
-    if spec.features and (features is None or features.shape != (len(x), spec.features, *shape[1:])):
-        expected = ", ".join(map(str, (len(x), spec.features, *shape[1:])))
-        raise UserError(f"{path}: this density reads features: save '{base}_features' of shape ({expected})")
+    labels = labels_of(arrays, name, spec.classes, str(path))
+    key = f"{name.removesuffix('_images')}_features"
+    features = arrays.get(key)
+    if spec.features and (features is None or features.shape != (len(x), spec.features, *spec.shape[1:])):
+        expected = ", ".join(map(str, (len(x), spec.features, *spec.shape[1:])))
+        raise UserError(f"{path}: this density reads features: save '{key}' of shape ({expected})")
     given = None if features is None or not spec.features else features.astype(np.float32)
     return Split(x, None if labels is None else labels.astype(np.int64), given)

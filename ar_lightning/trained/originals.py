@@ -17,6 +17,7 @@ from ar_lightning.errors import UserError, did_you_mean
 from ar_lightning.medium import Text
 from ar_lightning.spec import DataSpec
 from ar_lightning.texts import to_levels, to_text
+from ar_lightning.trained.npz import channels_first, labels_of, name_of_examples, name_of_labels
 
 __all__ = ["Original", "blanks", "read_examples", "read_original", "restored"]
 
@@ -54,8 +55,7 @@ def read_original(path: Path, spec: DataSpec, conditional: bool) -> Original:
         raise UserError(f"{path}: no such file{did_you_mean(path.name, near) if near else ''}")
     if path.suffix.lower() == ".npz":
         arrays = read_npz(path)
-        name = _name_in(arrays, path)
-        return as_array(arrays[name], arrays.get(_labels_of(name)), name, spec, conditional, str(path))
+        return _of_arrays(arrays, name_of_examples(arrays, "test", str(path)), spec, conditional, str(path))
     if conditional:
         raise UserError(f"{path}: this density is given labels; put examples and labels into an .npz file")
     if isinstance(spec.medium, Text):
@@ -83,14 +83,15 @@ def read_examples(source: str, data: Any, conditional: bool) -> Original:
     kind = np.uint8 if data.spec.levels <= 256 else np.int32
     array = x.numpy().astype(kind)
     labels = as_condition(cond).labels if conditional else None
-    plain = array[:, 0] if array.shape[1] == 1 else array
-    return as_array(plain, None if labels is None else labels.numpy(), asked[1], data.spec, conditional, source)
+    arrays = {asked[1]: array[:, 0] if array.shape[1] == 1 else array}
+    if labels is not None:
+        arrays[name_of_labels(asked[1])] = labels.numpy()
+    return _of_arrays(arrays, asked[1], data.spec, conditional, source)
 
 
-def as_array(
-    array: np.ndarray, labels: np.ndarray | None, name: str, spec: DataSpec, conditional: bool, where: str
-) -> Original:
+def _of_arrays(arrays: dict[str, np.ndarray], name: str, spec: DataSpec, conditional: bool, where: str) -> Original:
     """Return an array as an original, if it holds examples on the levels of the density."""
+    array = arrays[name]
     if array.dtype.kind not in "buif" or not array.size:
         raise UserError(f"{where}: '{name}' is {array.dtype} of shape {array.shape}; save whole numbers")
     with np.errstate(invalid="ignore"):  # NaN is no whole number either
@@ -98,17 +99,12 @@ def as_array(
     if x.astype(array.dtype).tobytes() != array.tobytes():
         raise UserError(f"{where}: '{name}' holds values that are not whole; this density is over {spec}")
     fields = ["npz", ",".join(map(str, array.shape)), array.dtype.str.lstrip("|"), name]
-    x = _channels_first(x, spec, where)
-    levels = _on_levels(torch.from_numpy(x), spec, where)
+    levels = _on_levels(torch.from_numpy(channels_first(x, spec, f"{where}: '{name}'")), spec, where)
     if not conditional:
         return Original(levels, fields)
+    labels = labels_of(arrays, name, spec.classes, where)
     if labels is None:
-        raise UserError(f"{where}: this density is given labels; save them as '{_labels_of(name)}' in it too")
-    if labels.shape != array.shape[:1] or labels.dtype.kind not in "bui":
-        raise UserError(f"{where}: labels are {labels.dtype} of shape {labels.shape}; save {len(x)} integers")
-    if labels.min() < 0 or labels.max() >= spec.classes:
-        found = f"{labels.min()}..{labels.max()}"
-        raise UserError(f"{where}: has the labels {found}, those of this density are 0..{spec.classes - 1}")
+        raise UserError(f"{where}: this density is given labels; save them as '{name_of_labels(name)}' in it too")
     given = torch.from_numpy(labels.astype(np.int64))
     return Original(levels, [*fields, labels.dtype.str.lstrip("|")], given)
 
@@ -140,7 +136,7 @@ def restored(fields: list[str], x: Tensor, labels: Tensor | None, spec: DataSpec
             array = x.movedim(1, -1) if last else x
             arrays = {fields[3]: array.reshape(shape).numpy().astype(fields[2])}
             if labels is not None:
-                arrays[_labels_of(fields[3])] = labels.numpy().astype(fields[4])
+                arrays[name_of_labels(fields[3])] = labels.numpy().astype(fields[4])
             file = io.BytesIO()
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
             return file.getvalue()
@@ -211,35 +207,11 @@ def _read_picture(path: Path, spec: DataSpec) -> Original:
     return Original(x[None], ["png"])
 
 
-def _channels_first(x: np.ndarray, spec: DataSpec, where: str) -> np.ndarray:
-    channels, *sites = spec.shape
-    if x.shape[1:] == spec.shape or (channels == 1 and x.shape[1:] == tuple(sites)):
-        return x.reshape(-1, *spec.shape)
-    if len(sites) == 2 and x.shape[1:] == (*sites, channels):
-        return np.ascontiguousarray(np.moveaxis(x, -1, 1))
-    raise UserError(f"{where}: holds examples of shape {x.shape[1:]}, this density is over {spec}")
-
-
 def _on_levels(x: Tensor, spec: DataSpec, where: str) -> Tensor:
     low, high, top = int(x.min()), int(x.max()), (spec.levels or 0) - 1
     if low < 0 or high > top:
         raise UserError(f"{where}: holds the values {low}..{high}, this density is over {spec}: 0..{top}")
     return x
-
-
-def _name_in(arrays: dict[str, np.ndarray], path: Path) -> str:
-    """Return the name of the array that is meant: that of the test split, or the only one."""
-    names = [name for name in arrays if not name.endswith(("_labels", "_features"))]
-    for name in ("test_images", "test"):
-        if name in names:
-            return name
-    if len(names) != 1:
-        raise UserError(f"{path}: no array 'test', and {len(names)} others ({', '.join(names)}); leave only one in")
-    return names[0]
-
-
-def _labels_of(name: str) -> str:
-    return f"{name.removesuffix('_images')}_labels"
 
 
 def _symbols(spec: DataSpec) -> str | None:

@@ -8,12 +8,11 @@ from torch import Tensor
 
 from ar_lightning.companding import encode
 from ar_lightning.data.audio import read_audio
-from ar_lightning.data.cache import open_image
-from ar_lightning.data.folder import fitted
 from ar_lightning.errors import UserError
 from ar_lightning.medium import Audio, Text
 from ar_lightning.spec import DataSpec
 from ar_lightning.texts import to_levels
+from ar_lightning.trained.given import read_picture
 
 __all__ = ["read_prompt"]
 
@@ -77,15 +76,10 @@ def _sound(source: str, spec: DataSpec, medium: Audio) -> Tensor:
 
 
 def _image(source: str, spec: DataSpec) -> Tensor:
-    channels, height, width = spec.shape
-    levels = spec.levels or spec.quantised
-    if levels is None:
-        raise UserError(f"--prompt: {spec} are no levels of grey or colour, so no picture says what they are")
     path = Path(source).expanduser()
     if not path.is_file():
         raise UserError(f"--prompt: no picture {path}")
-    pixels = open_image(path, channels, lambda image: fitted(image, height, width))
-    return _as_values(torch.from_numpy(pixels.astype(np.int64) * levels // 256), spec)
+    return _as_values(torch.from_numpy(read_picture(path, spec)), spec)
 
 
 def _as_values(levels: Tensor, spec: DataSpec) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from ar_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_of, read_checkpoint, rebuild
+from ar_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_of, folder_of, read_checkpoint, rebuild
 from ar_lightning.checks import check_config, check_devices, may_have
 from ar_lightning.config import resolve
 from ar_lightning.data.module import ArrayDataModule
@@ -68,7 +68,7 @@ def reopen(run: str | Path, overrides: Sequence[str] = (), resize: bool = False)
     Raises:
         UserError: there is no such run, or a key is none that can change.
     """
-    file = checkpoint_of(Path(run))
+    file = checkpoint_of(run)
     checkpoint = read_checkpoint(file)
     where, given = parse_overrides(overrides)
     for key in given:
@@ -84,7 +84,7 @@ def reopen(run: str | Path, overrides: Sequence[str] = (), resize: bool = False)
             shape[-1] if len(shape) == len(trained) == 2 and shape[:1] == trained[:1] and shape != trained else None
         )
     density = rebuild(checkpoint, file, fabric.device, length)
-    return Reopened(density, config, Path(run) if Path(run).is_dir() else Path(run).parent, fabric)
+    return Reopened(density, config, folder_of(file), fabric)
 
 
 def _for_data(settings: Settings, name: Any) -> Settings:

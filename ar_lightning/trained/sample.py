@@ -1,20 +1,25 @@
 """Samples of a trained density as files: `python run.py sample RUN`."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ar_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_of, read_checkpoint, rebuild
-from ar_lightning.condition import Condition, repeated
+from ar_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_of, folder_of, read_checkpoint, rebuild
+from ar_lightning.condition import Condition, repeated, rows_of
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density import Density
 from ar_lightning.errors import UserError
+from ar_lightning.files import written
 from ar_lightning.media import write_samples
 from ar_lightning.medium import Table
 from ar_lightning.train import build_data_module
+from ar_lightning.trained.drawing import check_class, stem_of
 from ar_lightning.trained.prompts import read_prompt
 
 __all__ = ["sample"]
@@ -35,48 +40,76 @@ def sample(
         prompt: what they begin with: text, or the path of a text, sound or image file.
         keep: fraction of the prompt to take.
         length: sites of each, where the model draws sequences of any length.
-        out: path of the files, without endings; `samples/drawn-SEED` in the run directory if null.
-        device: where to draw: a PyTorch device, or auto.
+        out: path of the files, whose endings are those of their kinds; `samples/drawn-SEED` in the run directory if
+            null.
+        device: where to draw: PyTorch devices, parted by commas, which share the samples; auto for all GPUs.
 
     Raises:
         UserError: what is asked for cannot be had.
     """
-    file = checkpoint_of(Path(run))
+    file = checkpoint_of(run)
     checkpoint = read_checkpoint(file)
-    density = rebuild(checkpoint, file, _device(device), length)
-    config = checkpoint[CHECKPOINT_KEY]["config"]
+    densities = [rebuild(checkpoint, file, device, length) for device in _devices(device)]
+    density, config = densities[0], checkpoint[CHECKPOINT_KEY]["config"]
     cond = _condition(density, config, n, label)
     known, mask = _known(density, prompt, keep, n)
-    generator = torch.Generator().manual_seed(seed)
-    with tqdm(total=n * density.spec.dims, desc="drawing", unit=" values", leave=False, disable=None) as bar:
-        x = density.sample(n, cond, known, mask, temperature, generator, progress=bar.update)
-    folder = Path(run) if Path(run).is_dir() else Path(run).parent
-    stem = Path(out).expanduser() if out else folder / "samples" / f"drawn-{seed}"
+    noise = density.noise(n, torch.Generator().manual_seed(seed))
+    x = _drawn(densities, noise, cond, known, mask, temperature)
+    stem = stem_of(out, folder_of(file) / "samples" / f"drawn-{seed}")
     columns = density.spec.classes if density.conditional and label is None else 0
     data = _data(config).split("train")[0] if isinstance(density.spec.medium, Table) else None
     given = 0 if mask is None else int(mask[0].sum())
-    return write_samples(x.cpu(), density.spec, stem, data, columns if columns <= n else 0, given)
+    files = write_samples(x, density.spec, stem, data, columns if columns <= n else 0, given)
+    return files if density.spec.medium else files | {"arrays": _write_npz(x, cond.labels, stem)}
 
 
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch without CUDA
-        raise UserError(f"--device {name}: {str(error).splitlines()[0][:120]}") from None
-    return name
+def _drawn(
+    densities: Sequence[Density], noise: Tensor, cond: Condition, known: Tensor | None, mask: Tensor | None,
+    temperature: float,
+) -> Tensor:  # fmt: skip
+    """Share the samples among copies of a density, each on its device; each sample is a function of its noise alone."""
+
+    def draw(density: Density, rows: Tensor) -> Tensor:
+        kept, where = (None if t is None else t[rows] for t in (known, mask))
+        given = rows_of(cond, rows)
+        return density.sample(
+            len(rows), given, kept, where, temperature, noise=noise[rows], progress=bar.update
+        ).cpu()  # fmt: skip
+
+    parts = torch.arange(len(noise)).tensor_split(len(densities))
+    total = len(noise) * densities[0].spec.dims
+    with (
+        tqdm(total=total, desc="drawing", unit=" values", leave=False, disable=None) as bar,
+        ThreadPoolExecutor(len(densities)) as pool,
+    ):
+        return torch.cat(list(pool.map(draw, densities, parts)))
+
+
+def _write_npz(x: Tensor, labels: Tensor | None, stem: Path) -> Path:
+    """Write data values `(N, C, *sites)`, and their classes, as arrays that `score --data` and `data.name=npz` read."""
+    path = stem.with_name(f"{stem.name}.npz")
+    arrays = {"train": x.numpy()} | ({} if labels is None else {"train_labels": labels.numpy()})
+    with written(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes `allow_pickle` for any key
+    return path
+
+
+def _devices(names: str) -> list[str]:
+    if names == "auto":
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"]
+    for name in names.split(","):
+        try:
+            torch.empty(0, device=name)
+        except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch without CUDA
+            raise UserError(f"--device {name}: {str(error).splitlines()[0][:120]}") from None
+    return names.split(",")
 
 
 def _condition(density: Density, config: dict[str, Any], n: int, label: int | None) -> Condition:
-    classes = density.spec.classes
-    if label is not None and not density.conditional:
-        raise UserError(f"--cond {label}: this density is unconditional; train one with model.conditional=true")
-    if label is not None and not 0 <= label < classes:
-        raise UserError(f"--cond {label}: its classes are 0..{classes - 1}")
+    check_class(density, label)
     labels = None
     if density.conditional:
-        labels = torch.arange(n) % classes if label is None else torch.full((n,), label)
+        labels = torch.arange(n) % density.spec.classes if label is None else torch.full((n,), label)
     if not density.model.features:
         return Condition(labels)
     features = repeated(_data(config).split("test", n)[1], n).features

@@ -214,7 +214,7 @@ def test_another_rounding_is_noticed(runs: Path, tmp_path: Path, monkeypatch: py
         ("compress", "nade", "data:tests", "data:test"),
         ("compress", "nade", "data:test[:0]", "data:test"),
         ("compress", "nade", "good.npy", "did you mean 'good.npz'"),
-        ("compress", "nade", "wrong.npz", "(9,)"),
+        ("compress", "nade", "wrong.npz", "9)"),
         ("compress", "nade", "high.npz", "0..16"),
         ("compress", "nade", "halves.npz", "not whole"),
         ("compress", "nade", "nan.npz", "not whole"),

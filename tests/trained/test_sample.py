@@ -3,13 +3,14 @@
 import csv
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from ar_lightning import load
+from ar_lightning import Density, load
 from ar_lightning.trained.prompts import read_prompt
 from tests.commands import QUICK, run_here
 
@@ -141,3 +142,52 @@ def test_what_cannot_be_drawn_is_one_line(
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert sorted(runs.rglob("*")) == before
+
+
+def test_pictures_are_arrays_too(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside the grid, whose name may be asked for with its ending: what `score --data` and `data.name=npz` read."""
+    drawn(runs, str(runs / "image"), "--n", "12", "--out", str(runs / "grid.png"))
+    assert f"samples: {runs / 'grid.png'}\narrays: {runs / 'grid.npz'}" in capsys.readouterr().out
+    arrays = np.load(runs / "grid.npz")
+    density = load(runs / "image")
+    labels = torch.arange(12) % 10
+    x = density.sample(12, labels, generator=torch.Generator().manual_seed(0))
+    assert np.array_equal(arrays["train"], x.numpy()) and arrays["train_labels"].tolist() == labels.tolist()
+    assert run_here("score", str(runs / "image"), "--data", str(runs / "grid.npz"), "--out", str(runs / "s.csv")) == 0
+    with (runs / "s.csv").open() as file:
+        nats = [float(row["nats"]) for row in csv.DictReader(file)]
+    assert np.allclose(nats, density.log_prob(x, labels).detach(), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["image", "orderless", "noisy", "melody"])
+def test_samples_are_shared_among_devices(runs: Path, name: str) -> None:
+    """Whichever draws one, it is the same, to rounding: batches differ in size."""
+    for devices in ("cpu", "cpu,cpu,cpu"):
+        drawn(runs, str(runs / name), "--n", "7", "--device", devices, "--out", str(runs / f"{name}-{len(devices)}"))
+    if name == "melody":
+        one, three = ((runs / f"{name}-{n}-6.wav").read_bytes() for n in (3, 11))
+        assert one == three
+        return
+    one, three = (np.load(runs / f"{name}-{n}.npz")["train"] for n in (3, 11))
+    assert len(one) == 7 and np.allclose(one, three, atol=1e-5)
+
+
+def test_batches_are_halved_until_there_is_memory(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    density = load(runs / "image")
+    labels, seed = torch.arange(20) % 10, torch.Generator().manual_seed(3)
+    expected = density.sample(20, labels, generator=seed)
+    sizes = []
+    batch = type(density)._sample_batch
+
+    def scarce(self: Density, rows: torch.Tensor, *args: Any) -> torch.Tensor:
+        sizes.append(len(rows))
+        if len(rows) > 6:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return batch(self, rows, *args)
+
+    monkeypatch.setattr(type(density), "_sample_batch", scarce)
+    assert torch.equal(density.sample(20, labels, generator=seed.manual_seed(3)), expected)
+    assert sizes == [20] * 4 + [16, 8] + [4] * 5, "batches of 256, 128 .. 8 are too large"
+    monkeypatch.setattr(type(density), "_sample_batch", lambda *args: scarce(args[0], torch.arange(9)))
+    with pytest.raises(torch.OutOfMemoryError):
+        density.sample(1, labels[:1])
