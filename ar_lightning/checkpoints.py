@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from ar_lightning import __version__
+from ar_lightning.config import saved_config
 from ar_lightning.density import Density
 from ar_lightning.errors import UserError, did_you_mean
 from ar_lightning.orderless import OrderlessDensity
@@ -113,15 +115,25 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     """Read a checkpoint of this project into main memory, executing no code in it.
 
     Raises:
-        UserError: it is damaged, or none of this project's.
+        UserError: it is damaged, none of this project's, or of a version that this one does not understand.
     """
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can fail anywhere in the unpickler
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise UserError(f"{file}: not a readable checkpoint ({reason})") from None
-    if not isinstance(checkpoint, dict) or not checkpoint.get(CHECKPOINT_KEY):
+    saved = checkpoint.get(CHECKPOINT_KEY) if isinstance(checkpoint, dict) else None
+    if not isinstance(saved, dict) or "config" not in saved:
         raise UserError(f"{file}: not a checkpoint of ar_lightning: it holds no config")
+    try:
+        DataSpec.from_dict(saved["data"])
+        saved["config"] = saved_config(saved["config"], str(file))
+        checkpoint["state_dict"].items()
+    except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error).removeprefix(f"{file}: ")
+        version = saved.get("version", "unknown")
+        fix = "it was changed or damaged" if version == __version__ else f"load it with ar_lightning {version}"
+        raise UserError(f"{file}: written by version {version}, this is {__version__}: {reason}; {fix}") from None
     return checkpoint
 
 

@@ -21,7 +21,7 @@ from ar_lightning.registry import REGISTRIES
 from ar_lightning.schema import REQUIRED, Field
 from ar_lightning.sections import DEFAULTS, SECTIONS, TOP_LEVEL, section_schema
 
-__all__ = ["explicit_settings", "load_config", "resolve", "save_config"]
+__all__ = ["explicit_settings", "load_config", "resolve", "save_config", "saved_config"]
 
 
 def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -57,6 +57,19 @@ def resolve(settings: Settings, values: Settings, where: str) -> dict[str, Any]:
         UserError: a value is not legal.
     """
     return _resolved([(where, settings), (where, values)], where)
+
+
+def saved_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return a resolved config that was saved, checked once more, with the defaults of keys that are newer than it.
+
+    Args:
+        config: as `load_config` returned it, maybe of another version of this project.
+        where: the file, for error messages.
+
+    Raises:
+        UserError: it has keys or values that this version does not take.
+    """
+    return resolve(flat(where, _literal(config)), {}, where)
 
 
 def _layers(path: str | Path | None, overrides: Sequence[str]) -> list[Layer]:
