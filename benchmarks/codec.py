@@ -1,0 +1,84 @@
+"""Bytes against nats: `python -m benchmarks.codec [--out FILE]`; a quarter of an hour, most of it on MNIST.
+
+Trains NADE and PixelCNN briefly on digits and on the fixed binarized MNIST, compresses the test images of each and
+decompresses them again, each in a process of its own, and compares the file's size with the likelihood that the training
+reported. MNIST needs `AR_LIGHTNING_DATA` or a network.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from ar_lightning.trained.reopen import reopen
+
+ROOT = Path(__file__).parent.parent
+TRAININGS = {
+    "digits, NADE": ["--config", "conf/nade.yaml"],
+    "digits, PixelCNN": ["--config", "conf/pixelcnn.yaml"],
+    "binarized MNIST, NADE": ["--config", "conf/nade.yaml", "data=binarized_mnist", "trainer.max_epochs=5"],
+    "binarized MNIST, PixelCNN": [
+        "--config", "conf/pixelcnn.yaml", "data=binarized_mnist", "model.hidden=16", "trainer.max_epochs=2",
+    ],
+}  # fmt: skip
+
+
+def run(*args: str) -> None:
+    """Run a command of the project in a process of its own."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "run.py", *args], cwd=ROOT, check=True, env=environment)
+
+
+def measure(training: list[str], folder: Path) -> dict[str, Any]:
+    """Train, compress and decompress; return bytes and bits/dim."""
+    trained, coded, decoded = str(folder / "run"), folder / "test.arl", folder / "test.npz"
+    run(*training, f"run_dir={trained}", "tracking.mode=disabled", "samples.every=0", "trainer.devices=1")
+    run("compress", trained, "data:test", "--out", str(coded))
+    run("decompress", trained, str(coded), "--out", str(decoded))
+    result = json.loads((folder / "run" / "result.json").read_text())
+    x, _ = reopen(trained).data().split("test")
+    size, n = coded.stat().st_size, len(x)
+    promised = result["test/nll"] * n / math.log(2) / 8
+    return {
+        "images": n,
+        "equal": bool(np.array_equal(np.load(decoded)["test"].reshape(x.shape), x.numpy())),
+        "bytes": size,
+        "bytes_of_the_likelihood": round(promised, 1),
+        "allowed": round(1.01 * promised + 64, 1),
+        "bits_per_dim": round(8 * size / x.numel(), 4),
+        "test_bits_per_dim": round(result["test/bpd"], 4),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "codec.json")
+    given = parser.parse_args()
+    result: dict[str, Any] = {
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__},
+        "trainings": {name: " ".join(args) for name, args in TRAININGS.items()}, "codes": {},
+    }  # fmt: skip
+    table = Table("test images", "bytes", "-log2 p(x) / 8", "bits/dim", "decoded equal")
+    for name, training in TRAININGS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            code = result["codes"][name] = measure(training, Path(folder))
+        bits = f"{code['bits_per_dim']:.4f}"
+        table.add_row(name, f"{code['bytes']:,}", f"{code['bytes_of_the_likelihood']:,.0f}", bits, str(code["equal"]))
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps(result, indent=2) + "\n")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
