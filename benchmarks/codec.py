@@ -1,8 +1,8 @@
 """Bytes against nats: `python -m benchmarks.codec [--out FILE]`; a quarter of an hour, most of it on MNIST.
 
 Trains NADE and PixelCNN briefly on digits and on the fixed binarized MNIST, compresses the test images of each and
-decompresses them again, each in a process of its own, and compares the file's size with the likelihood that the training
-reported. MNIST needs `AR_LIGHTNING_DATA` or a network.
+decompresses them again, each in a process of its own, and compares the size of the file with the likelihood that the
+training reported. MNIST needs `AR_LIGHTNING_DATA` or a network.
 """
 
 import argparse

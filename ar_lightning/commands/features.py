@@ -1,0 +1,64 @@
+"""`run.py features`: hidden representations of a trained density, and what linear probes find in them."""
+
+from typing import TYPE_CHECKING
+
+from ar_lightning.commands.parser import Parser
+
+if TYPE_CHECKING:
+    from ar_lightning.trained.features import Features
+
+__all__ = ["run"]
+
+
+def run(args: list[str]) -> int:
+    """Write representations and their embedding, and print how probes of them and of raw values compare."""
+    parser = Parser("features")
+    parser.add_argument("run", metavar="RUN", help="run directory or checkpoint")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="data.*, trainer.accelerator or .devices")
+    parser.add_argument("--data", metavar="NAME", help="a dataset of the same shape (default: the run's own)")
+    parser.add_argument("--layer", metavar="NAME", help="default: what the output layer reads; list: print all")
+    parser.add_argument(
+        "--pool", default="mean", choices=("mean", "max", "last", "none"), help="over the sites (default mean)"
+    )
+    parser.add_argument("--split", default="test", help="that is written and drawn: train, valid, test (default test)")
+    parser.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/features)")
+    given = parser.parse_intermixed_args(args)
+
+    from ar_lightning.trained.features import features
+    from ar_lightning.trained.layers import default_layer, layers
+    from ar_lightning.trained.reopen import reopen
+
+    if given.layer == "list":
+        density = reopen(given.run, given.overrides).density
+        found = layers(density)
+        default = default_layer(density, found)
+        for name, layer in found.items():
+            mark = ", the default" if name == default else ""
+            print(f"{name}: {layer.features} features at {layer.sites} sites{mark}")
+        return 0
+    _print(features(**vars(given)))
+    return 0
+
+
+def _print(found: "Features") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    print(f"layer {found.layer.name}, {found.pool} over {found.layer.sites} sites: {found.features} features")
+    if found.probe is None:
+        print(f"no probe: {found.reason}")
+    else:
+        train, valid, test = found.probe.examples
+        print(f"linear probes for the class: {train:,} training, {valid:,} validation, {test:,} test examples")
+        table = Table("", "features", "test accuracy", "C")
+        for name, probe in (("hidden representation", found.probe.hidden), ("raw values", found.probe.raw)):
+            table.add_row(
+                name, f"{probe.features:,}", f"{probe.accuracy:.4f} ± {probe.accuracy_stderr:.4f}", f"{probe.C:g}"
+            )
+        table.add_row("the commonest class", "", f"{found.probe.commonest:.4f}", "")
+        Console().print(table)
+        print(found.probe.verdict)
+    if found.conditional:
+        print("The training of this density was told the labels: what it represents is not learned without them.")
+    for kind, path in found.files.items():
+        print(f"{kind}: {path}")

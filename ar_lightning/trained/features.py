@@ -1,0 +1,209 @@
+"""What a density has learned to see: hidden representations of examples, and what a linear probe finds in them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ar_lightning.condition import Condition, as_condition
+from ar_lightning.data.arrays import SPLITS
+from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.density import Density
+from ar_lightning.errors import UserError, did_you_mean
+from ar_lightning.files import written
+from ar_lightning.lit import MAX_CLASSES
+from ar_lightning.registry import DATA
+from ar_lightning.trained.embedding import embedding_png
+from ar_lightning.trained.layers import Layer, layer_of, layer_outputs, sites_first
+from ar_lightning.trained.probe import Comparison, Examples, compare_probes
+from ar_lightning.trained.reopen import Reopened, reopen
+from ar_lightning.trained.translation import translation
+
+__all__ = ["POOLS", "Features", "Pool", "features", "read_examples", "representations"]
+
+Pool = Literal["mean", "max", "last", "none"]
+POOLS: tuple[Pool, ...] = ("mean", "max", "last", "none")
+PROBED = 10_000  # training examples of a probe, at most
+VALUES = 2**22  # read at a time, at most
+NUMBERS = 2**30  # of all representations of a split together, at most
+
+
+@dataclass(frozen=True)
+class Features:
+    """Representations of a split that were written, and what a probe found.
+
+    Args:
+        layer: which they are of.
+        pool: how they were pooled over its sites.
+        examples: number N of them.
+        features: number F of each.
+        probe: accuracies of linear probes; None where there is nothing to probe for.
+        reason: why there is no probe, where there is none.
+        conditional: the training of the density was told labels.
+        files: what was written, by kind.
+    """
+
+    layer: Layer
+    pool: Pool
+    examples: int
+    features: int
+    probe: Comparison | None
+    reason: str | None
+    conditional: bool
+    files: dict[str, Path]
+
+
+def representations(
+    density: Density, x: Tensor, cond: Tensor | Condition | None = None, layer: str | Layer | None = None,
+    pool: Pool = "mean", batch: int = 256, described: str = "reading",
+) -> Tensor:  # fmt: skip
+    """Return a hidden representation `(N, F)` of each example, the same in any batch size.
+
+    A conditional density reads each example once as of every class, and the mean over the classes is returned: no label
+    is looked at, so a probe for the label can be fair.
+
+    Args:
+        density: a trained density; of several members, the first one reads.
+        x: data values `(N, C, *sites)`.
+        cond: a `Condition` with aligned features, where the density reads such; labels in it are not looked at.
+        layer: one of `layers(density)`, or its name; null for the hidden units that the output layer reads.
+        pool: mean or max over the sites of the layer; its last site, which has read the most; none: all of them.
+        batch: examples read at a time.
+        described: what the progress bar says.
+
+    Raises:
+        UserError: the layer does not represent examples, there are too many classes, or the result would be too large.
+    """
+    chosen = layer if isinstance(layer, Layer) else layer_of(density, layer)
+    if pool not in POOLS:
+        raise UserError(f"--pool {pool}: no such pooling{did_you_mean(pool, POOLS)}")
+    if density.conditional and density.spec.classes > MAX_CLASSES:
+        raise UserError(f"this density is of {density.spec.classes} classes: read as of each, {MAX_CLASSES} at most")
+    size = chosen.features * (chosen.sites if pool == "none" else 1)
+    if len(x) * size > NUMBERS:
+        smaller = "take --pool mean, or another --layer" if pool == "none" else "take another --layer"
+        raise UserError(f"--pool {pool}: {len(x)} x {size:,} numbers of layer {chosen.name} are too many; {smaller}")
+    density._check_values(x)
+    given = as_condition(cond)
+    classes = range(density.model.classes or 1)
+    was_training = density.training
+    density.eval()
+    try:
+        parts = []
+        for rows in tqdm(torch.arange(len(x)).split(batch), described, leave=False, unit=" batches", disable=None):
+            here = x[rows].to(density.device)
+            features = None if given.features is None else given.features[rows].to(density.device)
+            total = torch.zeros(())
+            for y in classes:
+                labels = torch.full((len(rows),), y, device=density.device)
+                output = layer_outputs(density, here, Condition(labels, features), chosen.name)[chosen.name]
+                total = total.to(here.device) + _pooled(sites_first(output, chosen.axis), pool)
+            parts.append((total / len(classes)).cpu())
+    finally:
+        density.train(was_training)
+    return torch.cat(parts)
+
+
+def _pooled(maps: Tensor, pool: Pool) -> Tensor:
+    """Pool `(B, S, F)` over the sites: `(B, F)`, or `(B, S * F)` where nothing is pooled."""
+    maps = maps if maps.dtype == torch.float64 else maps.float()
+    match pool:
+        case "mean":
+            return maps.mean(1)
+        case "max":
+            return maps.amax(1)
+        case "last":
+            return maps[:, -1]
+    return maps.flatten(1)
+
+
+def features(
+    run: str, data: str | None = None, layer: str | None = None, pool: Pool = "mean", split: str = "test",
+    out: str | None = None, overrides: Sequence[str] = (),
+) -> Features:  # fmt: skip
+    """Write representations of a split and an embedding of them; probe them for the labels, beside the raw values.
+
+    The files are `SPLIT.npz` (`features` `(N, F)`, and `labels` where there are any), `embedding.png` and, of labelled
+    data, `probe.json`. Whatever the split, probes learn from the training split, are chosen by the validation split and
+    judged on the test split.
+
+    Args:
+        run: the run directory or checkpoint.
+        data: the name of a dataset that the density can take; null for the run's own.
+        layer: as in `representations`.
+        pool: as in `representations`.
+        split: train, valid or test.
+        out: the folder of the files; `features` in the run directory if null.
+        overrides: `key=value` of the dataset, and of where to compute.
+
+    Raises:
+        UserError: the density cannot take the data, the layer does not represent it, or there is no such split.
+    """
+    if data is not None and data not in DATA:
+        raise UserError(f"--data {data}: no such dataset{did_you_mean(data, DATA)}")
+    if split not in SPLITS:
+        raise UserError(f"--split {split}: no such split{did_you_mean(split, SPLITS)}")
+    opened = reopen(run, [*([] if data is None else [f"data.name={data}"]), *overrides], resize=True)
+    module, chosen = opened.data(), layer_of(opened.density, layer)
+    shown = read_examples(opened, module, split, chosen, pool)
+    reason, comparison = _no_probe(module), None
+    if reason is None:
+        train, valid, test = (
+            shown if name == split and name != "train" else read_examples(opened, module, name, chosen, pool, most)
+            for name, most in zip(SPLITS, (PROBED, None, None), strict=True)
+        )
+        comparison = compare_probes(train, valid, test)
+    folder = Path(out).expanduser() if out else opened.folder / "features"
+    files = {"representations": folder / f"{split}.npz", "embedding": folder / "embedding.png"}
+    kept = {"features": shown.hidden} | ({} if shown.labels is None else {"labels": shown.labels})
+    with written(files["representations"]) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **kept)
+    panels = {f"layer {chosen.name}, {_how(chosen, pool)}": shown.hidden, "raw values": shown.raw}
+    embedding_png(panels, shown.labels, files["embedding"], f"{opened.config['data']['name']}, {split}")
+    if comparison is not None:
+        files["probe"] = folder / "probe.json"
+        with written(files["probe"]) as partial:
+            told = {"layer": chosen.name, "pool": pool, "conditional": opened.density.conditional}
+            partial.write_text(json.dumps(told | asdict(comparison), indent=2) + "\n")
+    conditional = opened.density.conditional
+    n, width = shown.hidden.shape
+    return Features(chosen, pool, n, width, comparison, reason, conditional, files)
+
+
+def _how(layer: Layer, pool: Pool) -> str:
+    """Say what a representation is of the sites of a layer."""
+    if layer.sites == 1:
+        return "one site"
+    return {"none": f"{layer.sites} sites", "last": "last site"}.get(pool, f"{pool} of {layer.sites} sites")
+
+
+def _no_probe(module: ArrayDataModule) -> str | None:
+    """Return why there is nothing to probe for, or None."""
+    for name in SPLITS:
+        if as_condition(module.split(name, 1)[1]).labels is None:
+            return f"the {name} examples of this data have no labels"
+    if int((module.class_prior() > 0).sum()) < 2:
+        return "the training examples are all of one class"
+    return None
+
+
+def read_examples(
+    opened: Reopened, module: ArrayDataModule, split: str, layer: Layer, pool: Pool, most: int | None = None
+) -> Examples:
+    """Return the representations, raw values and labels of a split, or of at most so many examples of it."""
+    density = opened.density
+    read = translation(density, module)
+    x, cond = module.split(split, most)
+    x, given = read(x, torch.arange(len(x))), as_condition(cond)
+    with opened.computing():
+        size = max(1, min(256, VALUES // density.spec.dims))
+        hidden = representations(density, x, given, layer, pool, size, split)
+    raw = [x] if given.features is None or not density.model.features else [x, given.features]
+    numbers = np.concatenate([t.flatten(1).float().numpy() for t in raw], 1)
+    return Examples(hidden.numpy(), numbers, None if given.labels is None else given.labels.numpy())

@@ -1,0 +1,133 @@
+"""Linear probes: how much of the classes a linear classifier finds in features that knew nothing of them.
+
+Alain & Bengio, "Understanding intermediate layers using linear classifier probes", 2016. Logistic regression on
+standardised features; how strongly it is regularised is chosen by validation. A probe of a representation says little
+by itself: it is set beside the same probe of the raw values, on the same examples.
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+__all__ = ["Comparison", "Examples", "Probe", "compare_probes"]
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)  # C of scikit-learn: the inverse of the regularisation
+ITERATIONS = 500
+BEYOND = 2  # standard errors
+
+Split = tuple[np.ndarray, np.ndarray, np.ndarray]  # of training, validation and test examples
+
+
+class Examples(NamedTuple):
+    """Examples: their representations and raw values, all of numbers.
+
+    Args:
+        hidden: `(N, F)`.
+        raw: `(N, D)`: the values, and the aligned features where the density reads those beside them.
+        labels: `(N,)`, or None.
+    """
+
+    hidden: np.ndarray
+    raw: np.ndarray
+    labels: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A linear classifier on test examples.
+
+    Args:
+        features: number of its inputs.
+        accuracy: fraction of the test examples that it classifies right.
+        accuracy_stderr: standard error of that fraction.
+        C: inverse strength of its regularisation, as chosen by validation.
+    """
+
+    features: int
+    accuracy: float
+    accuracy_stderr: float
+    C: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A probe of representations beside one of raw values.
+
+    Args:
+        hidden: the probe of the representations.
+        raw: the probe of the raw values.
+        commonest: accuracy of always answering the commonest class of the training examples.
+        difference: accuracy of the first probe minus that of the second.
+        difference_stderr: its standard error, over the test examples, each of which both probes classify.
+        examples: numbers of training, validation and test examples.
+    """
+
+    hidden: Probe
+    raw: Probe
+    commonest: float
+    difference: float
+    difference_stderr: float
+    examples: tuple[int, int, int]
+
+    @property
+    def verdict(self) -> str:
+        """Say in one sentence which is better, and whether that is more than chance."""
+        apart = f"{abs(self.difference):.4f} ± {self.difference_stderr:.4f}"
+        better = "the hidden representation" if self.difference > 0 else "the raw values"
+        if abs(self.difference) > BEYOND * self.difference_stderr:
+            return f"Better: {better}, by {apart}, which is beyond {BEYOND} standard errors."
+        if not self.difference:
+            return f"No difference is shown: both classify as many of the {self.examples[2]:,} test examples right."
+        verb = "is" if self.difference > 0 else "are"
+        return f"No difference is shown: {better} {verb} ahead by {apart}, within {BEYOND} standard errors."
+
+
+def compare_probes(train: Examples, valid: Examples, test: Examples) -> Comparison:
+    """Probe representations and raw values for the labels, which all examples must have.
+
+    Args:
+        train: examples that the probes learn from, of two classes or more.
+        valid: examples that choose how strongly they are regularised.
+        test: examples that they are judged on.
+    """
+    assert train.labels is not None and valid.labels is not None and test.labels is not None
+    labels = train.labels, valid.labels, test.labels
+    with tqdm(total=2 * len(STRENGTHS), desc="probing", leave=False, disable=None) as bar:
+        hidden, right = _probe((train.hidden, valid.hidden, test.hidden), labels, bar)
+        raw, raw_right = _probe((train.raw, valid.raw, test.raw), labels, bar)
+    classes, counts = np.unique(train.labels, return_counts=True)
+    commonest = float((test.labels == classes[counts.argmax()]).mean())
+    difference = right.astype(float) - raw_right
+    error = _standard_error(difference)
+    n_train, n_valid, n_test = map(len, labels)
+    return Comparison(hidden, raw, commonest, float(difference.mean()), error, (n_train, n_valid, n_test))
+
+
+def _probe(inputs: Split, labels: Split, bar: "tqdm[None]") -> tuple[Probe, np.ndarray]:
+    """Return the probe of some inputs `(N, F)`, and which test examples `(N,)` it classifies right."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(inputs[0])
+    x, x_valid, x_test = map(scaler.transform, inputs)
+    y, y_valid, y_test = labels
+    best, right, chosen = -1.0, np.zeros(len(y_test), bool), STRENGTHS[0]
+    for C in STRENGTHS:
+        model = LogisticRegression(C=C, max_iter=ITERATIONS)
+        with warnings.catch_warnings():  # one that has not converged is judged by validation like any other
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(x, y)
+        score = float((model.predict(x_valid) == y_valid).mean())
+        if score > best:  # of equal ones, the most regularised
+            best, right, chosen = score, model.predict(x_test) == y_test, C
+        bar.update()
+    return Probe(x.shape[1], float(right.mean()), _standard_error(right.astype(float)), chosen), right
+
+
+def _standard_error(values: np.ndarray) -> float:
+    """Return the standard error of the mean of independent values `(N,)`; 0 of a single one."""
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
