@@ -1,0 +1,58 @@
+"""Runs set beside each other: `python run.py compare RUN...`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from ar_lightning.errors import UserError
+from ar_lightning.files import written
+from ar_lightning.trained.comparison_curves import all_curves_png
+from ar_lightning.trained.comparison_page import comparison_page
+from ar_lightning.trained.comparison_runs import read_runs
+from ar_lightning.trained.comparison_table import Group, as_csv, as_markdown, by_data, make_rows
+
+__all__ = ["Comparison", "compare"]
+
+
+class Comparison(NamedTuple):
+    """What came of a comparison.
+
+    Args:
+        tables: the rows of each table.
+        files: what was written, by kind.
+    """
+
+    tables: list[Group]
+    files: dict[str, Path]
+
+
+def compare(
+    runs: Iterable[str | Path], by: Literal["data"] | None = None, out: str | Path = "comparison"
+) -> Comparison:
+    """Compare runs by their likelihoods, curves and samples; nothing is written unless all of them can be read.
+
+    Args:
+        runs: run directories; a sweep directory stands for its complete trials.
+        by: data for a table for each dataset; null for one table.
+        out: folder of the page, the curves and the table as Markdown and CSV.
+
+    Raises:
+        UserError: a run is not done or cannot be read, or the folder cannot be written.
+    """
+    rows = make_rows(read_runs(runs))
+    groups = by_data(rows)
+    tables = groups if by else [rows]
+    folder = Path(out).expanduser()
+    contents = {
+        "page": ("index.html", comparison_page(rows, by).encode()),
+        "curves": ("curves.png", all_curves_png(groups)),
+        "table": ("table.md", as_markdown(tables).encode()),
+        "numbers": ("table.csv", as_csv(rows).encode()),
+    }
+    try:
+        for name, content in contents.values():
+            with written(folder / name) as partial:
+                partial.write_bytes(content)
+    except OSError as error:
+        raise UserError(f"--out {folder}: cannot be written ({error.strerror})") from None
+    return Comparison(tables, {kind: folder / name for kind, (name, _) in contents.items()})

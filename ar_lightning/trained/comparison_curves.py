@@ -1,0 +1,119 @@
+"""Validation curves of many runs over each other, by epoch and by seconds of training."""
+
+import os
+from collections.abc import Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Literal
+
+from ar_lightning.sweep.axes import plain_log, usual_limit
+from ar_lightning.trained.comparison_table import Group, Row, title_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["AXES", "By", "all_curves_png", "curve_png", "has_curves"]
+
+By = Literal["epoch", "seconds"]
+AXES: dict[By, str] = {"epoch": "epoch", "seconds": "seconds of training"}
+STYLES = ("-", "--", ":")
+COLOURS = 10  # of matplotlib's tab10: a line style each until they are used up
+INK = {False: ("white", "black", "0.9"), True: ("#16181d", "#e4e6eb", "0.3")}  # background, text, grid; by darkness
+WIDTH = 5.4  # inches of a plot that can be read on a phone
+LINE = 0.19  # inches of a line of the legend
+LONGER = 3  # times that the longest curve is longer than the shortest where the axis is logarithmic
+
+
+def has_curves(rows: Sequence[Row], by: By) -> bool:
+    """Whether there is anything to draw."""
+    return any(_points(row, by) for row in rows)
+
+
+def curve_png(rows: Sequence[Row], by: By, dark: bool = False) -> bytes:
+    """Draw the curves of runs on the same data, for a page; the legend is below, the best first, down its columns."""
+    figure = _figure((WIDTH, 3.4 + LINE * -(-len(rows) // 2)), dark)
+    axes = figure.add_subplot()
+    _draw(axes, rows, by, dark)
+    figure.legend(loc="outside lower left", ncols=2, fontsize=9, frameon=False, labelcolor=INK[dark][1])
+    return _png(figure)
+
+
+def all_curves_png(groups: Sequence[Group]) -> bytes:
+    """Draw a row of plots for each group: by epoch, and by seconds."""
+    heights = [max(3.4, LINE * len(rows) + 0.7) for rows in groups]
+    figure = _figure((12, sum(heights)), False)
+    grid = figure.subplots(len(groups), 2, squeeze=False, gridspec_kw={"height_ratios": heights})
+    for axes, rows in zip(grid, groups, strict=True):
+        for ax, by in zip(axes, AXES, strict=True):
+            _draw(ax, rows, by, False)
+        axes[0].set_title(title_of(rows))
+        axes[1].legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize=8, frameon=False)
+    return _png(figure)
+
+
+def _points(row: Row, by: By) -> list[tuple[float, float]]:
+    places = ((point.epoch if by == "epoch" else point.seconds, point.bpd) for point in row.run.curve)
+    return [(place, bpd) for place, bpd in places if place is not None]
+
+
+def _draw(axes: "Axes", rows: Sequence[Row], by: By, dark: bool) -> None:
+    ordered = sorted(rows, key=lambda row: row.run.bpd)
+    for i, row in enumerate(ordered):
+        points = _points(row, by)
+        style = STYLES[i // COLOURS % len(STYLES)]
+        faint = 1.0 if i < COLOURS * len(STYLES) else 0.3
+        label = row.run.name.replace("$", r"\$")  # no formulas
+        x, y = zip(*points, strict=True) if points else ((), ())
+        axes.plot(
+            x, y, style, color=f"C{i % COLOURS}", label=f" {label}", alpha=faint, linewidth=1.4,
+            marker="." if len(points) < 2 else "", zorder=3 - i / len(ordered),
+        )  # fmt: skip
+    curves = [points for row in ordered if (points := _points(row, by))]
+    ends = [points[-1][0] for points in curves]
+    if ends and max(ends) > LONGER * min(ends):  # a table takes seconds where an LSTM takes minutes
+        axes.set_xscale("log")
+        plain_log(axes.xaxis)
+    elif by == "epoch":
+        axes.locator_params("x", integer=True)
+        axes.set_xlim(*((0.5, 1.5) if ends and max(ends) == 1 else (None, None)))
+    beyond = _zoom(axes, curves)
+    if beyond:
+        at = axes.transAxes
+        note = f"{beyond} point{'s' if beyond > 1 else ''} above"
+        axes.text(1, 1.01, note, transform=at, ha="right", va="bottom", color="0.5", fontsize=9)
+    background, ink, grid = INK[dark]
+    axes.set_facecolor(background)
+    axes.set_xlabel(AXES[by], color=ink)
+    axes.set_ylabel("validation bits/dim", color=ink)
+    axes.title.set_color(ink)
+    axes.tick_params(which="both", colors=ink)
+    axes.grid(color=grid)
+    axes.set_axisbelow(True)
+    for spine in axes.spines.values():
+        spine.set_color("0.5")
+
+
+def _zoom(axes: "Axes", curves: Sequence[Sequence[tuple[float, float]]]) -> int:
+    """End the y-axis below first epochs that flatten the rest, not below where a curve ends; count those above."""
+    values = [bpd for points in curves for _, bpd in points]
+    if not values:
+        return 0
+    top = max(usual_limit(values, True), *(points[-1][1] for points in curves))
+    beyond = sum(value > top for value in values)
+    if beyond:
+        margin = 0.06 * (top - min(values))
+        axes.set_ylim(min(values) - margin, top + margin)
+    return beyond
+
+
+def _figure(inches: tuple[float, float], dark: bool) -> "Figure":
+    os.environ.setdefault("MPLBACKEND", "agg")
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=inches, layout="constrained", facecolor=INK[dark][0])
+
+
+def _png(figure: "Figure") -> bytes:
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=120)
+    return content.getvalue()

@@ -1,0 +1,242 @@
+"""Runs that are done, read from their small files: no weights are loaded, and PyTorch is not imported.
+
+A run is its `config.yaml`, `result.json`, `metrics.csv` and samples; what `benchmarks/results/` keeps of one will do.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ar_lightning.errors import UserError, nearest
+from ar_lightning.layers import Settings, flat, read_yaml
+
+__all__ = ["DoneRun", "Point", "Setting", "read_runs"]
+
+SAME = 1e-6  # relative difference of two evaluations of one density on one split
+
+
+class Setting(NamedTuple):
+    """What must agree for two likelihoods to be comparable.
+
+    Args:
+        data: name of the dataset.
+        regime: its version and split.
+        part: the examples that were scored.
+        given: what the density was told of an example, nothing if empty.
+    """
+
+    data: str
+    regime: str
+    part: str
+    given: str
+
+
+class Point(NamedTuple):
+    """Validation after an epoch: epochs from one, seconds of training until then where they are known, bits/dim."""
+
+    epoch: int
+    seconds: float | None
+    bpd: float
+
+
+@dataclass(frozen=True)
+class DoneRun:
+    """A run that is done.
+
+    Args:
+        name: unique among the runs that are compared.
+        folder: the run directory.
+        config: its settings, by dotted key.
+        result: content of `result.json`.
+        setting: what its likelihood is of.
+        nll: nats per example.
+        bpd: bits per dimension.
+        errors: standard errors of both, where `run.py test` has written them.
+        curve: validation bits/dim.
+        notes: what a reader of its numbers must know.
+    """
+
+    name: str
+    folder: Path
+    config: Settings
+    result: dict[str, Any]
+    setting: Setting
+    nll: float
+    bpd: float
+    errors: tuple[float | None, float | None]
+    curve: tuple[Point, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return str(self.result["model"])
+
+    @property
+    def pruned(self) -> bool:
+        """Whether a sweep stopped it early."""
+        return self.result.get("state") == "pruned"
+
+    @property
+    def tested(self) -> bool:
+        """Whether its likelihood is of test data; that of a trial of a sweep is of validation data."""
+        return "test/nll" in self.result
+
+
+def read_runs(paths: Iterable[str | Path]) -> list[DoneRun]:
+    """Read run directories; a sweep directory stands for its complete trials, and a run named twice counts once.
+
+    Raises:
+        UserError: one is no run directory, is not done, or holds a file that cannot be read.
+    """
+    folders = [folder for path in paths for folder in _folders(Path(path).expanduser())]
+    if not folders:
+        raise UserError("nothing to compare: give run directories")
+    return _named([_read(folder) for folder in {f.resolve(): f for f in folders}.values()])
+
+
+def _folders(path: Path) -> list[Path]:
+    if not path.is_dir():
+        if path.exists():
+            raise UserError(f"{path}: a file; give the run directory")
+        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise UserError(f"no run directory {path}{nearest(path.name, siblings)}")
+    if not (path / "sweep.yaml").is_file():
+        return [path]
+    trials = [file.parent for file in sorted((path / "trials").glob("*/result.json"))]
+    complete = [trial for trial in trials if _json(trial / "result.json").get("state") == "complete"]
+    if not complete:
+        raise UserError(f"{path}: a sweep without a complete trial")
+    return complete
+
+
+def _read(folder: Path) -> DoneRun:
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"{folder}: no config.yaml there, so it is no run directory")
+    config = flat(str(folder / "config.yaml"), read_yaml(folder / "config.yaml"))
+    file = folder / "result.json"
+    if not file.is_file():
+        raise UserError(f"{folder}: not done, there is no result.json; wait, or python run.py --resume {folder}")
+    result = _json(file)
+    for key in ("experiment", "model", "data", "regime"):
+        if not isinstance(result.get(key), str):
+            raise UserError(f"{file}: has no '{key}', so it is not the result of one run")
+    split = "test" if "test/nll" in result else "val"
+    nll, bpd = (_number(result.get(f"{split}/{key}"), f"{file}: {split}/{key}") for key in ("nll", "bpd"))
+    for key in ("parameters", "seconds_training", "samples_per_second"):
+        if result.get(key) is not None:
+            _number(result[key], f"{file}: {key}")
+    errors, notes = _errors(folder, result, nll)
+    setting = Setting(result["data"], result["regime"], _part(config, result, split), _given(config))
+    curve = _curve(folder / "metrics.csv", result.get("seconds_training"))
+    about = (*_notes(config, result), *notes)
+    return DoneRun(result["experiment"], folder, config, result, setting, nll, bpd, errors, curve, about)
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
+    except ValueError as error:  # broken JSON, or no UTF-8
+        raise UserError(f"{file}: not valid JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: expected an object with keys")
+    return content
+
+
+def _number(value: Any, where: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise UserError(f"{where} is {'missing' if value is None else repr(value)}, expected a number") from None
+    if not math.isfinite(number):
+        raise UserError(f"{where} is {number}: the training diverged, and there is nothing to compare")
+    return number
+
+
+def _part(config: Settings, result: dict[str, Any], split: str) -> str:
+    if split == "test":
+        return f"{result['test_examples']} test examples" if "test_examples" in result else "test"
+    limit = config.get("trainer.limit_val")
+    return "validation" if limit is None else f"the first {limit} batches of validation"
+
+
+def _given(config: Settings) -> str:
+    told = {"model.conditional": "the label", "model.local": "aligned features"}
+    return " and ".join(what for key, what in told.items() if config.get(key))
+
+
+def _notes(config: Settings, result: dict[str, Any]) -> list[str]:
+    notes = ["stopped early by its sweep"] if result.get("state") == "pruned" else []
+    if "test/nll" not in result:
+        notes.append("validation data: it was not tested")
+    if limits := [key for key in ("train", "val", "test") if config.get(f"trainer.limit_{key}") is not None]:
+        notes.append("only part of the data: " + ", ".join(f"limit_{k}={config[f'trainer.limit_{k}']}" for k in limits))
+    if members := result.get("members"):
+        notes.append(f"an average over {members} orders or masks")
+    if (truth := result.get("test/true_nll")) is not None:
+        notes.append(f"the entropy of the data is {truth:.2f} nats")
+    if (accuracy := result.get("test/accuracy")) is not None:
+        notes.append(f"classifies {100 * accuracy:.1f} % right")
+    return notes
+
+
+def _errors(folder: Path, result: dict[str, Any], nll: float) -> tuple[tuple[float | None, float | None], list[str]]:
+    """Return standard errors from `test.json`, which may also be of other data than the run's, and notes on them."""
+    file = folder / "test.json"
+    if not file.is_file() or "test/nll" not in result:
+        return (None, None), []
+    found = _json(file)
+    theirs = [found.get(key) for key in ("split", "data", "regime", "examples")]
+    if theirs != ["test", result["data"], result["regime"], result.get("test_examples")]:
+        return (None, None), ["test.json is of other data, and not used"]
+    if not math.isclose(_number(found.get("nll"), f"{file}: nll"), nll, rel_tol=SAME):
+        return (None, None), ["test.json is not of the same weights, and not used"]
+    pair = [None if found.get(k) is None else _number(found[k], f"{file}: {k}") for k in ("nll_stderr", "bpd_stderr")]
+    notes = [] if found.get("independent", True) else ["windows of one text: the errors may be too small"]
+    return (pair[0], pair[1]), notes
+
+
+def _curve(file: Path, seconds: float | None) -> tuple[Point, ...]:
+    """Return the validation curve.
+
+    The log has examples per second. Epochs have as many examples each, so that an epoch takes its share, by the inverse
+    of its rate, of all seconds of training.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8") as opened:
+            rows = list(csv.DictReader(opened))
+    except FileNotFoundError:
+        raise UserError(f"{file.parent}: no metrics.csv there, which holds its curve") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file}: cannot be read ({error})") from None
+
+    def column(name: str) -> dict[int, float]:
+        where = f"{file}: {name}"
+        return {int(_number(r.get("epoch"), f"{file}: epoch")): _number(r[name], where) for r in rows if r.get(name)}
+
+    bpd, rates = column("val/bpd"), column("throughput/examples_per_second")
+    spent: dict[int, float] = {}
+    if seconds and list(rates) == list(range(len(rates))) and all(rate > 0 for rate in rates.values()):
+        whole = sum(1 / rate for rate in rates.values())
+        behind = 0.0
+        for epoch, rate in rates.items():
+            behind += seconds / (rate * whole)
+            spent[epoch] = behind
+    return tuple(Point(epoch + 1, spent.get(epoch), value) for epoch, value in bpd.items())
+
+
+def _named(runs: Sequence[DoneRun]) -> list[DoneRun]:
+    """Name runs by their experiment; of two that have the same, with their folder or more of their path."""
+    paths = [run.folder.resolve().parts for run in runs]
+    names = [run.name for run in runs]
+    for n in range(1, max(map(len, paths)) + 1):
+        tails = ["/".join(parts[-n:]) for parts in paths]
+        longer = [f"{run.name} {tail}" if n == 1 else tail for run, tail in zip(runs, tails, strict=True)]
+        names = [longer[i] if names.count(name) > 1 else name for i, name in enumerate(names)]
+    return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]

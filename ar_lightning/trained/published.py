@@ -1,0 +1,121 @@
+"""Published likelihoods, and which runs they may be set beside: the same data, regime, model and kind of training."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ["PUBLISHED", "Published", "published_for"]
+
+PIXELRNN = "van den Oord, Kalchbrenner & Kavukcuoglu, 2016"
+GATED = "van den Oord et al., 2016, Conditional image generation with PixelCNN decoders"
+MADE = "Germain et al., 2015, table 6"
+RNADE = "Uria, Murray & Larochelle, 2013, table 1"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published number.
+
+    Args:
+        data: name of the dataset.
+        regime: what the regime of a run must contain.
+        examples: number of test examples; None where a run tests one of several folds.
+        model: name of the model.
+        value: -log p, as a mean over test examples; lower is better.
+        unit: nats an example, or bits/dim.
+        setting: what it holds for.
+        source: where it is published.
+        requires: values that a run's settings must be among, by dotted key, for the number to be of the same thing.
+    """
+
+    data: str
+    regime: str
+    examples: int | None
+    model: str
+    value: float
+    unit: Literal["nats", "bits/dim"]
+    setting: str
+    source: str
+    requires: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} {self.unit}, {self.data}, {self.model}: {self.setting} ({self.source})"
+
+
+def _mnist(model: str, nats: float, setting: str, source: str, **requires: tuple[Any, ...]) -> Published:
+    keys = {f"model.{key}": values for key, values in requires.items()}
+    return Published(
+        "binarized_mnist", "fixed binarisation (Larochelle split)", 10000, model, nats, "nats", setting, source, keys
+    )
+
+
+def _cifar(model: str, bits: float, setting: str, source: str) -> Published:
+    return Published("cifar10", "256 levels", 10000, model, bits, "bits/dim", setting, source)
+
+
+def _imagenet(size: int, model: str, bits: float, setting: str, source: str) -> Published:
+    version = "downsampled ImageNet of van den Oord et al. 2016"
+    return Published(f"imagenet{size}", version, 49999, model, bits, "bits/dim", setting, source)
+
+
+def _table(data: str, gaussians: float, laplaces: float) -> list[Published]:
+    """Both kinds of RNADE on a table; the paper's values are mean log p of a row, of which these are the negatives."""
+    kinds = {"gaussian": (gaussians, ("auto", "gaussian_mixture")), "laplace": (laplaces, ("laplace_mixture",))}
+    return [
+        Published(
+            data, "fold", None, "rnade", -value, "nats", f"{kind} mixtures, mean of 10 folds", RNADE,
+            {"likelihood.name": likelihoods, "data.units": ("standardised",)},
+        )
+        for kind, (value, likelihoods) in kinds.items()
+    ]  # fmt: skip
+
+
+# Of several that a run matches, the first is meant.
+PUBLISHED = (
+    _mnist("independent", 205.79, "the means of train", "computed from the data by counting"),
+    _mnist("nade", 88.33, "500 hidden units, one random order", "Larochelle & Murray, 2011"),
+    _mnist("made", 88.40, "one layer of 8000 units, one mask", MADE, masks=(1,), layers=(1,)),
+    _mnist("made", 89.59, "two layers of 8000 units, one mask", MADE, masks=(1,), layers=(2,)),
+    _mnist("made", 86.64, "two layers of 8000 units, 32 masks", MADE, masks=(32,), layers=(2,)),
+    _mnist(
+        "deep_nade", 85.10, "two layers, 128 orders", "Uria, Murray & Larochelle, 2014", ensemble=(128,), layers=(2,)
+    ),
+    _mnist("pixelcnn", 81.30, "size not published", PIXELRNN),
+    _mnist("row_lstm", 80.54, "size not published", PIXELRNN),
+    _mnist("diagonal_bilstm", 80.75, "one layer, h = 32", PIXELRNN, layers=(1,)),
+    _mnist("diagonal_bilstm", 79.20, "7 layers, h = 16", PIXELRNN),
+    _mnist("gated_pixelcnn", 80.10, "a baseline of the PixelVAE paper", "Gulrajani et al., 2016"),
+    _cifar("pixelcnn", 3.14, "15 layers, h = 128", PIXELRNN),
+    _cifar("row_lstm", 3.07, "12 layers, h = 128", PIXELRNN),
+    _cifar("diagonal_bilstm", 3.00, "12 layers, h = 128", PIXELRNN),
+    _cifar("gated_pixelcnn", 3.03, "unconditional", GATED),
+    _cifar("pixelcnnpp", 2.92, "6 blocks of 5 resnets", "Salimans et al., 2017"),
+    _imagenet(32, "row_lstm", 3.86, "size of CIFAR-10's", PIXELRNN),
+    _imagenet(32, "gated_pixelcnn", 3.83, "unconditional", GATED),
+    _imagenet(64, "row_lstm", 3.63, "size of CIFAR-10's", PIXELRNN),
+    _imagenet(64, "gated_pixelcnn", 3.57, "unconditional", GATED),
+    *_table("red_wine", -9.36, -9.46),
+    *_table("white_wine", -10.23, -10.38),
+    *_table("parkinsons", -0.90, -2.63),
+    *_table("ionosphere", -2.50, -5.87),
+    *_table("boston_housing", -0.64, -4.04),
+)
+
+
+def published_for(result: Mapping[str, Any], config: Mapping[str, Any]) -> Published | None:
+    """Return the published number that a run's test likelihood may be set beside, if there is one.
+
+    Args:
+        result: content of `result.json`.
+        config: settings of the run, by dotted key. All published densities are given no labels.
+    """
+    if "test/nll" not in result or config.get("model.conditional") or "dequantised" in result["regime"]:
+        return None
+    for row in PUBLISHED:
+        same = (row.data, row.model) == (result["data"], result["model"]) and row.regime in result["regime"]
+        complete = row.examples in (None, result.get("test_examples"))
+        unlimited = config.get("trainer.limit_test") is None
+        required = all(config.get(key) in values for key, values in row.requires.items())
+        if same and complete and unlimited and required:
+            return row
+    return None
