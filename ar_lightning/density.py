@@ -7,9 +7,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from ar_lightning.condition import Condition, as_condition, rows_of
+from ar_lightning.conditionals import conditionals
 from ar_lightning.likelihoods import Likelihood, choose
+from ar_lightning.representation import as_html, as_picture, as_text
 from ar_lightning.sampling import Draw, in_batches, sample_naive, sampler_of
 from ar_lightning.spec import DataSpec
 
@@ -57,6 +60,8 @@ class Density(nn.Module):
         self.likelihood = likelihood
         self.spec = spec
 
+    __repr__, _repr_html_, show = as_text, as_html, as_picture
+
     @property
     def conditional(self) -> bool:
         """Whether `cond` must hold labels."""
@@ -90,6 +95,28 @@ class Density(nn.Module):
         if len(scores) == 1:
             return scores[0] - self.spec.log_volume
         return torch.stack(scores).logsumexp(0) - math.log(len(scores)) - self.spec.log_volume
+
+    @torch.no_grad()
+    def conditionals(
+        self, x: Tensor, cond: Tensor | Condition | None = None, member: int | None = None
+    ) -> Distribution:
+        """Return p(x_i | x_<i, cond) of every value, as one distribution of batch shape `(B, C, *sites)`.
+
+        Over levels it is `Categorical`: its `probs` are `(B, C, *sites, K)`, the levels last, where PyTorch's
+        distributions have them. Over real values it is `MixtureSameFamily`, of densities per unit of x. Its
+        `log_prob(x)`, summed over an example, is `log_prob(x) + spec.log_volume`.
+
+        Args:
+            x: data values `(B, C, *sites)`.
+            cond: labels `(B,)` of a conditional density; with aligned features, a `Condition` of both.
+            member: of a density of several members, the one to look at; None for their mixture.
+
+        Raises:
+            ValueError: as `log_prob`; or the mixture has no conditionals, since its members differ in their orders.
+        """
+        self._check_values(x)
+        self._check_condition(len(x), cond)
+        return conditionals(self, x, cond, member)
 
     def class_log_probs(self, x: Tensor, cond: Tensor | Condition | None = None) -> Tensor:
         """Return log p(x | y) in nats for every class y of a conditional density, a forward pass each.
@@ -267,7 +294,3 @@ class Density(nn.Module):
             raise ValueError(f"this density is conditional: give `cond`, {n} labels")
         if n and not (labels.min() >= 0 and labels.max() < self.model.classes):
             raise ValueError(f"expected labels in 0..{self.model.classes - 1}, got {labels.min()}..{labels.max()}")
-
-    def extra_repr(self) -> str:
-        parameters = sum(p.numel() for p in self.parameters())
-        return f"{self.spec}, {parameters:,} parameters"

@@ -10,12 +10,21 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, distributions, nn
 
 from ar_lightning.errors import UserError
 from ar_lightning.spec import DataSpec
 
-__all__ = ["Bernoulli", "Categorical", "Likelihood", "at_least_float32", "check_levels", "choose", "scaled"]
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "Likelihood",
+    "at_least_float32",
+    "categorical",
+    "check_levels",
+    "choose",
+    "scaled",
+]
 
 
 class Likelihood(nn.Module):
@@ -43,6 +52,14 @@ class Likelihood(nn.Module):
         """Score values: `(B, groups * params, *sites)`, `(B, C, *sites)` to `(B, C, *sites)` nats, float32 or better.
 
         There are C groups, or one where the likelihood is joint: then a channel is scored given those before it.
+        """
+
+    @abstractmethod
+    def distribution(self, params: Tensor, x: Tensor) -> distributions.Distribution:
+        """Return the distributions that `log_prob` scores values by, of batch shape `(B, C, *sites)`.
+
+        Over levels it is categorical, with `probs` `(B, C, *sites, K)`. A joint likelihood's is of each channel given
+        those before it in `x`; the others only read the shape of `x`.
         """
 
     @abstractmethod
@@ -77,6 +94,10 @@ class Bernoulli(Likelihood):
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         logits = at_least_float32(params)
         return -F.binary_cross_entropy_with_logits(logits, x.to(logits.dtype), reduction="none")
+
+    def distribution(self, params: Tensor, x: Tensor) -> distributions.Categorical:
+        logits = at_least_float32(params)
+        return categorical(torch.stack([F.logsigmoid(-logits), F.logsigmoid(logits)], -1))
 
     def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
         p = torch.sigmoid(at_least_float32(params)[:, 0] / temperature)
@@ -118,6 +139,9 @@ class Categorical(Likelihood):
         nll = F.cross_entropy(logits.flatten(0, 1), x.long().flatten(0, 1), reduction="none")
         return -nll.view_as(x)
 
+    def distribution(self, params: Tensor, x: Tensor) -> distributions.Categorical:
+        return categorical(at_least_float32(params).unflatten(1, (x.shape[1], self.levels)).movedim(2, -1))
+
     def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
         return choose(at_least_float32(params) / temperature, noise[:, 0])
 
@@ -139,6 +163,11 @@ def choose(logits: Tensor, u: Tensor) -> Tensor:
     # Scaling by the last entry, not 1, keeps rounding from ever choosing one beyond the last possible.
     below = cumulative <= u[:, None] * cumulative[:, -1:]
     return below.sum(1).clamp_(max=logits.shape[1] - 1)
+
+
+def categorical(logits: Tensor) -> distributions.Categorical:
+    """Return the categorical distributions of logits `(..., K)`; NaN stays NaN there, as it does in a score."""
+    return distributions.Categorical(logits=logits, validate_args=False)
 
 
 def at_least_float32(params: Tensor) -> Tensor:

@@ -16,11 +16,11 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, distributions
 
 from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import PositiveInt
-from ar_lightning.likelihoods import Likelihood, at_least_float32, check_levels, choose, scaled
+from ar_lightning.likelihoods import Likelihood, at_least_float32, categorical, check_levels, choose, scaled
 from ar_lightning.spec import DataSpec
 
 __all__ = ["DiscretizedLogisticMixture"]
@@ -75,18 +75,29 @@ class DiscretizedLogisticMixture(Likelihood):
             log_weights = joint - conditionals[-1].unsqueeze(1)  # given this channel too
         return torch.stack(conditionals, 1)
 
+    def distribution(self, params: Tensor, x: Tensor) -> distributions.Categorical:
+        mixture = _Mixture(params[..., None], self.mixtures, self.colours)
+        x = x[..., None]  # (B, C, *sites, 1)
+        before = scaled(x.to(mixture.log_weights.dtype), self.levels)
+        every = torch.arange(self.levels, device=x.device).expand(*x[:, :1].shape[:-1], -1)  # (B, 1, *sites, K)
+        log_weights, log_p = mixture.log_weights, []
+        for c in range(self.colours):
+            log_p.append((log_weights + self._log_mass(mixture, c, every, before)).logsumexp(1))
+            log_weights = log_weights + self._log_mass(mixture, c, x[:, c : c + 1], before)  # up to a constant
+        return categorical(torch.stack(log_p, 1))
+
     def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
+        earlier = noise.new_zeros(len(noise), 0, dtype=torch.long) if earlier is None else earlier
+        if temperature != 1:  # of the distribution over levels, as everywhere; it is no mixture of logistics any more
+            site = F.pad(earlier, (0, self.colours - earlier.shape[1]))[..., None]
+            logits = self.distribution(params[..., None], site).logits[:, earlier.shape[1], 0]
+            return choose(logits / temperature, noise[:, 1].to(logits.dtype))
         mixture = _Mixture(params[..., None], self.mixtures, self.colours)  # one site
         log_weights = mixture.log_weights  # (N, M, 1)
-        earlier = noise.new_zeros(len(noise), 0, dtype=torch.long) if earlier is None else earlier
         before, channel = scaled(earlier[..., None].to(log_weights.dtype), self.levels), earlier.shape[1]
         for c in range(channel):
             log_weights = log_weights + self._log_mass(mixture, c, earlier[:, c, None, None], before)
         which, u = noise.to(log_weights.dtype).unbind(1)
-        if temperature != 1:  # of the distribution over levels, as everywhere; it is no mixture of logistics any more
-            every = torch.arange(self.levels, device=params.device).expand(len(params), 1, -1)  # as if they were sites
-            log_p = (log_weights + self._log_mass(mixture, channel, every, before)).logsumexp(1)  # (N, K)
-            return choose(log_p / temperature, u)
         m = choose(log_weights[..., 0], which)[:, None, None]
         mean, log_scale = (t.gather(1, m)[:, 0, 0] for t in mixture.logistic(channel, before))
         u = u.clamp(torch.finfo(u.dtype).tiny, 1 - torch.finfo(u.dtype).eps)

@@ -15,11 +15,11 @@ from abc import abstractmethod
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, distributions
 
 from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import PositiveFloat, PositiveInt
-from ar_lightning.likelihoods import Likelihood, at_least_float32, choose
+from ar_lightning.likelihoods import Likelihood, at_least_float32, categorical, choose
 from ar_lightning.spec import DataSpec
 
 __all__ = ["GaussianMixture", "LaplaceMixture"]
@@ -40,6 +40,7 @@ class Mixture(Likelihood):
     supports: tuple[str, ...] = ("real",)
     noise = 2  # which component, and where on it
     places: Tensor
+    component: type[distributions.Normal] | type[distributions.Laplace]
     tempered_by: float  # the scale of a component raised to 1 / T is T to this power times the scale
 
     def __init__(self, spec: DataSpec, *, components: PositiveInt = 10, floor: PositiveFloat = 1e-3) -> None:
@@ -65,6 +66,11 @@ class Mixture(Likelihood):
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         log_weights, means, scales = self._split(params, x.shape[1])  # (B, C, M, *sites) each
         return self._log_mixture(log_weights, means, scales, x.to(means.dtype).unsqueeze(2), 2)
+
+    def distribution(self, params: Tensor, x: Tensor) -> distributions.MixtureSameFamily:
+        log_weights, means, scales = (t.movedim(2, -1) for t in self._split(params, x.shape[1]))
+        component = self.component(means, scales, validate_args=False)
+        return distributions.MixtureSameFamily(categorical(log_weights), component, validate_args=False)
 
     def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
         log_weights, means, scales = (t[:, 0] for t in self._split(params, 1))  # (N, M) each
@@ -132,6 +138,7 @@ class GaussianMixture(Mixture):
     """
 
     supports = ("real",)
+    component = distributions.Normal
     tempered_by = 0.5
 
     def log_density(self, z: Tensor) -> Tensor:
@@ -155,6 +162,7 @@ class LaplaceMixture(Mixture):
     """
 
     supports = ("real",)
+    component = distributions.Laplace
     tempered_by = 1.0
 
     def log_density(self, z: Tensor) -> Tensor:

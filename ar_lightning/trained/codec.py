@@ -25,7 +25,6 @@ from torch import Tensor
 
 from ar_lightning.condition import Condition
 from ar_lightning.density import Density
-from ar_lightning.likelihoods import Categorical
 from ar_lightning.sampling import Draw, at
 
 __all__ = ["Decoded", "check_codable", "decode", "encode", "level_probs"]
@@ -132,16 +131,12 @@ def level_probs(density: Density, params: Tensor, earlier: Tensor | None = None)
         params: what its network says of a group of channels at a site, `(N, P)`.
         earlier: the first c channels of the group `(N, c)`, where the value is of the next one; None for the first.
     """
-    likelihood, params = density.likelihood, params.double()
-    if isinstance(likelihood, Categorical):
-        return params.softmax(1)  # scoring each level in turn would take all K logits for each of them
-    levels, c = density.spec.levels or 0, 0 if earlier is None else earlier.shape[1]
-    # All levels of the value side by side, as if they were sites.
-    every = torch.zeros(len(params), density.spec.shape[0] if likelihood.joint else 1, levels, dtype=torch.long)
-    every[:, c] = torch.arange(levels)
+    c = 0 if earlier is None else earlier.shape[1]
+    group = torch.zeros(len(params), density.spec.shape[0] if density.likelihood.joint else 1, 1, dtype=torch.long)
     if earlier is not None:
-        every[:, :c] = earlier[..., None]
-    return likelihood.log_prob(params[..., None].expand(-1, -1, levels), every)[:, c].exp()
+        group[:, :c] = earlier[..., None]
+    distribution: Any = density.likelihood.distribution(params.double()[..., None], group)
+    return distribution.probs[:, c, 0]
 
 
 class _Coding(Draw):

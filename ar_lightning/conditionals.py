@@ -1,0 +1,64 @@
+r"""The factors of the chain rule one by one: `p(x_i | x_<i)` of every value, as a distribution.
+
+A mixture of K members that visit the values in one order has conditionals in that order too: those of its members,
+weighted by how likely each member is given the values before,
+
+    p(x_i | x_<i) = sum_k w_ik p_k(x_i | x_<i),    w_ik = p_k(x_<i) / sum_j p_j(x_<i)
+
+Members with orders of their own share no `x_<i`, so that their mixture has no such factors.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Distribution, MixtureSameFamily
+
+from ar_lightning.condition import Condition
+
+if TYPE_CHECKING:
+    from ar_lightning.density import Density
+
+__all__ = ["conditionals"]
+
+
+def conditionals(density: "Density", x: Tensor, cond: Tensor | Condition | None, member: int | None) -> Distribution:
+    """Return what `Density.conditionals` does."""
+    members = density.model.members
+    if member is not None and not 0 <= member < members:
+        raise ValueError(f"expected a member in 0..{members - 1}, got {member}")
+    orders = density.model.orders
+    if member is None and members > 1 and not bool((orders == orders[0]).all()):
+        raise ValueError(
+            f"the {members} members of this density visit the values in different orders, so that their mixture has no "
+            f"p(x_i | x_<i) in any one order: choose one, `member=0` to `member={members - 1}`"
+        )
+    parts = []
+    for k in range(members) if member is None else [member]:
+        with density.member(k):
+            params = density.model(density._encode(x), density._given(cond))
+        parts.append(density.likelihood.distribution(params, x))
+    return parts[0] if len(parts) == 1 else _mixed(parts, _log_weights(parts, x, orders[0]))
+
+
+def _log_weights(parts: list[Distribution], x: Tensor, order: Tensor) -> Tensor:
+    """Return log p(member | x_<i) of every value, `(B, C, *sites, K)`."""
+    terms = torch.stack([part.log_prob(x) for part in parts], -1)
+    ordered = terms.flatten(1, -2)[:, order].double()  # (B, D, K); a sum over many values needs the digits
+    before = ordered.cumsum(1) - ordered
+    weights = torch.empty_like(before).index_copy(1, order, before.log_softmax(-1))
+    return weights.view_as(terms).to(terms.dtype)
+
+
+def _mixed(parts: list[Any], log_weights: Tensor) -> Distribution:
+    """Return the mixture of several members' conditionals, with weights `(B, C, *sites, K)`."""
+    weights = log_weights.unbind(-1)
+    if isinstance(parts[0], Categorical):
+        logits = torch.stack([w[..., None] + p.logits for w, p in zip(weights, parts, strict=True)])
+        return Categorical(logits=logits.logsumexp(0), validate_args=False)
+    # A mixture of mixtures is one of all their components.
+    logits = torch.cat([w[..., None] + p.mixture_distribution.logits for w, p in zip(weights, parts, strict=True)], -1)
+    components = [part.component_distribution for part in parts]
+    loc, scale = (torch.cat([getattr(c, name) for c in components], -1) for name in ("loc", "scale"))
+    component = type(components[0])(loc, scale, validate_args=False)
+    return MixtureSameFamily(Categorical(logits=logits, validate_args=False), component, validate_args=False)
