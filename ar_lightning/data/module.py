@@ -15,8 +15,9 @@ from torch.utils.data import Dataset as TorchDataset
 from ar_lightning.condition import Condition
 from ar_lightning.data.arrays import Dataset, Split, Splits
 from ar_lightning.data.dequantised import Dequantised
+from ar_lightning.data.mutated import mutated
 from ar_lightning.errors import UserError
-from ar_lightning.fieldtypes import PositiveInt
+from ar_lightning.fieldtypes import Decay, PositiveInt
 from ar_lightning.spec import DataSpec
 
 __all__ = ["ArrayDataModule", "Batch", "EpochSampler", "LaneSampler"]
@@ -46,9 +47,12 @@ class ArrayDataModule(lightning.LightningDataModule):
             of the levels.
         stream: read the windows of a text in order, in `batch_size` lanes, and carry the model's state from each to the
             next; they are scored given the text before.
+        mutate: fraction of the values of a training batch that are replaced by levels drawn uniformly, for the
+            background density of a likelihood ratio (Ren et al., 2019), as `run.py anomaly --background` takes it.
 
     Raises:
-        UserError: `batch_size` cannot be divided among the processes, or a split is smaller than it has to be.
+        UserError: `mutate` is given for real values, `batch_size` cannot be divided among the processes, or a split is
+            smaller than it has to be.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class ArrayDataModule(lightning.LightningDataModule):
         eval_batch_size: PositiveInt | None = None,
         dequantise: bool = False,
         stream: bool = False,
+        mutate: Decay = 0.0,
     ) -> None:
         super().__init__()
         self.dataset: Dataset = Dequantised(dataset, seed) if dequantise else dataset
@@ -67,6 +72,9 @@ class ArrayDataModule(lightning.LightningDataModule):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size or batch_size
         self.stream = stream
+        self.mutate = mutate
+        if mutate and self.spec.levels is None:
+            raise UserError(f"data.mutate={mutate:g}: replaces levels, and this data is {self.spec}; set it to 0")
         self._loaded: Splits | None = None
         self._batches: dict[str, _Batches] = {}
 
@@ -92,9 +100,13 @@ class ArrayDataModule(lightning.LightningDataModule):
         """Load the splits, keeping small integers small and mapped files on disk."""
         if not self._batches:
             splits = self._loaded or self.dataset.load()
-            augment = {"train": self.dataset.augment}
+            augment = {"train": self._augment}
             self._batches = {n: _Batches(split, self.dataset.values, augment.get(n)) for n, split in splits.items()}
             self._loaded = None
+
+    def _augment(self, x: Tensor) -> Tensor:
+        x = self.dataset.augment(x)
+        return mutated(x, self.mutate, self.spec.levels) if self.mutate and self.spec.levels else x
 
     def size(self, name: str) -> int:
         """Return the number of examples of a split."""

@@ -265,3 +265,27 @@ def test_class_prior_is_that_of_the_training_labels() -> None:
     assert [round(p * len(labels)) for p in prior.tolist()] == [int((labels == k).sum()) for k in range(10)]
     with pytest.raises(UserError, match="no labels"):
         ArrayDataModule(Counting()).class_prior()
+
+
+def test_mutations_are_of_training_batches_alone() -> None:
+    """As many values as asked for are drawn anew, uniformly; some by chance are what they were."""
+
+    class Plain(Dataset):
+        spec, regime = DataSpec((1, 50), levels=4), ""
+
+        def load(self) -> Splits:
+            return dict.fromkeys(("train", "valid", "test"), Split(np.zeros((400, 1, 50), np.uint8)))
+
+    data = ArrayDataModule(Plain(), batch_size=400, mutate=0.4)
+    data.setup()
+    torch.manual_seed(0)
+    ((x, _),) = data.train_dataloader()
+    frequencies = torch.bincount(x.flatten(), minlength=4) / x.numel()
+    assert torch.allclose(frequencies, torch.tensor([0.7, 0.1, 0.1, 0.1]), atol=0.01) and x.dtype == torch.long
+    assert not any(x.any() for x, _ in (*data.val_dataloader(), *data.test_dataloader()))
+    assert not data.split("train")[0].any()
+
+
+def test_real_values_are_not_mutated() -> None:
+    with pytest.raises(UserError, match="data.mutate=0.1: replaces levels"):
+        ArrayDataModule(Counting(real=True), mutate=0.1)
