@@ -1,0 +1,50 @@
+"""`run.py anomaly`: how well a likelihood, and the scores that mend it, tell other data from a density's own."""
+
+from typing import TYPE_CHECKING
+
+from ar_lightning.commands.parser import Parser, positive
+
+if TYPE_CHECKING:
+    from ar_lightning.trained.anomaly import Anomaly
+
+__all__ = ["run"]
+
+
+def run(args: list[str]) -> int:
+    """Score own examples and outliers, print how well each score tells them, and say which files hold the rest."""
+    parser = Parser("anomaly")
+    parser.add_argument("run", metavar="RUN", help="run directory or checkpoint")
+    parser.add_argument(
+        "--against", metavar="WHAT", required=True, help="noise, constant, shapes (drawn clothes), the name of a "
+        "dataset, or a file or folder as for score --data",
+    )  # fmt: skip
+    parser.add_argument(
+        "--background", metavar="RUN2", help="run of another density of the same data, for the likelihood ratio "
+        "(default: how often each value occurs at each site of the training data)",
+    )  # fmt: skip
+    parser.add_argument("--n", type=positive(int), default=1000, help="examples on each side (default 1000)")
+    parser.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/anomaly/WHAT)")
+    given = parser.parse_args(args)
+
+    from ar_lightning.trained.anomaly import anomaly
+
+    _print(anomaly(**vars(given)))
+    return 0
+
+
+def _print(found: "Anomaly") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    print(f"{found.data} against {found.against}, {found.examples:,} examples each; scores are higher for outliers")
+    table = Table("score")
+    for heading in ("own, mean", "outliers, mean", "AUROC", "AUPR", "FPR@95"):
+        table.add_column(heading, justify="right")
+    for d in found.detectors:
+        values = f"{d.own:.2f}", f"{d.outliers:.2f}", *(f"{value:.4f}" for value in d.metrics)
+        table.add_row(d.score.replace("_", " "), *values)
+    Console().print(table)
+    for line in (*found.notes, f"likelihood ratio against: {found.background}"):
+        print(line)
+    for kind, path in found.files.items():
+        print(f"{kind}: {path}")

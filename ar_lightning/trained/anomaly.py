@@ -1,0 +1,264 @@
+"""How well a trained density tells other data from its own: `python run.py anomaly RUN --against fashion_mnist`.
+
+As many test examples of its own as there are outliers are scored by their likelihood, and by three scores that repair
+its known failure (see `detectors`). Labels are left out of both: a conditional density is scored by
+log p(x) = log sum_y p(x | y) p(y). Windows of a text are scored each on its own.
+"""
+
+import csv
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ar_lightning.data.arrays import Split
+from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.errors import UserError
+from ar_lightning.files import written
+from ar_lightning.lit import MAX_CLASSES
+from ar_lightning.media import write_samples
+from ar_lightning.registry import DATA
+from ar_lightning.trained.detectors import (
+    Metrics,
+    code_bits,
+    complexity,
+    independent_nll,
+    likelihood_ratio,
+    metrics_of,
+    typicality,
+)
+from ar_lightning.trained.evaluate import log_class_prior, scores
+from ar_lightning.trained.given import Given, GivenDataset
+from ar_lightning.trained.histograms import histograms_png
+from ar_lightning.trained.outliers import (
+    SYNTHETIC,
+    Examples,
+    outliers,
+    own_examples,
+    spec_of_values,
+    training_examples,
+)
+from ar_lightning.trained.reopen import Reopened, reopen
+from ar_lightning.trained.score import ELEMENTS
+
+__all__ = ["Anomaly", "Detector", "anomaly"]
+
+LIKELIHOOD = "likelihood"  # the score that the others repair
+RATIO = "likelihood_ratio"
+NAMES = {  # of the scores, as tables and axes call them
+    LIKELIHOOD: "-log p(x), nats",
+    RATIO: "log p_background(x) - log p(x), nats",
+    "complexity": "-log p(x) - coded size, bits",
+    "typicality": "|-log p(x) - H|, nats",
+}
+TRAINED_ON, VALUES = 10_000, 2**25  # training examples, and values in them, that frequencies are counted of, at most
+SHOWN = 16  # outliers that are drawn or written
+FOOLED = 0.05  # of the outliers, above which it is said that they are likelier than half of the own examples
+FILES = {"metrics": "anomaly.json", "scores": "scores.csv", "histograms": "histograms.png"}
+
+Scores = dict[str, tuple[np.ndarray, np.ndarray]]  # by name, of own examples and of outliers
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A score and what it is worth.
+
+    Args:
+        score: its name.
+        own: mean over the density's own examples.
+        outliers: mean over the outliers.
+        metrics: of telling them.
+    """
+
+    score: str
+    own: float
+    outliers: float
+    metrics: Metrics
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """What `anomaly` found.
+
+    Args:
+        data: the run's own dataset.
+        against: what was set against it.
+        examples: number of examples on each side.
+        background: what the likelihood ratio is against.
+        detectors: the likelihood first.
+        notes: sentences about what was found, or left out.
+        files: by kind.
+    """
+
+    data: str
+    against: str
+    examples: int
+    background: str
+    detectors: tuple[Detector, ...]
+    notes: tuple[str, ...]
+    files: dict[str, Path]
+
+
+def anomaly(run: str, against: str, background: str | None = None, n: int = 1000, out: str | None = None) -> Anomaly:
+    """Score a density's own test examples and others, and write the metrics, every score and histograms.
+
+    Args:
+        run: the run directory or checkpoint.
+        against: noise, constant, shapes, the name of a dataset, or a file or folder.
+        background: the run of another density of the same data, for the likelihood ratio; null for the frequencies of
+            each site in the training data.
+        n: examples on each side; fewer where there are not as many.
+        out: folder of the files; `anomaly/AGAINST` in the run directory if null.
+
+    Raises:
+        UserError: there is no such run or data, or the density does not take it.
+    """
+    opened = reopen(run)
+    density, data, seed = opened.density, opened.data(), opened.config["seed"]
+    behind = _background(background, opened)  # first: a wrong one is told before anything takes time
+    own = own_examples(density, data, n)
+    train = training_examples(density, data, max(1, min(TRAINED_ON, VALUES // density.spec.dims)), seed)
+    others = outliers(run, against, density, train, own, n, seed)
+    n = min(len(own.x), len(others.x))
+    found = _scores(opened, data, behind, train, (own.spread(n), others.spread(n)))
+    detectors = tuple(Detector(k, float(a.mean()), float(b.mean()), metrics_of(a, b)) for k, (a, b) in found.items())
+    notes = _notes(detectors, found[LIKELIHOOD], behind is not None)
+    folder = Path(out).expanduser() if out else opened.folder / "anomaly" / _name(against)
+    files = {kind: folder / name for kind, name in FILES.items()}
+    behind_name = background or "frequencies of the training data"
+    result = Anomaly(opened.config["data"]["name"], against, n, behind_name, detectors, notes, files)
+    _write(result, found, others.spread(SHOWN), opened)
+    return result
+
+
+def _scores(
+    opened: Reopened, data: ArrayDataModule, behind: Reopened | None, train: Examples, sides: tuple[Examples, Examples]
+) -> Scores:
+    """Return every score that there is of own examples and of outliers."""
+    spec = opened.density.spec
+    own, others = (_nll(opened, data, side) for side in sides)
+    entropy = float(_nll(opened, data, train.spread(len(own))).mean())
+    if behind:
+        behind_data = behind.data()
+        own_ground, other_ground = (_nll(behind, behind_data, side) for side in sides)
+    else:
+        own_ground, other_ground = (independent_nll(train.x, side.x, spec) for side in sides)
+    found = {
+        LIKELIHOOD: (own, others),
+        RATIO: (likelihood_ratio(own, own_ground), likelihood_ratio(others, other_ground)),
+        "typicality": (typicality(own, entropy), typicality(others, entropy)),
+    }
+    own_bits, other_bits = (code_bits(side.x, spec) for side in sides)
+    if own_bits is not None and other_bits is not None:
+        found["complexity"] = complexity(own, own_bits), complexity(others, other_bits)
+    return {name: found[name] for name in NAMES if name in found}
+
+
+def _background(run: str | None, opened: Reopened) -> Reopened | None:
+    """Open the background density, which has to be of the same data."""
+    if run is None:
+        return None
+    behind = reopen(run)
+    own, other = opened.density.spec, behind.density.spec
+    if (own.shape, own.levels, own.quantised, own.medium) != (other.shape, other.levels, other.quantised, other.medium):
+        same = "" if str(own) != str(other) else ", in other units or characters"
+        raise UserError(f"--background {run}: was trained for {other}{same}, and this density for {own}")
+    if behind.density.model.features and not opened.density.model.features:
+        raise UserError(f"--background {run}: reads features, and this density does not")
+    return behind
+
+
+def _nll(opened: Reopened, data: ArrayDataModule, examples: Examples) -> np.ndarray:
+    """Return -log p(x) `(N,)` in nats of examples, whose labels are not known.
+
+    Args:
+        opened: the density, its device and precision.
+        data: its own, whose training labels say how frequent classes are.
+        examples: what is scored.
+    """
+    density = opened.density
+    prior = log_class_prior(density, data)
+    if density.conditional and prior is None:
+        raise UserError(f"log p(x) sums over classes: {density.spec.classes} are more than {MAX_CLASSES}")
+    module = ArrayDataModule(
+        GivenDataset(Given(Split(examples.x, None, examples.features)), density.spec), opened.config["seed"],
+        batch_size=max(1, min(256, ELEMENTS // density.spec.dims)), dequantise=density.spec.quantised is not None,
+    )  # fmt: skip
+    with opened.computing():
+        parts = [part.nll.double().cpu() for part in scores(density, module, log_prior=prior)]
+    nll: np.ndarray = torch.cat(parts).numpy()
+    if np.isnan(nll).any():
+        raise UserError("this density gives no likelihood but NaN: it has diverged in training")
+    # What has no probability at all is the most anomalous; metrics and means take finite numbers.
+    return nll.clip(max=np.finfo(np.float32).max)
+
+
+def _notes(detectors: tuple[Detector, ...], nll: tuple[np.ndarray, np.ndarray], given: bool) -> tuple[str, ...]:
+    """Return what a person should see in the metrics: where the likelihood fails, what mends it, what does not.
+
+    Args:
+        detectors: the likelihood first.
+        nll: -log p of own examples and of outliers, `(N,)` each.
+        given: the background is another density.
+    """
+    first, *others = detectors
+    notes = []
+    likelier = float((nll[1] < np.median(nll[0])).mean())
+    if first.metrics.auroc < 0.5:
+        pairs = 1 - first.metrics.auroc
+        notes.append(f"The likelihood prefers the outliers: in {pairs:.0%} of pairs the outlier is the likelier one.")
+    elif likelier > FOOLED:
+        notes.append(f"The likelihood is fooled by {likelier:.0%} of the outliers: likelier than half of its own data.")
+    best = max(others, key=lambda detector: detector.metrics.auroc)
+    if notes and best.metrics.auroc > max(0.5, first.metrics.auroc):
+        notes.append(f"Mended best by {_plain(best.score)}: AUROC {best.metrics.auroc:.3f}.")
+    for detector in others:
+        if detector.metrics.auroc < 0.5:
+            why = (
+                ""
+                if given or detector.score != RATIO
+                else ": frequencies are a poor background here; --background takes another"
+            )
+            notes.append(f"The score {_plain(detector.score)} prefers the outliers itself{why}.")
+    if all(detector.score != "complexity" for detector in detectors):
+        notes.append("No complexity: real values have no lossless code to compare with.")
+    return tuple(notes)
+
+
+def _plain(score: str) -> str:
+    return score.replace("_", " ")
+
+
+def _name(against: str) -> str:
+    return against if against in (*SYNTHETIC, *DATA) else Path(against).expanduser().resolve().stem
+
+
+def _write(result: Anomaly, found: Scores, shown: Examples, opened: Reopened) -> None:
+    """Write the files of a result, and some of its outliers."""
+    files = result.files
+    with written(files["scores"]) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["set", *found])
+        for i, side in enumerate(("own", "outliers")):
+            columns = [[f"{value:.9g}" for value in scores[i].tolist()] for scores in found.values()]
+            writer.writerows([side, *row] for row in zip(*columns, strict=True))
+    panels = {
+        f"{NAMES[d.score]}\n{_plain(d.score)}: AUROC {d.metrics.auroc:.3f}": {
+            f"own: {result.data}": found[d.score][0], f"outliers: {_name(result.against)}": found[d.score][1],
+        } for d in result.detectors
+    }  # fmt: skip
+    title = f"{opened.config['model']['name']} on {result.data} against {_name(result.against)}"
+    histograms_png(panels, title, files["histograms"])
+    spec = spec_of_values(opened.density.spec)
+    seen = write_samples(torch.from_numpy(shown.x), spec, files["metrics"].with_name("outliers"))
+    files.update({f"outliers, {kind}": path for kind, path in seen.items()})
+    plain = asdict(result) | {
+        "detectors": {
+            d.score: {"own": d.own, "outliers": d.outliers, **d.metrics._asdict()} for d in result.detectors
+        },
+        "files": {kind: path.name for kind, path in files.items()},
+    }  # fmt: skip
+    with written(files["metrics"]) as partial:
+        partial.write_text(json.dumps(plain, indent=2) + "\n")

@@ -1,0 +1,213 @@
+"""What a density is to tell from its own data: noise, constants, drawn shapes, another dataset or given files.
+
+All of it is brought to the shape, levels, units and characters of the density, and has no labels: a score that knows
+the label of an example says nothing of one that has none.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ar_lightning.checks import build_dataset
+from ar_lightning.condition import as_condition
+from ar_lightning.data.arrays import Split
+from ar_lightning.data.dequantised import levels_of
+from ar_lightning.data.folder import fitted
+from ar_lightning.data.module import ArrayDataModule, Batch
+from ar_lightning.density import Density
+from ar_lightning.errors import UserError, did_you_mean
+from ar_lightning.medium import Audio, Table, Text
+from ar_lightning.registry import DATA
+from ar_lightning.schema import schema_of
+from ar_lightning.spec import DataSpec
+from ar_lightning.trained.evaluate import translation
+from ar_lightning.trained.garments import KINDS, garment
+from ar_lightning.trained.given import Given, GivenDataset, read_given
+from ar_lightning.trained.reopen import reopen
+
+__all__ = ["SYNTHETIC", "Examples", "outliers", "own_examples", "pooled", "spec_of_values", "training_examples"]
+
+SYNTHETIC = ("noise", "constant", "shapes")
+
+
+class Examples(NamedTuple):
+    """Examples without labels, in the terms of a density.
+
+    Args:
+        x: levels `(N, C, *sites)` int64, also where the density reads them with noise; else real values, float32.
+        features: `(N, F, *sites)` that go with them, None where the density reads none.
+    """
+
+    x: np.ndarray
+    features: np.ndarray | None = None
+
+    def spread(self, n: int) -> "Examples":
+        """Return n examples, spread evenly over all of them, or all."""
+        if n >= len(self.x):
+            return self
+        rows = np.arange(n) * len(self.x) // n
+        return Examples(self.x[rows], None if self.features is None else self.features[rows])
+
+
+def own_examples(density: Density, data: ArrayDataModule, n: int) -> Examples:
+    """Return n test examples of the density's own data, spread evenly."""
+    return _as_examples(density, data.split("test", n))
+
+
+def training_examples(density: Density, data: ArrayDataModule, n: int, seed: int) -> Examples:
+    """Return n training examples, spread evenly, as the training saw them: flipped or binarised at random, say."""
+    x, cond = data.split("train", n)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _as_examples(density, (data.dataset.augment(x), cond))
+
+
+def outliers(run: str, against: str, density: Density, train: Examples, own: Examples, n: int, seed: int) -> Examples:
+    """Return up to n examples that are not the density's own.
+
+    Where a density reads features and the outliers bring none along, they are given those of its own examples.
+
+    Args:
+        run: the run directory or checkpoint of the density.
+        against: one of `SYNTHETIC`, the name of a dataset, whose test examples are taken, or a file or folder.
+        density: of the run.
+        train: its training examples, whose range is that of real noise.
+        own: its test examples.
+        n: number of outliers.
+        seed: of those that are synthetic.
+
+    Raises:
+        UserError: there is no such thing, or it is nothing that the density takes.
+    """
+    if against in SYNTHETIC:
+        found = Examples(_synthetic(against, density.spec, train.x, n, np.random.RandomState(seed % 2**32)))
+    elif against in DATA:
+        found = _of_dataset(run, against, density, n)
+    else:
+        path = Path(against).expanduser()
+        if not path.exists():
+            hint = did_you_mean(against, [*SYNTHETIC, *DATA])
+            raise UserError(f"--against {against}: no such file, dataset or synthetic data{hint}")
+        split = read_given(path, density.spec).split
+        found = Examples(_typed(split.x, density.spec), split.features).spread(n)
+    if density.model.features and found.features is None:
+        found = found.spread(len(own.x))
+        features = None if own.features is None else own.features[: len(found.x)]
+        found = found._replace(features=features)
+    return found
+
+
+def spec_of_values(spec: DataSpec) -> DataSpec:
+    """Return the spec of the values of `Examples`: levels, where the density reads them with noise."""
+    return replace(spec, levels=spec.levels or spec.quantised, quantised=None)
+
+
+def pooled(spec: DataSpec) -> bool:
+    """Whether all sites have one distribution, as windows of sound and text do, which are cut anywhere."""
+    return isinstance(spec.medium, Audio | Text)
+
+
+def _synthetic(kind: str, spec: DataSpec, train: np.ndarray, n: int, random: np.random.RandomState) -> np.ndarray:
+    """Return n synthetic examples `(n, C, *sites)`.
+
+    Real values are drawn between the extremes of the training data, in each column of a table. What is constant in a
+    table is the quantile: every column has the same one.
+    """
+    levels, shape = spec_of_values(spec).levels or 0, (n, *spec.shape)
+    if kind == "shapes":
+        if not is_image(spec):
+            raise UserError(f"--against shapes: {spec} is no picture on levels; try noise or constant")
+        names = [*KINDS]
+        pixels = np.stack([garment(names[random.randint(len(names))], spec.shape, random) for _ in range(n)])
+        return pixels.astype(np.int64) * levels // 256
+    one = (n, *[1] * len(spec.shape))  # a value for all of an example
+    if levels:
+        drawn = random.randint(levels, size=shape if kind == "noise" else one)
+        return np.broadcast_to(drawn, shape).astype(np.int64)
+    if kind == "constant" and isinstance(spec.medium, Table):
+        return np.quantile(train, random.random_sample(n), axis=0).astype(np.float32)
+    low, high = (extreme(train, axis=None if pooled(spec) else 0) for extreme in (np.min, np.max))
+    uniform = random.random_sample(shape if kind == "noise" else one)
+    return np.broadcast_to(low + (high - low) * uniform, shape).astype(np.float32)
+
+
+def _of_dataset(run: str, name: str, density: Density, n: int) -> Examples:
+    """Return test examples of another dataset, with the settings of the run's own data where it has the same ones."""
+    spec = density.spec
+    config = reopen(run, [f"data.name={name}"]).config
+    section = config["data"]
+    dataset = build_dataset(section)
+    if is_image(spec) and is_image(dataset.spec) and dataset.spec.medium is None:
+        if (dataset.spec.shape, dataset.spec.levels) != (spec.shape, spec_of_values(spec).levels):
+            # As it comes: quantised twice, or shrunk after it was quantised, it would be coarser than the run's data.
+            fields = schema_of(DATA[name]).fields
+            plain = {key: fields[key].default for key in ("levels", "binarize", "size") if key in fields}
+            dataset = build_dataset(section | plain)
+        x, _ = ArrayDataModule(dataset).split("test", n)
+        return Examples(fitted_levels(x.numpy(), dataset.spec, spec))
+    data = ArrayDataModule(dataset, config["seed"], dequantise=spec.quantised is not None and bool(dataset.spec.levels))
+    batch = data.split("test", n)
+    same = replace(data.spec, classes=spec.classes, features=spec.features)  # neither labels nor features are read
+    if density.model.features and data.spec.features == spec.features:
+        features = as_condition(batch[1]).features
+    else:
+        features = None
+    unlabelled = ArrayDataModule(_Described(Given(Split(batch[0].numpy())), same))
+    x = translation(density, unlabelled)(batch[0], torch.arange(len(batch[0])))
+    return Examples(_typed(_levels(x, spec), spec), None if features is None else features.numpy())
+
+
+class _Described(GivenDataset):
+    """Given examples with the spec of the data that they come from."""
+
+    def __init__(self, given: Given, spec: DataSpec) -> None:
+        super().__init__(given, spec)
+        self.spec_of_values = spec
+
+
+def is_image(spec: DataSpec) -> bool:
+    """Whether the values are levels of grey or colour."""
+    levels = spec_of_values(spec).levels
+    return spec.medium is None and len(spec.shape) == 3 and spec.shape[0] in (1, 3) and 2 <= (levels or 0) <= 256
+
+
+def fitted_levels(x: np.ndarray, of: DataSpec, spec: DataSpec) -> np.ndarray:
+    """Bring images to the shape and levels of a density, as read_picture brings files.
+
+    Args:
+        x: levels `(N, C, H, W)`.
+        of: their spec.
+        spec: of the density.
+
+    Returns:
+        Levels `(N, *spec.shape)`, int64.
+    """
+    levels = spec_of_values(spec).levels or 0
+    if (of.shape, of.levels) == (spec.shape, levels):
+        return x.astype(np.int64)
+    channels, height, width = spec.shape
+    pixels = (x * 255.0 / ((of.levels or 0) - 1)).round().astype(np.uint8).transpose(0, 2, 3, 1)
+    images = [Image.fromarray(p[..., 0] if p.shape[-1] == 1 else p) for p in pixels]
+    ready = [fitted(image.convert("L" if channels == 1 else "RGB"), height, width) for image in images]
+    fit = np.stack([np.asarray(image).reshape(height, width, channels).transpose(2, 0, 1) for image in ready])
+    return fit.astype(np.int64) * levels // 256
+
+
+def _as_examples(density: Density, batch: Batch) -> Examples:
+    x, features = batch[0], as_condition(batch[1]).features
+    given = features.numpy() if density.model.features and features is not None else None
+    return Examples(_typed(_levels(x, density.spec), density.spec), given)
+
+
+def _levels(x: Tensor, spec: DataSpec) -> np.ndarray:
+    """Take the noise off levels that have any."""
+    return (levels_of(x, spec.quantised) if spec.quantised and x.is_floating_point() else x).numpy()
+
+
+def _typed(x: np.ndarray, spec: DataSpec) -> np.ndarray:
+    return x.astype(np.float32 if spec_of_values(spec).levels is None else np.int64)
