@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ar_lightning import __version__
+from ar_lightning.artifacts import download, is_artifact
 from ar_lightning.config import saved_config
 from ar_lightning.density import Density
 from ar_lightning.errors import UserError, did_you_mean
@@ -70,7 +71,7 @@ def load(path: str | Path, device: str | torch.device = "cpu", length: int | Non
     The checkpoint alone is enough: it holds the whole config. No code in it is executed.
 
     Args:
-        path: the checkpoint or the run directory.
+        path: the checkpoint, the run directory or the name of a W&B artifact, `entity/project/name:alias`.
         device: where its weights are put.
         length: sites of a sequence, where the model reads sequences of any length; null for what it was trained on.
 
@@ -128,7 +129,7 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     try:
         DataSpec.from_dict(saved["data"])
         saved["config"] = saved_config(saved["config"], str(file))
-        checkpoint["state_dict"].items()
+        len(checkpoint["state_dict"])
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error).removeprefix(f"{file}: ")
         version = saved.get("version", "unknown")
@@ -138,8 +139,16 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
 
 
 def checkpoint_of(run: str | Path) -> Path:
-    """Return the checkpoint that a path means: itself, or the best (else the last) of a run directory."""
+    """Return the checkpoint that a path means: itself, or the best (else the last) of a run directory.
+
+    What is no path but the name of a W&B artifact, `entity/project/name:alias`, is downloaded.
+
+    Raises:
+        UserError: there is none.
+    """
     path = Path(run).expanduser()
+    if is_artifact(run) and not path.exists():
+        return download(str(run))
     if path.is_file():
         return path
     folder = path / "checkpoints"

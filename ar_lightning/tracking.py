@@ -1,4 +1,4 @@
-"""Where a run's numbers and samples go: its directory, and Weights & Biases.
+"""Where a run's numbers and samples go: its directory, Weights & Biases, and TensorBoard where that is asked for.
 
 W&B is online where a key is at hand, else offline. It can never fail a training: what goes wrong there costs one line,
 and the run stays in its directory for `wandb sync`.
@@ -16,6 +16,7 @@ from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
 
 from ar_lightning.csv_metrics import CSVMetrics
+from ar_lightning.tensorboard import TensorBoard
 from ar_lightning.wandb_run import WandbRun, training_run
 
 __all__ = ["Wandb", "make_loggers"]
@@ -34,8 +35,9 @@ def make_loggers(
     job_type: str | None = None,
     tags: list[str] = [],  # noqa: B006 - read, never changed
     checkpoints: bool = True,
+    tensorboard: bool = False,
 ) -> list[Logger]:
-    """The loggers of a run: metrics.csv, and W&B unless disabled.
+    """The loggers of a run: metrics.csv, W&B unless disabled, and TensorBoard if asked for.
 
     Args:
         mode: W&B mode; auto goes online where an API key is at hand, else offline. WANDB_MODE overrides.
@@ -48,16 +50,21 @@ def make_loggers(
         job_type: W&B job type, what a run is within its group.
         tags: W&B tags.
         checkpoints: upload the best checkpoint as a W&B artifact.
+        tensorboard: also write metrics and samples for TensorBoard, to RUN/tensorboard.
 
     Raises:
-        UserError: WANDB_MODE is no mode.
+        UserError: WANDB_MODE is no mode, or TensorBoard is asked for and not installed.
     """
     tracking = {
         "mode": mode, "project": project, "entity": entity, "id": id, "name": name, "group": group,
         "job_type": job_type, "tags": tags,
     }  # fmt: skip
     run = training_run(run_dir, config, tracking, rank_zero_info)
-    return [CSVMetrics(run_dir / "metrics.csv"), *([Wandb(run, checkpoints)] if run else [])]
+    return [
+        CSVMetrics(run_dir / "metrics.csv"),
+        *([Wandb(run, checkpoints)] if run else []),
+        *([TensorBoard(run_dir)] if tensorboard else []),
+    ]
 
 
 class Wandb(Logger):

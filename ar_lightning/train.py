@@ -31,6 +31,7 @@ from ar_lightning.lit import LitDensity
 from ar_lightning.pictures import curves_png
 from ar_lightning.schema import schema_of
 from ar_lightning.sections import DATA_MODULE
+from ar_lightning.tensorboard import TensorBoard
 from ar_lightning.tracking import Wandb, make_loggers
 from ar_lightning.trainer import make_trainer
 
@@ -91,7 +92,7 @@ def run(
     checkpoint = last if resume and last.exists() else None
     done = read_checkpoint(last)["global_step"] if checkpoint else 0  # optimizer steps
     for logger in loggers:
-        if isinstance(logger, CSVMetrics):
+        if isinstance(logger, CSVMetrics | TensorBoard):
             logger.resume_at(done - 1)  # steps count from zero
     _announce(config, run_dir, data, lit, checkpoint)
     try:

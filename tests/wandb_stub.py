@@ -67,6 +67,7 @@ class WandbStub:
         self.refuse_keys, self.die_at_history = refuse_keys, die_at_history
         self.runs: dict[str, StubRun] = {}
         self.artifacts: dict[str, StubArtifact] = {}
+        self.views: dict[str, Answer] = {}
         self.requests: list[str] = []
         self.unknown: list[str] = []
         self.dead = threading.Event()
@@ -141,6 +142,13 @@ class WandbStub:
             "id": "user", "entity": "stub", "username": "stub", "email": "stub@localhost", "flags": "{}",
             "teams": {"edges": []}, "admin": False,
         }}  # fmt: skip
+
+    def _on_GetDefaultEntity(self, sent: Answer) -> Answer:
+        return {"viewer": {"id": "user", "entity": "stub"}}
+
+    def _on_UpsertView2(self, sent: Answer) -> Answer:
+        self.views[sent["name"]] = {**sent, "spec": json.loads(sent["spec"])}
+        return {"upsertView": {"view": {"id": f"view-{len(self.views)}", "name": sent["name"]}, "inserted": True}}
 
     def _on_ServerFeaturesQuery(self, sent: Answer) -> Answer:
         return {"serverInfo": {"features": []}}
@@ -230,6 +238,44 @@ class WandbStub:
         self.artifacts[sent["artifactID"]].committed = True
         return {"commitArtifact": {"artifact": {"id": sent["artifactID"], "digest": ""}}}
 
+    def _on_ArtifactMembershipByName(self, sent: Answer) -> Answer:
+        name, _, alias = sent["name"].partition(":")
+        versions = [a for a in self.artifacts.values() if a.name == name and a.committed]
+        found = [i for i, a in enumerate(versions) if alias in (*a.aliases, f"v{i}")]
+        if not found:
+            return {"project": {"artifactCollectionMembership": None}}
+        index, artifact = found[-1], versions[found[-1]]
+        project = {"id": "project", "internalId": "1", "name": sent["project"], "entity": {"name": sent["entity"]}}
+        home = {"__typename": "ArtifactSequence", "name": name, "project": project}
+        aliases = [
+            {"__typename": "ArtifactAlias", "id": a, "alias": a, "artifactCollection": home} for a in artifact.aliases
+        ]
+        common = {"id": artifact.id, "versionIndex": index, "createdAt": "2026-01-01T00:00:00"}
+        node = common | {
+            "__typename": "Artifact", "artifactSequence": home, "artifactType": {"name": artifact.type},
+            "description": None, "metadata": json.dumps(artifact.metadata), "ttlDurationSeconds": -2,
+            "ttlIsInherited": False, "tags": [], "historyStep": None, "state": "COMMITTED", "fileCount": 1,
+            "size": sum(map(len, artifact.files.values())), "digest": "", "digestAlgorithm": "MANIFEST_MD5",
+            "commitHash": "", "updatedAt": None, "aliases": aliases,
+        }  # fmt: skip
+        member = {"__typename": "ArtifactCollectionMembership", "artifactCollection": home, "aliases": aliases}
+        return {"project": {"artifactCollectionMembership": common | member | {"artifact": node}}}
+
+    def _on_FetchArtifactManifest(self, sent: Answer) -> Answer:
+        url = self._upload_url("artifacts", sent["id"], "wandb_manifest.json")
+        return {"artifact": {"currentManifest": {"id": f"manifest-{sent['id']}", "file": {"directUrl": url}}}}
+
+    def _on_GetArtifactMembershipFileUrls(self, sent: Answer) -> Answer:
+        versions = [a for a in self.artifacts.values() if a.name == sent["collection"] and a.committed]
+        artifact = versions[int(sent["alias"].removeprefix("v"))]
+        edges = [
+            {"node": {"__typename": "File", "name": n, "directUrl": self._upload_url("artifacts", artifact.id, n)}}
+            for n in artifact.files if n != "wandb_manifest.json"
+        ]  # fmt: skip
+        page = {"pageInfo": {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}, "edges": edges}
+        collection = {"__typename": "ArtifactSequence", "artifactMembership": {"files": page}}
+        return {"project": {"artifactCollection": collection}}
+
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
@@ -241,7 +287,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Routes: /graphql, /files/ENTITY/PROJECT/RUN/file_stream, and PUT of the upload addresses."""
+    """Routes: /graphql, /files/ENTITY/PROJECT/RUN/file_stream, and PUT and GET of the upload addresses."""
 
     stub: WandbStub
     protocol_version = "HTTP/1.1"
@@ -250,13 +296,19 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay quiet."""
 
     def do_GET(self) -> None:
-        self._serve(lambda path, body: {})
+        self._serve(self._get)
 
     def do_POST(self) -> None:
         self._serve(self._post)
 
     def do_PUT(self) -> None:
         self._serve(self._put)
+
+    def _get(self, path: str, body: bytes) -> Answer | bytes:
+        if not path.startswith("/storage/artifacts/"):
+            return {}
+        owner, name = path.removeprefix("/storage/artifacts/").split("/", 1)
+        return self.stub.artifacts[owner].files[name]
 
     def _post(self, path: str, body: bytes) -> Answer:
         if path == "/graphql":
@@ -274,11 +326,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.stub.upload(kind, owner, name, body)
         return {}
 
-    def _serve(self, answer: Callable[[str, bytes], Answer]) -> None:
+    def _serve(self, answer: Callable[[str, bytes], Answer | bytes]) -> None:
         path = unquote(urlsplit(self.path).path)
         body = self._body()
         self.stub.requests.append(path)
-        reply = json.dumps(answer(path, body)).encode()
+        answered = answer(path, body)
+        reply = answered if isinstance(answered, bytes) else json.dumps(answered).encode()
         if self.stub.dead.is_set():
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)

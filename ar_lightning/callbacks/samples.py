@@ -14,6 +14,7 @@ from ar_lightning.density import Density
 from ar_lightning.fieldtypes import NonNegativeInt, PositiveFloat, PositiveInt
 from ar_lightning.media import completions_shown, write_completions, write_samples
 from ar_lightning.medium import Table
+from ar_lightning.tensorboard import TensorBoard
 from ar_lightning.tracking import Wandb
 
 __all__ = ["SampleGrids"]
@@ -79,9 +80,9 @@ class SampleGrids(pl.Callback):
         if completed is not None:
             files |= write_completions(*completed, density.spec, stem.with_name(f"{name}-completions"))
         for logger in trainer.loggers:
-            if isinstance(logger, Wandb):
-                for kind, path in files.items():
-                    logger.log_file(f"samples/{kind}", path, trainer.global_step, name)
+            if isinstance(logger, Wandb | TensorBoard):
+                for kind, path in files.items():  # steps count from zero: where the metrics of the last one are
+                    logger.log_file(f"samples/{kind}", path, max(trainer.global_step - 1, 0), name)
         return {kind: str(path) for kind, path in files.items()}
 
     def _completions(self, density: Density, data: Any, each: int) -> tuple[Tensor, Tensor, Tensor]:

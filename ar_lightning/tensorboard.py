@@ -1,0 +1,104 @@
+"""A run's numbers and samples for TensorBoard, in its directory: what W&B shows, without an account.
+
+It can never fail a training: what goes wrong here costs one line.
+"""
+
+import csv
+import importlib.util
+import textwrap
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
+
+from ar_lightning.errors import UserError
+
+__all__ = ["FOLDER", "TensorBoard"]
+
+FOLDER = "tensorboard"  # in the run directory
+
+
+class TensorBoard(TensorBoardLogger):
+    """Scalars, pictures, sound, text and tables of a training, by the keys and on the x-axis of W&B, on rank zero.
+
+    Args:
+        run_dir: the run's directory; events are written to its folder `tensorboard`.
+        say: prints a line.
+
+    Raises:
+        UserError: TensorBoard is not installed.
+    """
+
+    def __init__(self, run_dir: Path, say: Callable[[str], None] = rank_zero_info) -> None:
+        if importlib.util.find_spec("tensorboard") is None:
+            raise UserError('tracking.tensorboard=true needs the package tensorboard: pip install -e ".[tensorboard]"')
+        super().__init__(run_dir, name="", version=FOLDER, default_hp_metric=False)
+        self.say, self.failed = say, False
+
+    @rank_zero_only
+    def resume_at(self, step: int) -> None:
+        """Take up the events of an interrupted run; viewers leave out those that come after its checkpoint."""
+        self._kwargs["purge_step"] = step + 1
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        """Nothing to do: the config has its own file."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self._attempt("log metrics", lambda: super(TensorBoard, self).log_metrics(metrics, step))
+
+    @rank_zero_only
+    def log_file(self, key: str, path: Path, step: int, caption: str) -> None:
+        """Show a file under `key`: a picture, a recording, text or a table, the last two below their caption."""
+        self._attempt("log a file", lambda: self._show(key, path, step, caption))
+        self.save()
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write what is in memory; Lightning asks for it after every row."""
+        self._attempt("write", lambda: self.experiment.flush())
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Close nothing: samples are drawn when Lightning has finished."""
+        self.save()
+
+    def _attempt(self, action: str, call: Callable[[], object]) -> None:
+        """Write events, unless that has failed before; say so if it fails."""
+        if self.failed:
+            return
+        try:
+            call()
+        except Exception as error:  # file systems of TensorBoard have errors of their own: none may end a training
+            self.failed = True
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120].rstrip(".")
+            self.say(f"TensorBoard: could not {action} ({reason}); the training is not affected")
+
+    def _show(self, key: str, path: Path, step: int, caption: str) -> None:
+        match path.suffix:
+            case ".png":
+                from PIL import Image
+
+                with Image.open(path) as picture:
+                    self.experiment.add_image(key, np.asarray(picture.convert("RGB")), step, dataformats="HWC")
+            case ".wav":
+                import soundfile
+
+                sound, rate = soundfile.read(path, dtype="float32")
+                self.experiment.add_audio(key, sound[None], step, sample_rate=rate)
+            case ".csv":
+                self.experiment.add_text(key, f"{caption}\n\n{_markdown_table(path)}", step)
+            case _:  # four spaces: Markdown then leaves it as it is
+                text = textwrap.indent(path.read_text(encoding="utf-8"), "    ")
+                self.experiment.add_text(key, f"{caption}\n\n{text}", step)
+
+
+def _markdown_table(path: Path) -> str:
+    """Return a CSV of numbers as a table in Markdown."""
+    header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
+    lines = [header, ["---"] * len(header), *([f"{float(value):.4g}" for value in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
