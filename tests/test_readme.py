@@ -34,6 +34,11 @@ def test_the_readme_starts_with_two_commands() -> None:
     assert "torch==" in pinned and "://" not in pinned
 
 
+def expanded(arg: str) -> list[str]:
+    """Return the paths that a shell makes of an argument."""
+    return sorted(map(str, ROOT.glob(arg))) if "*" in arg else [arg]
+
+
 def test_every_command_and_the_python_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In order, on two batches, in a scratch directory: later ones use what earlier ones made."""
     runs = tmp_path / "runs"
@@ -54,7 +59,7 @@ def test_every_command_and_the_python_run(tmp_path: Path, capsys: pytest.Capture
             continue
         for name in ("runs/", "my.npz", "photos", "recordings", "book.txt", "measured.csv"):
             command = command.replace(name, f"{tmp_path}/{name}")
-        args = shlex.split(command)[2:]
+        args = [part for arg in shlex.split(command)[2:] for part in expanded(arg)]
         if args[0] not in COMMANDS_OF_RUNS and "--help" not in args:
             epochs = [] if any("max_epochs" in a for a in args) else ["trainer.max_epochs=1"]
             chosen = any(a.startswith(("run_dir=", "--resume")) for a in args)
@@ -182,3 +187,18 @@ def test_numbers_are_those_of_the_results() -> None:
         assert f"| {seconds['reference'] / seconds['ours']:.1f}x |" in ROWS[work]
     for model, seconds in speed["growth"].items():
         assert " | ".join(f"{s:.2f}" for s in seconds.values()) in ROWS[model]
+
+
+def test_what_follows_training_is_that_of_the_results() -> None:
+    """Anomalies, features and codes."""
+    scores = ("likelihood", "likelihood_ratio", "complexity", "typicality")
+    for against in ("mnist", "shapes", "constant", "noise"):
+        found = json.loads((RESULTS / "anomaly" / "cifar10" / against / "anomaly.json").read_text())["detectors"]
+        assert ROWS[f"`{against}`"].endswith(" | ".join(f"{found[score]['auroc']:.3f}" for score in scores) + " |")
+    for model, probe in json.loads((RESULTS / "features.json").read_text())["probes"].items():
+        cells = [f"{probe[of]['accuracy']:.3f} ± {probe[of]['accuracy_stderr']:.3f}" for of in ("hidden", "raw")]
+        assert f"| `{model}` | `{probe['layer']}` | {cells[0]} | {cells[1]} |" in README
+        assert probe["difference"] < 0, "none helps"
+    for name, code in json.loads((RESULTS / "codec.json").read_text())["codes"].items():
+        assert f"| {code['bytes_of_the_likelihood']:,.0f} | {code['bytes']:,} |" in ROWS[name]
+        assert code["equal"] and code["bytes"] <= code["allowed"]
