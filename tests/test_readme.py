@@ -192,9 +192,11 @@ def test_numbers_are_those_of_the_results() -> None:
 def test_what_follows_training_is_that_of_the_results() -> None:
     """Anomalies, features and codes."""
     scores = ("likelihood", "likelihood_ratio", "complexity", "typicality")
-    for against in ("mnist", "shapes", "constant", "noise"):
-        found = json.loads((RESULTS / "anomaly" / "cifar10" / against / "anomaly.json").read_text())["detectors"]
-        assert ROWS[f"`{against}`"].endswith(" | ".join(f"{found[score]['auroc']:.3f}" for score in scores) + " |")
+    for own, title, other in (("cifar10", "CIFAR-10", "mnist"), ("mnist", "MNIST", "cifar10")):
+        for against in (other, "shapes", "constant", "noise"):
+            found = json.loads((RESULTS / "anomaly" / own / against / "anomaly.json").read_text())["detectors"]
+            numbers = " | ".join(f"{found[score]['auroc']:.3f}" for score in scores)
+            assert ROWS[f"{title}, `{against}`"].endswith(f" | {numbers} |")
     for model, probe in json.loads((RESULTS / "features.json").read_text())["probes"].items():
         cells = [f"{probe[of]['accuracy']:.3f} ± {probe[of]['accuracy_stderr']:.3f}" for of in ("hidden", "raw")]
         assert f"| `{model}` | `{probe['layer']}` | {cells[0]} | {cells[1]} |" in README
