@@ -28,6 +28,8 @@ DENSITY = "tests/invariants/test_densities.py"
 TRAIN = "tests/invariants/test_training.py"
 STUDY = "tests/sweep/test_study.py"
 WORKER = "tests/sweep/test_worker.py"
+CODEC = "tests/trained/test_codec.py"
+EVALUATE = "tests/trained/test_evaluate.py"
 BUGS = {
     "raster model reads the pixel itself": Bug(
         "ar_lightning/nn/causal.py", "left = F.pad(z, (1, 0))[..., :-1]", "left = z", CAUSAL
@@ -74,8 +76,8 @@ BUGS = {
         EXACT + " -k temperature and independent",
     ),
     "the temperature of a mixture is another": Bug(
-        "ar_lightning/logistic.py", "return choose(log_p / temperature, u)",
-        "return choose(log_p / temperature**0.5, u)", EXACT + " -k tempers and logistic",
+        "ar_lightning/logistic.py", "return choose(logits / temperature, noise",
+        "return choose(logits / temperature**0.5, noise", EXACT + " -k tempers and logistic",
     ),
     "streaming forgets the row above": Bug(
         "ar_lightning/nn/streaming.py", 'past["tail"] = window.narrow(dim, window.shape[dim] - n, n)',
@@ -319,6 +321,54 @@ BUGS = {
     "a password is written to sweep.yaml": Bug(
         "ar_lightning/sweep/launch.py", 'sweep.storage = sweep.storage.replace(f":{password}@", "@", 1)', "pass",
         "tests/sweep/test_postgres.py -k password",
+    ),
+    "a code writes what only fills up the last window": Bug(
+        "ar_lightning/trained/codec.py", "coded = ~self.padding[here]", "coded = torch.ones_like(self.padding[here])",
+        CODEC,
+    ),
+    "a code is under the worst member": Bug(
+        "ar_lightning/trained/codec.py", "return torch.stack(scores).argmax(0)",
+        "return torch.stack(scores).argmin(0)", CODEC,
+    ),
+    "log p(x) of a conditional density forgets the prior": Bug(
+        "ar_lightning/trained/evaluate.py", "joint = log_p + log_prior.to(log_p.device)", "joint = log_p", EVALUATE
+    ),
+    "lanes of a text are scored in the order they are read": Bug(
+        "ar_lightning/trained/score.py", "torch.cat([part.rows for part in parts]).argsort()",
+        "torch.arange(sum(len(part.rows) for part in parts))", EVALUATE,
+    ),
+    "a table is scored in units of its own": Bug(
+        "ar_lightning/trained/translation.py", "((offset + scale * x - new_offset) / new_scale).float()", "x", EVALUATE
+    ),
+    "devices draw the same samples": Bug(
+        "ar_lightning/trained/sample.py", "noise=noise[rows], progress", "noise=noise[: len(rows)], progress",
+        "tests/trained/test_sample.py -k shared",
+    ),
+    "left and right masks are exchanged": Bug(
+        "ar_lightning/trained/complete.py", 'return mask if kind == "left" else ~mask',
+        'return ~mask if kind == "left" else mask', "tests/trained/test_complete.py",
+    ),
+    "outliers are the negatives": Bug(
+        "ar_lightning/trained/detectors.py", "np.repeat([0, 1],", "np.repeat([1, 0],", "tests/trained/test_anomaly.py"
+    ),
+    "complexity is added": Bug(
+        "ar_lightning/trained/detectors.py", "return nll / math.log(2) - bits", "return nll / math.log(2) + bits",
+        "tests/trained/test_anomaly.py",
+    ),
+    "features see one class alone": Bug(
+        "ar_lightning/trained/features.py", "            for y in classes:", "            for y in classes[:1]:",
+        "tests/trained/test_features.py",
+    ),
+    "a mixture's weights see the value itself": Bug(
+        "ar_lightning/conditionals.py", "before = ordered.cumsum(1) - ordered", "before = ordered.cumsum(1)",
+        "tests/test_conditionals.py",
+    ),
+    "a comparison ranks across settings": Bug(
+        "ar_lightning/trained/comparison_table.py", "run.nll == best.get(run.setting)",
+        "run.nll == min(best.values(), default=None)", "tests/trained/test_compare.py",
+    ),
+    "events after a checkpoint stay": Bug(
+        "ar_lightning/tensorboard.py", 'self._kwargs["purge_step"] = step + 1', "pass", "tests/test_tensorboard.py"
     ),
 }  # fmt: skip
 
