@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ar_lightning.commands.parser import Parser, positive
+from ar_lightning.commands.parser import Parser, add_run, positive
 
 if TYPE_CHECKING:
     from ar_lightning.trained.anomaly import Anomaly
@@ -13,7 +13,7 @@ __all__ = ["run"]
 def run(args: list[str]) -> int:
     """Score own examples and outliers, print how well each score tells them, and say which files hold the rest."""
     parser = Parser("anomaly")
-    parser.add_argument("run", metavar="RUN", help="run directory or checkpoint")
+    add_run(parser)
     parser.add_argument(
         "--against", metavar="WHAT", required=True, help="noise, constant, shapes (drawn clothes), the name of a "
         "dataset, or a file or folder as for score --data",

@@ -1,6 +1,6 @@
 """`run.py complete`: several completions of a partly known example, beside it."""
 
-from ar_lightning.commands.parser import Parser, add_drawing
+from ar_lightning.commands.parser import Parser, add_drawing, add_run
 
 __all__ = ["run"]
 
@@ -8,7 +8,7 @@ __all__ = ["run"]
 def run(args: list[str]) -> int:
     """Complete an example and say which files hold the completions."""
     parser = Parser("complete")
-    parser.add_argument("run", metavar="RUN", help="run directory or checkpoint")
+    add_run(parser)
     parser.add_argument(
         "--input", dest="source", metavar="FILE", required=True,
         help="an image, .npz, sound, text or CSV file, or data:test:3 for the run's own",

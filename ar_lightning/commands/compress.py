@@ -1,6 +1,6 @@
 """`run.py compress`: a file without loss, in as many bits as a trained density says."""
 
-from ar_lightning.commands.parser import Parser
+from ar_lightning.commands.parser import Parser, add_run
 
 __all__ = ["run"]
 
@@ -8,7 +8,7 @@ __all__ = ["run"]
 def run(args: list[str]) -> int:
     """Compress a file and say how many bytes it took."""
     parser = Parser("compress")
-    parser.add_argument("run", metavar="RUN", help="run directory or checkpoint")
+    add_run(parser)
     parser.add_argument(
         "file", metavar="FILE", help="an .npz file, a picture, a text; data:test or data:test[:N] for test examples"
     )

@@ -1,6 +1,6 @@
 """`run.py decompress`: the file that a trained density compressed, bit for bit."""
 
-from ar_lightning.commands.parser import Parser
+from ar_lightning.commands.parser import Parser, add_run
 
 __all__ = ["run"]
 
@@ -8,7 +8,7 @@ __all__ = ["run"]
 def run(args: list[str]) -> int:
     """Write a compressed file as it was."""
     parser = Parser("decompress")
-    parser.add_argument("run", metavar="RUN", help="run directory or checkpoint that compressed it")
+    add_run(parser)
     parser.add_argument("file", metavar="FILE", help="the compressed file")
     parser.add_argument("--out", metavar="FILE", help="decompressed file (default: FILE-decoded, with its old ending)")
     given = parser.parse_args(args)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ar_lightning.commands.parser import Parser
+from ar_lightning.commands.parser import Parser, add_run
 
 if TYPE_CHECKING:
     from ar_lightning.trained.features import Features
@@ -13,8 +13,7 @@ __all__ = ["run"]
 def run(args: list[str]) -> int:
     """Write representations and their embedding, and print how probes of them and of raw values compare."""
     parser = Parser("features")
-    parser.add_argument("run", metavar="RUN", help="run directory or checkpoint")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="data.*, trainer.accelerator or .devices")
+    add_run(parser, overrides=True)
     parser.add_argument("--data", metavar="NAME", help="a dataset of the same shape (default: the run's own)")
     parser.add_argument("--layer", metavar="NAME", help="default: what the output layer reads; list: print all")
     parser.add_argument(

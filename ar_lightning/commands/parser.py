@@ -8,7 +8,7 @@ from typing import Any
 from ar_lightning.commands import COMMANDS
 from ar_lightning.errors import UserError, did_you_mean
 
-__all__ = ["Parser", "add_drawing", "parse_overrides", "positive"]
+__all__ = ["Parser", "add_drawing", "add_run", "parse_overrides", "positive"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,6 +46,13 @@ def parse_overrides(parser: Parser, args: list[str], explain: Callable[[], str])
         print(explain())
         return None
     return parsed
+
+
+def add_run(parser: Parser, overrides: bool = False) -> None:
+    """Let a parser take a run, and where `overrides` says so keys of the data and the device that may differ."""
+    parser.add_argument("run", metavar="RUN", help="run directory, checkpoint, or W&B's entity/project/model-ID:best")
+    if overrides:
+        parser.add_argument("overrides", nargs="*", metavar="key=value", help="data.*, trainer.accelerator or .devices")
 
 
 def add_drawing(parser: Parser, n: int, things: str, default_class: str) -> None:

@@ -1,6 +1,6 @@
 """`run.py sample`: draw from a trained density, or continue a prompt."""
 
-from ar_lightning.commands.parser import Parser, add_drawing, positive
+from ar_lightning.commands.parser import Parser, add_drawing, add_run, positive
 
 __all__ = ["run"]
 
@@ -8,7 +8,7 @@ __all__ = ["run"]
 def run(args: list[str]) -> int:
     """Draw from a trained density and say which files hold the samples."""
     parser = Parser("sample")
-    parser.add_argument("run", metavar="RUN", help="run directory or checkpoint")
+    add_run(parser)
     add_drawing(parser, 16, "samples", "all in turn")
     parser.add_argument("--prompt", help="what they begin with: text, or a text, sound or image file")
     parser.add_argument("--keep", type=float, help="fraction of the prompt to take")

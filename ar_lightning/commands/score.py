@@ -1,6 +1,6 @@
 """`run.py score`: the log-likelihood of each example, for density estimation and the detection of anomalies."""
 
-from ar_lightning.commands.parser import Parser
+from ar_lightning.commands.parser import Parser, add_run
 
 __all__ = ["run"]
 
@@ -8,8 +8,7 @@ __all__ = ["run"]
 def run(args: list[str]) -> int:
     """Score examples, write them as CSV and print their mean."""
     parser = Parser("score")
-    parser.add_argument("run", metavar="RUN", help="run directory or checkpoint")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="data.*, trainer.accelerator or .devices")
+    add_run(parser, overrides=True)
     parser.add_argument(
         "--data", metavar="FILE|NAME", help="an .npz, CSV, image, sound or text file, a folder of images or sound, "
         "or the name of a dataset (default: the run's own data)",

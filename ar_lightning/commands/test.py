@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ar_lightning.commands.parser import Parser
+from ar_lightning.commands.parser import Parser, add_run
 
 if TYPE_CHECKING:
     from ar_lightning.trained.evaluate import Evaluation
@@ -14,8 +14,7 @@ __all__ = ["run"]
 def run(args: list[str]) -> int:
     """Evaluate, print and write the likelihood of the test split."""
     parser = Parser("test")
-    parser.add_argument("run", metavar="RUN", help="run directory or checkpoint")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="data.*, trainer.accelerator or .devices")
+    add_run(parser, overrides=True)
     parser.add_argument("--out", metavar="FILE", help="the JSON that is written (default: RUN/test.json)")
     given = parser.parse_intermixed_args(args)
 

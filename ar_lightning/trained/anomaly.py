@@ -30,7 +30,7 @@ from ar_lightning.trained.detectors import (
     typicality,
 )
 from ar_lightning.trained.evaluate import log_class_prior, scores
-from ar_lightning.trained.given import Given, GivenDataset
+from ar_lightning.trained.given import Given, given_data
 from ar_lightning.trained.histograms import histograms_png
 from ar_lightning.trained.outliers import (
     SYNTHETIC,
@@ -41,7 +41,6 @@ from ar_lightning.trained.outliers import (
     training_examples,
 )
 from ar_lightning.trained.reopen import Reopened, reopen
-from ar_lightning.trained.score import ELEMENTS
 
 __all__ = ["Anomaly", "Detector", "anomaly"]
 
@@ -182,10 +181,7 @@ def _nll(opened: Reopened, data: ArrayDataModule, examples: Examples) -> np.ndar
     prior = log_class_prior(density, data)
     if density.conditional and prior is None:
         raise UserError(f"log p(x) sums over classes: {density.spec.classes} are more than {MAX_CLASSES}")
-    module = ArrayDataModule(
-        GivenDataset(Given(Split(examples.x, None, examples.features)), density.spec), opened.config["seed"],
-        batch_size=max(1, min(256, ELEMENTS // density.spec.dims)), dequantise=density.spec.quantised is not None,
-    )  # fmt: skip
+    module = given_data(Given(Split(examples.x, None, examples.features)), density.spec, opened.config["seed"])
     with opened.computing():
         parts = [part.nll.double().cpu() for part in scores(density, module, log_prior=prior)]
     nll: np.ndarray = torch.cat(parts).numpy()

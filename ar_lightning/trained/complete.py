@@ -8,13 +8,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ar_lightning.condition import Condition, as_condition
-from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density import Density
 from ar_lightning.errors import UserError, did_you_mean
 from ar_lightning.media import write_completions, write_samples
 from ar_lightning.trained.drawing import check_class, stem_of
 from ar_lightning.trained.evaluate import EVALUATED
-from ar_lightning.trained.given import GivenDataset, read_given
+from ar_lightning.trained.given import given_data, read_given
 from ar_lightning.trained.reopen import Reopened, reopen
 
 __all__ = ["complete", "mask_of"]
@@ -133,7 +132,7 @@ def _example(opened: Reopened, source: str) -> tuple[Tensor, Tensor | Condition 
     spec = opened.density.spec
     if not source.startswith("data:"):
         given = read_given(Path(source).expanduser(), spec)
-        data = ArrayDataModule(GivenDataset(given, spec), opened.config["seed"], dequantise=spec.quantised is not None)
+        data = given_data(given, spec, opened.config["seed"])
         split, index = "test", "0"
     else:
         data = opened.data()

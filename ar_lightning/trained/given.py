@@ -14,13 +14,16 @@ from ar_lightning.data.cache import open_image
 from ar_lightning.data.columns import read_columns
 from ar_lightning.data.folder import SUFFIXES as IMAGES
 from ar_lightning.data.folder import fitted
+from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.errors import UserError
 from ar_lightning.medium import Audio, Table, Text
 from ar_lightning.spec import DataSpec
 from ar_lightning.texts import to_levels
 from ar_lightning.trained.npz import channels_first, labels_of, name_of_examples
 
-__all__ = ["Given", "GivenDataset", "read_given", "read_picture"]
+__all__ = ["Given", "GivenDataset", "given_data", "read_given", "read_picture"]
+
+ELEMENTS = 2**22  # values read at a time, at most
 
 
 class Given(NamedTuple):
@@ -80,6 +83,21 @@ def read_given(path: Path, spec: DataSpec, split: str = "test") -> Given:
         raise UserError(f"{path}: no such file")
     given = _read(path, spec, split)
     return given._replace(split=replace(given.split, x=_checked(path, given, spec)))
+
+
+def given_data(given: Given, spec: DataSpec, seed: int, stream: bool = False) -> ArrayDataModule:
+    """Return given examples in batches of a sensible size, with noise where the density reads levels with noise.
+
+    Args:
+        given: the examples.
+        spec: of the density.
+        seed: of the noise.
+        stream: read the windows of a text in order, in one lane, each given those before.
+    """
+    dataset = GivenDataset(given, spec)
+    stream = stream and dataset.contiguous
+    size = 1 if stream else max(1, min(256, ELEMENTS // spec.dims))
+    return ArrayDataModule(dataset, seed, batch_size=size, dequantise=spec.quantised is not None, stream=stream)
 
 
 def read_picture(path: Path, spec: DataSpec) -> np.ndarray:

@@ -25,10 +25,10 @@ from ar_lightning.medium import Audio, Table, Text
 from ar_lightning.registry import DATA
 from ar_lightning.schema import schema_of
 from ar_lightning.spec import DataSpec
-from ar_lightning.trained.evaluate import translation
 from ar_lightning.trained.garments import KINDS, garment
 from ar_lightning.trained.given import Given, GivenDataset, read_given
 from ar_lightning.trained.reopen import reopen
+from ar_lightning.trained.translation import translation
 
 __all__ = ["SYNTHETIC", "Examples", "outliers", "own_examples", "pooled", "spec_of_values", "training_examples"]
 

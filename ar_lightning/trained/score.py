@@ -9,17 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.errors import UserError, did_you_mean
 from ar_lightning.files import written
 from ar_lightning.registry import DATA
 from ar_lightning.trained.evaluate import log_class_prior, scores
-from ar_lightning.trained.given import Given, GivenDataset, read_given
-from ar_lightning.trained.reopen import Reopened, reopen
+from ar_lightning.trained.given import given_data, read_given
+from ar_lightning.trained.reopen import reopen
 
 __all__ = ["score"]
-
-ELEMENTS = 2**22  # values read at a time of given files, at most
 
 
 def score(
@@ -51,7 +48,10 @@ def score(
     chosen = [f"data.name={data}", *overrides] if data in DATA else overrides
     opened = reopen(run, chosen, resize=path is None)
     given = None if path is None else read_given(path, opened.density.spec, split)
-    module = opened.data() if given is None else _module(opened, given)
+    config = opened.config
+    module = (
+        given_data(given, opened.density.spec, config["seed"], config["data"]["stream"]) if given else opened.data()
+    )
     with opened.computing():
         prior = log_class_prior(opened.density, opened.data()) if opened.density.conditional else None
         if prior is None and given and opened.density.conditional and given.split.labels is None:
@@ -74,16 +74,6 @@ def score(
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
     return {"examples": len(nll), "nll": float(nll.mean()), "bpd": float(bits.mean())}
-
-
-def _module(opened: Reopened, given: Given) -> ArrayDataModule:
-    """Return given examples in batches of a sensible size, read as the run's own data was."""
-    spec, config = opened.density.spec, opened.config
-    stream = config["data"]["stream"] and GivenDataset(given, spec).contiguous
-    size = 1 if stream else max(1, min(256, ELEMENTS // spec.dims))  # of a stream: one lane, which starts without any
-    return ArrayDataModule(
-        GivenDataset(given, spec), config["seed"], batch_size=size, dequantise=spec.quantised is not None, stream=stream
-    )
 
 
 def _text(values: Tensor) -> list[str]:
