@@ -90,7 +90,7 @@ def test_another_name_drops_its_own_keys_and_keeps_shared_ones(write: Any) -> No
     config = load_config(path, ["data.name=binarized_mnist", "optimizer=sgd", "optimizer.momentum=0"])
     assert config["data"] == {
         "name": "binarized_mnist", "flip": False, "data_dir": None, "batch_size": 7, "eval_batch_size": None,
-        "dequantise": False, "stream": False,
+        "dequantise": False, "stream": False, "mutate": 0.0,
     }  # fmt: skip
     assert (config["optimizer"]["lr"], config["optimizer"]["momentum"]) == (0.1, 0.0)
     assert "betas" not in config["optimizer"]

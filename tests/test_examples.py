@@ -26,7 +26,10 @@ def numbers(text: str) -> list[float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_and_says_again_what_is_stored(path: Path, tmp_path: Path) -> None:
+def test_a_notebook_runs_and_says_again_what_is_stored(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # whatever a test before has chosen
     stored, notebook = (nbformat.read(path, as_version=4) for _ in range(2))
     # Elsewhere than in the project: whoever downloads a notebook has no more than the package.
     NotebookClient(
