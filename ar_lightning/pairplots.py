@@ -1,7 +1,6 @@
 """Pictures and files of tables: how samples compare to data, column by column and pair by pair, in original units."""
 
 import csv
-import os
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +51,6 @@ def pair_plot_png(data: Tensor, samples: Tensor, spec: DataSpec, path: Path) -> 
         spec: of the data.
         path: the picture; it is written in one step.
     """
-    os.environ.setdefault("MPLBACKEND", "agg")
     from matplotlib.figure import Figure
 
     names = column_names(spec)[:COLUMNS]

@@ -1,7 +1,6 @@
 """Pictures as files: grids of samples, and the curves of a run."""
 
 import csv
-import os
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +88,6 @@ def save_png(pixels: np.ndarray, path: Path) -> None:
 
 def curves_png(metrics: Path, path: Path, title: str) -> None:
     """Plot training and validation bits/dim over the epochs of a `metrics.csv`."""
-    os.environ.setdefault("MPLBACKEND", "agg")
     from matplotlib.figure import Figure
 
     with metrics.open(newline="") as file:

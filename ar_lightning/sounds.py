@@ -1,6 +1,5 @@
 """Sound as files: recordings to listen to, and sheets of waveforms and spectrograms to look at."""
 
-import os
 import wave
 from pathlib import Path
 
@@ -66,7 +65,6 @@ def sound_sheet_png(x: Tensor, spec: DataSpec, path: Path, known: int = 0) -> No
         path: of the picture, which is written in one step.
         known: number of samples from the start that a model was given; they are shaded.
     """
-    os.environ.setdefault("MPLBACKEND", "agg")
     from matplotlib.figure import Figure
 
     rate = _sound(spec).rate

@@ -1,6 +1,5 @@
 """Validation curves of many runs over each other, by epoch and by seconds of training."""
 
-import os
 from collections.abc import Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal
@@ -107,7 +106,6 @@ def _zoom(axes: "Axes", curves: Sequence[Sequence[tuple[float, float]]]) -> int:
 
 
 def _figure(inches: tuple[float, float], dark: bool) -> "Figure":
-    os.environ.setdefault("MPLBACKEND", "agg")
     from matplotlib.figure import Figure
 
     return Figure(figsize=inches, layout="constrained", facecolor=INK[dark][0])

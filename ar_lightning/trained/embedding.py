@@ -4,7 +4,6 @@ van der Maaten & Hinton, "Visualizing data using t-SNE", JMLR 2008. Neighbours i
 representations; distances between groups, and the axes, mean nothing.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +42,6 @@ def embedding_png(panels: dict[str, np.ndarray], labels: np.ndarray | None, path
         path: the PNG file.
         title: above all.
     """
-    os.environ.setdefault("MPLBACKEND", "agg")
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -55,28 +53,19 @@ def embedding_png(panels: dict[str, np.ndarray], labels: np.ndarray | None, path
     for i, (name, features) in enumerate(panels.items()):
         axes = figure.add_subplot(1, len(panels), i + 1)
         places, method = embed(features[rows])
+        x, y = places.T
         axes.set_title(f"{name} ({method})", fontsize=10)
         axes.set(xticks=[], yticks=[])
         axes.set_aspect("equal", adjustable="datalim")
         if labels is None:
-            axes.scatter(places[:, 0], places[:, 1], color="tab:blue", alpha=0.6, s=size, linewidths=0)
+            axes.scatter(x, y, color="tab:blue", alpha=0.6, s=size, linewidths=0)
         elif len(classes) <= NAMED:
             palette = colormaps["tab10" if len(classes) <= 10 else "tab20"]
             for k, label in enumerate(classes):
                 here = labels[rows] == label
-                axes.scatter(
-                    places[here, 0],
-                    places[here, 1],
-                    color=palette(k),
-                    alpha=0.8,
-                    label=str(label),
-                    s=size,
-                    linewidths=0,
-                )
+                axes.scatter(x[here], y[here], color=palette(k), alpha=0.8, label=str(label), s=size, linewidths=0)
         else:
-            drawn = axes.scatter(
-                places[:, 0], places[:, 1], c=labels[rows], cmap="turbo", alpha=0.8, s=size, linewidths=0
-            )
+            drawn = axes.scatter(x, y, c=labels[rows], cmap="turbo", alpha=0.8, s=size, linewidths=0)
             if i == len(panels) - 1:
                 figure.colorbar(drawn, ax=axes, label="class")
     if 0 < len(classes) <= NAMED:

@@ -1,6 +1,5 @@
 """Histograms of scores: a density's own examples and others, overlaid, a panel for each score."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,7 +22,6 @@ def histograms_png(panels: Mapping[str, Mapping[str, np.ndarray]], title: str, p
         title: of the picture.
         path: of the picture, which is written in one step.
     """
-    os.environ.setdefault("MPLBACKEND", "agg")
     from matplotlib.figure import Figure
 
     rows = -(-len(panels) // 2)
