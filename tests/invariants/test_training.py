@@ -64,12 +64,19 @@ def rows(run_dir: Path) -> list[dict[str, str]]:
     return [row for row in kept if any(row.get(k) for k in EXACT)]
 
 
-@pytest.mark.parametrize(("config", "epochs"), [("nade", 10), ("pixelrnn", 4), ("pixelcnnpp", 4)])
-def test_killed_and_resumed_equals_uninterrupted(config: str, epochs: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("config", "epochs", "size"),
+    [
+        ("nade", 10, []),
+        ("pixelrnn", 4, ["model.hidden=16"]),
+        ("pixelcnnpp", 4, ["model.filters=8", "model.resnets=1"]),
+    ],
+)
+def test_killed_and_resumed_equals_uninterrupted(config: str, epochs: int, size: list[str], tmp_path: Path) -> None:
     """SIGKILL in the middle of an epoch: weights, optimizer and metrics of the end are the same bit for bit."""
     options = [
         "--config", f"conf/{config}.yaml", f"trainer.max_epochs={epochs}", "trainer.log_every=1", "trainer.ema=0.9",
-        "schedule=cosine", "samples.every=1", "samples.n=4", "tracking.mode=disabled", "trainer.accelerator=cpu",
+        "schedule=cosine", "samples.every=1", "samples.n=4", "tracking.mode=disabled", "trainer.accelerator=cpu", *size,
     ]  # fmt: skip
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     process = start(*options, f"run_dir={cut}")

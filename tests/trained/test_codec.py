@@ -96,6 +96,19 @@ def test_tables_of_probabilities_are_those_of_the_score(case: Case) -> None:
         assert torch.allclose(table.gather(1, x[:, c]), expected[:, c])
 
 
+def test_a_mixture_is_coded_under_the_member_that_suits_each_example() -> None:
+    """Nothing else keeps the promise of `log K` nats more, where the members differ much."""
+    density = next(c for c in CASES if c.model == "made" and c.options.get("masks", 1) > 1).build()
+    with torch.no_grad():
+        for parameter in density.parameters():
+            parameter *= 4  # the members of the case differ too little
+    x = density.sample(100, generator=torch.Generator().manual_seed(0))
+    scores = torch.stack([density._terms(k, x, None).flatten(1).sum(1) for k in range(density.model.members)])
+    allowed = 64 - density.log_prob(x).sum() / math.log(2) + len(x) * math.log2(density.model.members)  # bits
+    assert -scores.amin(0).sum() / math.log(2) > allowed, "the worst members take too many"
+    assert 8 * len(encode(density, x)) <= allowed
+
+
 def test_padding_takes_no_bits() -> None:
     case = next(c for c in CASES if c.model == "rnn" and not c.conditional)
     density, x = case.build(torch.float32), random_values(case.spec, 200)

@@ -52,6 +52,18 @@ def read_scores(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(opened))
 
 
+def test_windows_of_a_stream_are_written_in_the_order_of_the_text(runs: Path) -> None:
+    """They are read in lanes."""
+    opened = reopen(runs / "stream")
+    with opened.computing():
+        parts = list(scores(opened.density, opened.data()))
+    nll = dict(zip(*(torch.cat([getattr(part, of) for part in parts]).tolist() for of in ("rows", "nll")), strict=True))
+    assert [*nll] != sorted(nll)
+    assert run_here("score", str(runs / "stream"), "--out", str(runs / "lanes.csv")) == 0
+    rows = read_scores(runs / "lanes.csv")
+    assert [float(row["nats"]) for row in rows] == pytest.approx([-nll[i] for i in range(len(nll))], rel=1e-6)
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_the_number_of_the_training_comes_out_again(name: str, runs: Path) -> None:
     before = result(runs / name)
