@@ -1,12 +1,14 @@
 """Files that are either whole or not there."""
 
+import json
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["written"]
+__all__ = ["write_json", "written"]
 
 
 @contextmanager
@@ -26,3 +28,9 @@ def written(path: Path, shared: bool = False) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_json(value: dict[str, Any], path: Path) -> None:
+    """Write plain containers for people and programs to read, in one step."""
+    with written(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + "\n")

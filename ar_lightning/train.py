@@ -1,6 +1,5 @@
 """From a config to a trained and tested density: `run` fits, tests, samples and writes the run directory."""
 
-import json
 import logging
 import math
 import subprocess
@@ -26,7 +25,7 @@ from ar_lightning.csv_metrics import CSVMetrics
 from ar_lightning.data.arrays import Dataset
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.errors import UserError
-from ar_lightning.files import written
+from ar_lightning.files import write_json
 from ar_lightning.lit import LitDensity
 from ar_lightning.pictures import curves_png
 from ar_lightning.schema import schema_of
@@ -111,7 +110,7 @@ def run(
                 "state": "pruned" if pruned else "complete",
             }
             curves_png(run_dir / "metrics.csv", run_dir / "curves.png", config["experiment"])
-            _write_json(result, run_dir / "result.json")
+            write_json(result, run_dir / "result.json")
     except Exception as error:  # whatever it is, W&B shall know that the run has failed
         _finish(loggers, {"state": "failed", "reason": str(error).partition("\n")[0]}, None, exit_code=1)
         raise
@@ -204,11 +203,6 @@ def _git_revision() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
-
-
-def _write_json(value: dict[str, Any], path: Path) -> None:
-    with written(path) as partial:
-        partial.write_text(json.dumps(value, indent=2) + "\n")
 
 
 def _quieten() -> None:

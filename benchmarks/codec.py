@@ -1,4 +1,4 @@
-"""Bytes against nats: `python -m benchmarks.codec [--out FILE]`; a quarter of an hour, most of it on MNIST.
+"""Bytes against nats: `python -m benchmarks.codec [--out FILE]`.
 
 Trains NADE and PixelCNN briefly on digits and on the fixed binarized MNIST, compresses the test images of each and
 decompresses them again, each in a process of its own, and compares the size of the file with the likelihood that the

@@ -18,10 +18,9 @@ def run(args: list[str]) -> int:
     parser.add_argument("--out", metavar="FILE", help="the JSON that is written (default: RUN/test.json)")
     given = parser.parse_intermixed_args(args)
 
-    import json
     from dataclasses import asdict
 
-    from ar_lightning.files import written
+    from ar_lightning.files import write_json
     from ar_lightning.trained.evaluate import evaluate
     from ar_lightning.trained.reopen import reopen
 
@@ -30,8 +29,7 @@ def run(args: list[str]) -> int:
         found = evaluate(opened.density, opened.data(), limit=opened.config["trainer"]["limit_test"])
     names = {"model": opened.config["model"]["name"], "data": opened.config["data"]["name"]}
     path = Path(given.out).expanduser() if given.out else opened.folder / "test.json"
-    with written(path) as partial:
-        partial.write_text(json.dumps({**names, **asdict(found)}, indent=2) + "\n")
+    write_json({**names, **asdict(found)}, path)
     _print(f"{names['model']} on {names['data']}", found, path)
     return 0
 

@@ -6,7 +6,6 @@ log p(x) = log sum_y p(x | y) p(y). Windows of a text are scored each on its own
 """
 
 import csv
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import torch
 from ar_lightning.data.arrays import Split
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.errors import UserError
-from ar_lightning.files import written
+from ar_lightning.files import write_json, written
 from ar_lightning.lit import MAX_CLASSES
 from ar_lightning.media import write_samples
 from ar_lightning.registry import DATA
@@ -256,5 +255,4 @@ def _write(result: Anomaly, found: Scores, shown: Examples, opened: Reopened) ->
         },
         "files": {kind: path.name for kind, path in files.items()},
     }  # fmt: skip
-    with written(files["metrics"]) as partial:
-        partial.write_text(json.dumps(plain, indent=2) + "\n")
+    write_json(plain, files["metrics"])

@@ -1,6 +1,5 @@
 """What a density has learned to see: hidden representations of examples, and what a linear probe finds in them."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from ar_lightning.data.arrays import SPLITS
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density import Density
 from ar_lightning.errors import UserError, did_you_mean
-from ar_lightning.files import written
+from ar_lightning.files import write_json, written
 from ar_lightning.lit import MAX_CLASSES
 from ar_lightning.registry import DATA
 from ar_lightning.trained.embedding import embedding_png
@@ -168,9 +167,8 @@ def features(
     embedding_png(panels, shown.labels, files["embedding"], f"{opened.config['data']['name']}, {split}")
     if comparison is not None:
         files["probe"] = folder / "probe.json"
-        with written(files["probe"]) as partial:
-            told = {"layer": chosen.name, "pool": pool, "conditional": opened.density.conditional}
-            partial.write_text(json.dumps(told | asdict(comparison), indent=2) + "\n")
+        told = {"layer": chosen.name, "pool": pool, "conditional": opened.density.conditional}
+        write_json(told | asdict(comparison), files["probe"])
     conditional = opened.density.conditional
     n, width = shown.hidden.shape
     return Features(chosen, pool, n, width, comparison, reason, conditional, files)

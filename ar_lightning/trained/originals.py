@@ -19,7 +19,7 @@ from ar_lightning.spec import DataSpec
 from ar_lightning.texts import to_levels, to_text
 from ar_lightning.trained.npz import channels_first, labels_of, name_of_examples, name_of_labels
 
-__all__ = ["Original", "blanks", "read_examples", "read_original", "restored"]
+__all__ = ["Original", "blanks", "png", "read_examples", "read_original", "restored"]
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 

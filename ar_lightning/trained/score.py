@@ -48,18 +48,20 @@ def score(
     chosen = [f"data.name={data}", *overrides] if data in DATA else overrides
     opened = reopen(run, chosen, resize=path is None)
     given = None if path is None else read_given(path, opened.density.spec, split)
-    config = opened.config
-    module = (
-        given_data(given, opened.density.spec, config["seed"], config["data"]["stream"]) if given else opened.data()
-    )
-    with opened.computing():
-        prior = log_class_prior(opened.density, opened.data()) if opened.density.conditional else None
-        if prior is None and given and opened.density.conditional and given.split.labels is None:
+    density = opened.density
+    if given is None:
+        module = opened.data()
+        prior = log_class_prior(density, module)
+    else:
+        module = given_data(given, density.spec, opened.config["seed"], opened.config["data"]["stream"])
+        prior = log_class_prior(density, opened.data()) if density.conditional else None
+        if prior is None and density.conditional and given.split.labels is None:
             raise UserError(f"--data {data}: this density is conditional: give labels, in an .npz file")
-        parts = list(scores(opened.density, module, split if given is None else "test", log_prior=prior))
+    with opened.computing():
+        parts = list(scores(density, module, split if given is None else "test", log_prior=prior))
     rows = torch.cat([part.rows for part in parts]).argsort()  # a stream is read in lanes
     nll = torch.cat([part.nll for part in parts]).double().cpu()[rows]
-    bits = nll / (opened.density.spec.dims * math.log(2))
+    bits = nll / (density.spec.dims * math.log(2))
     columns: dict[str, Any] = {"index": range(len(nll)), "nats": _text(-nll), "bits_per_dim": _text(bits)}
     if all(part.labels is not None for part in parts):
         labels = torch.cat([part.labels for part in parts if part.labels is not None]).cpu()[rows]
