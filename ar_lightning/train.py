@@ -27,6 +27,7 @@ from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.errors import UserError
 from ar_lightning.files import write_json
 from ar_lightning.lit import LitDensity
+from ar_lightning.machine import machine
 from ar_lightning.pictures import curves_png
 from ar_lightning.schema import schema_of
 from ar_lightning.sections import DATA_MODULE
@@ -164,6 +165,8 @@ def _result(
         "seed": config["seed"],
         "world_size": trainer.world_size,
         "device": str(lit.device),
+        "machine": machine(),
+        "machine": machine(str(lit.device)),
         "pictures": pictures,
         "versions": {
             "ar_lightning": __version__, "python": sys.version.split()[0],

@@ -1,148 +1,99 @@
-"""Compare this project with the straightforward way, interleaved in one run: `python -m benchmarks [--out FILE]`.
+"""How fast it is: `python -m benchmarks`; about ten minutes on two cores.
 
-Each row times A and B in turn (A B A B ...) and compares medians, so that a machine that slows down slows both.
+Training steps and sampling of each model against the straightforward way of its paper (`benchmarks/plain`), which
+computes the same likelihood, and against what the machine allows (`benchmarks/limits.py`); how sampling grows with an
+image and with the number of samples; WaveNet against real time; what the Trainer costs beside a bare loop. All that is
+compared is timed in turn, A B A B ..., and medians are kept. Writes speed.json, speed.md and speed.png.
 """
 
 import argparse
-import json
-import os
-import platform
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
-from torch import Tensor
+from tqdm import tqdm
 
-from ar_lightning.checkpoints import build_density
-from ar_lightning.density import Density
-from ar_lightning.nn.prefix import PrefixHidden
-from ar_lightning.registry import MODELS
-from ar_lightning.schema import schema_of
-from ar_lightning.spec import DataSpec
-
-SAMPLES = 16
-STREAMED = {
-    "nade": "NADE",
-    "row_lstm": "Row LSTM",
-    "diagonal_bilstm": "Diagonal BiLSTM",
-    "pixelcnn": "PixelCNN",
-    "gated_pixelcnn": "Gated PixelCNN",
-    "pixelcnnpp": "PixelCNN++",
-    "pixel_transformer": "Pixel transformer",
-}
+from ar_lightning.files import write_json, written
+from ar_lightning.machine import machine
+from benchmarks.limits import rates
+from benchmarks.overhead import overhead
+from benchmarks.report import plot, tables
+from benchmarks.speed import Setup, growth, sampling, start_up, training, wavenet_sampling
+from benchmarks.works import WORKS
 
 
-def interleaved(ours: Callable[[], Any], reference: Callable[[], Any], rounds: int, warm: int = 1) -> dict[str, float]:
-    """Return median seconds of both, after `warm` rounds that are not counted."""
-    seconds: dict[str, list[float]] = {"ours": [], "reference": []}
-    for i in range(warm + rounds):
-        for name, call in (("ours", ours), ("reference", reference)):
-            start = time.perf_counter()
-            call()
-            if i >= warm:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: median(times) for name, times in seconds.items()}
-
-
-def nade_step() -> dict[str, float]:
-    """A training step of NADE's hidden layer, 784 sites, 500 units, batch 100, against a loop over the sites."""
-    units = PrefixHidden(784, 1, 500, 1)
-    past = (torch.rand(100, 784, 1) < 0.5).float()
-
-    def ours() -> None:
-        units(past).sum().backward()
-
-    def reference() -> None:
-        per_site_loop(units, past).sum().backward()
-
-    return interleaved(ours, reference, rounds=7)
-
-
-def per_site_loop(units: PrefixHidden, past: Tensor) -> Tensor:
-    """NADE as its paper writes it: update the pre-activation, read the outputs, site by site."""
-    a, outs = units.c.expand(len(past), -1), []
-    for i in range(past.shape[1]):
-        a = a + past[:, i] @ units.W[i]
-        outs.append(a.sigmoid() @ units.V[i].T + units.b[i])
-    return torch.stack(outs, 1)
-
-
-SIZES: dict[str, dict[str, int]] = {  # others by default
-    "pixelcnn": {"hidden": 64, "layers": 15},
-    "pixel_transformer": {"width": 64, "layers": 4},
-}
-
-
-def density(model: str, side: int) -> Density:
-    defaults = {f.name: f.default for f in schema_of(MODELS[model]).fields.values()}
-    config = {"model": {"name": model, **defaults, **SIZES.get(model, {})}, "likelihood": {"name": "auto"}}
-    return build_density(config, DataSpec((1, side, side), 2)).eval()
-
-
-def sampling(model: str, side: int = 28) -> dict[str, float]:
-    """16 binary images, streaming against a full forward pass for every pixel, which averages over many already."""
-    d = density(model, side)
-    d.sample(SAMPLES)
-    return interleaved(lambda: d.sample(SAMPLES), lambda: d.sample(SAMPLES, naive=True), rounds=1, warm=0)
-
-
-def growth(model: str) -> dict[str, float]:
-    """Streaming seconds by image side; linear in the pixels means that each doubling costs four times as much."""
-    seconds = {}
-    for side in (14, 28, 56):
-        d = density(model, side)
-        d.sample(SAMPLES)
-        start = time.perf_counter()
-        d.sample(SAMPLES)
-        seconds[str(side)] = time.perf_counter() - start
-    return seconds
-
-
-def start_up() -> dict[str, float]:
-    """The answer to a misspelt key, against importing PyTorch and Lightning first."""
-
-    def run(*command: str) -> None:
-        subprocess.run([sys.executable, *command], capture_output=True, check=False)
-
-    root = Path(__file__).parent.parent
-    typo = (str(root / "run.py"), "model=naed")
-    return interleaved(lambda: run(*typo), lambda: run("-c", "import lightning.pytorch"), rounds=3)
-
-
-def main() -> None:
-    """Run everything, print a table, and write the numbers where asked."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--out", type=Path, help="write the measurements as JSON")
-    args = parser.parse_args()
+def main(argv: list[str] | None = None) -> None:
+    """Measure, print the tables and write them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help=", ".join(PARTS))
+    parser.add_argument(
+        "--models", nargs="+", choices=WORKS, default=list(WORKS), metavar="NAME", help=", ".join(WORKS)
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--bf16", action="store_true", help="networks compute in bfloat16")
+    parser.add_argument("--quick", action="store_true", help="time each thing once: to see that it runs")
+    default = Path(__file__).parent / "results" / "speed"
+    parser.add_argument("--out", type=Path, default=default, help="files to write, without their endings")
+    args = parser.parse_args(argv)
     torch.manual_seed(0)
-    rows = {
-        "NADE 784x500, batch 100: training step": nade_step(),
-        **{f"{title} 28x28: {SAMPLES} samples, streaming vs naive": sampling(m) for m, title in STREAMED.items()},
-        "command line: answer to a typo vs importing Lightning": start_up(),
-    }
-    grown = {model: growth(model) for model in STREAMED}
-    console = Console()
-    table = Table("work", "ours, s", "reference, s", "times faster")
-    for name, seconds in rows.items():
-        ratio = seconds["reference"] / seconds["ours"]
-        table.add_row(name, f"{seconds['ours']:.4g}", f"{seconds['reference']:.4g}", f"{ratio:.1f}")
-    console.print(table)
-    table = Table(f"seconds for {SAMPLES} samples, by image side", "14", "28", "56")
-    for model, seconds in grown.items():
-        table.add_row(model, *(f"{s:.3g}" for s in seconds.values()))
-    console.print(table)
-    if args.out:
-        machine = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "processor": platform.machine()}
-        measured = {"machine": machine, "torch": torch.__version__, "seconds": rows, "growth": grown}
-        args.out.write_text(json.dumps(measured, indent=2) + "\n")
+    setup = Setup(args.device, args.bf16, args.quick)
+    measured: dict[str, Any] = {
+        "machine": machine(), "torch": torch.__version__, "precision": "bf16" if args.bf16 else "float32",
+        "rates": rates(args.device, setup.dtype),
+    }  # fmt: skip
+    for part in args.only:
+        measured[part] = PARTS[part](args.models, setup)
+    text = tables(measured)
+    print(text)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    write_json(measured, args.out.with_suffix(".json"))
+    with written(args.out.with_suffix(".md")) as partial:
+        partial.write_text(text)
+    plot(measured, args.out.with_suffix(".png"))
 
+
+def shown(names: list[str], part: str) -> Any:
+    return tqdm(names, desc=part, disable=None, file=sys.stderr)
+
+
+def trained(models: list[str], setup: Setup) -> list[dict[str, Any]]:
+    names = [m for m in models if WORKS[m].trains]
+    return [
+        {"work": WORKS[m].title, "model": m, "aim": WORKS[m].trains, **training(WORKS[m], setup)}
+        for m in shown(names, "training")
+    ]
+
+
+def sampled(models: list[str], setup: Setup) -> list[dict[str, Any]]:
+    return [
+        {"work": f"{WORKS[m].title}, {n} samples", "model": m, "n": n, "aim": aim, **sampling(WORKS[m], n, setup)}
+        for m in shown([m for m in models if WORKS[m].samples], "sampling")
+        for n, aim in WORKS[m].samples.items()
+    ]
+
+
+def grown(models: list[str], setup: Setup) -> dict[str, Any]:
+    names = [m for m in models if m == "nade" or WORKS[m].samples]
+    return {WORKS[m].title: growth(WORKS[m], setup) for m in shown(names, "growth")}
+
+
+def bare(models: list[str], setup: Setup) -> list[dict[str, Any]]:
+    names = [m for m in models if m in ("nade", "pixelcnn")]
+    return [{"work": WORKS[m].title, "model": m, **overhead(WORKS[m], setup)} for m in shown(names, "overhead")]
+
+
+PARTS: dict[str, Callable[[list[str], Setup], Any]] = {
+    "training": trained,
+    "sampling": sampled,
+    "growth": grown,
+    "wavenet": lambda models, setup: wavenet_sampling(setup) if "wavenet" in models else [],
+    "overhead": bare,
+    "start_up": lambda _, setup: start_up(setup),
+}
 
 if __name__ == "__main__":
     main()
