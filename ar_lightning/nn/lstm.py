@@ -2,15 +2,13 @@
 
     [o, f, i, g] = input-to-state(v) + state-to-state(h),    c = f c' + i g,    h = o tanh(c)
 
-with sigmoid gates and tanh content. Input-to-state maps are computed for the whole image beforehand, so that the scan
-is a tight loop. Gates have their channels in the groups of the colours, four gates in each. State-to-state kernels read
-finished pixels only, so that they need no mask. Initial states are learned.
+with sigmoid gates and tanh content. Gates have their channels in the groups of the colours, four gates in each.
+State-to-state kernels read finished pixels only, so that they need no mask. Initial states are learned.
 
 References:
     van den Oord, Kalchbrenner & Kavukcuoglu, Pixel Recurrent Neural Networks (2016), sections 3.1 and 3.2.
 """
 
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -18,20 +16,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ar_lightning.nn.conv import CausalConv, Pointwise
+from ar_lightning.nn.scans import DiagonalScan, RowScan
 from ar_lightning.nn.streaming import Streaming, as_row, as_steps
 
 __all__ = ["DiagonalLSTMLayer", "RowLSTMLayer"]
 
 
-def lstm_cell(gates: Tensor, c: Tensor, groups: int, dim: int = 1) -> tuple[Tensor, Tensor]:
-    """Return the new state (h, c) from the pre-activations and the cell state, whose channels are at `dim`.
-
-    Pre-activations have 4 * n channels, four gates in each group; the states have n.
-    """
-    o, f, i, g = gates.unflatten(dim, (groups, 4, -1)).unbind(dim + 1)
-    c = torch.sigmoid(f) * c.unflatten(dim, (groups, -1)) + torch.sigmoid(i) * torch.tanh(g)
+def lstm_cell(gates: Tensor, c: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """Return the new state (h, c) `(B, n)` from pre-activations `(B, 4 * n)`, four gates in each group, and the cell."""
+    o, f, i, g = gates.unflatten(1, (groups, 4, -1)).unbind(2)
+    c = torch.sigmoid(f) * c.unflatten(1, (groups, -1)) + torch.sigmoid(i) * torch.tanh(g)
     h = torch.sigmoid(o) * torch.tanh(c)
-    return h.flatten(dim, dim + 1), c.flatten(dim, dim + 1)
+    return h.flatten(1), c.flatten(1)
+
+
+def whole_gates(weight: Tensor, groups: int) -> Tensor:
+    """Put together the gates `[o, f, i, g]` of all groups, given weights `(4h, ...)` with four gates in each group."""
+    return weight.unflatten(0, (groups, 4, -1)).transpose(0, 1).flatten(0, 2)
 
 
 class RowLSTMLayer(Streaming):
@@ -67,15 +68,12 @@ class RowLSTMLayer(Streaming):
 
     def forward(self, v: Tensor) -> Tensor:
         """Map `(B, channels, h, w)` to states `(B, hidden, h, w)`."""
-        gates = self.input_to_state(v)
         if self.past is not None:
-            return self._step(self.past, gates)
-        h, c = (s.expand(len(v), -1, v.shape[3]) for s in (self.h0, self.c0))
-        rows = []
-        for row in gates.unbind(2):
-            h, c = lstm_cell(row + self.state_to_state(h), c, self.colours)
-            rows.append(h)
-        return torch.stack(rows, 2)
+            return self._step(self.past, self.input_to_state(v))
+        inputs = whole_gates(self.input_to_state.masked_weight(), self.colours)[:, :, 0]  # (4h, channels, 2)
+        weight = torch.cat([*inputs.unbind(2), *whole_gates(self.state_to_state.weight, self.colours).unbind(2)], 1)
+        bias = whole_gates(self.input_to_state.bias, self.colours)[:, None]
+        return RowScan.apply(v, weight, bias, self.h0, self.c0)
 
     def _step(self, past: dict[str, Any], gates: Tensor) -> Tensor:
         """The state of the next group of a pixel of the current row, `(B, hidden / colours)`."""
@@ -93,8 +91,8 @@ class DiagonalLSTMLayer(Streaming):
     from the side. The second map is shifted down by a row before it is added: unshifted, it would tell a pixel what is
     to its right.
 
-    The paper skews the image so that diagonals become columns; here the pixels are sorted by diagonal, which is the
-    same without the padding. Both directions are one batched matrix product a diagonal.
+    The paper skews the image so that diagonals become columns; here they are read where they are, without the padding.
+    Both directions are one batched matrix product a diagonal.
 
     Args:
         channels: channels of the input map.
@@ -115,33 +113,13 @@ class DiagonalLSTMLayer(Streaming):
         """Map `(B, channels, h, w)` to the sum of both states, `(B, hidden, h, w)`."""
         if self.past is not None:
             return self._step(self.past, v)
-        H, W = v.shape[2:]
-        sizes, to_diagonals, to_pixels = diagonals(H, W, v.device)
-        there, back = (i2s(x) for i2s, x in zip(self.input_to_state, (v, v.flip(3)), strict=True))
-        gates = torch.stack([there, back]).flatten(3).permute(0, 3, 1, 2)  # (2, H * W, B, 4h)
-        states = self._scan(gates[:, to_diagonals].split(sizes, 1), H)[:, to_pixels]  # (2, H * W, B, h)
-        there, back = states.permute(0, 2, 3, 1).unflatten(3, (H, W))
+        inputs = [whole_gates(i2s.masked_weight(), self.colours)[:, :, 0, 0] for i2s in self.input_to_state]
+        states = [whole_gates(kernel.T, self.colours) for kernel in (*self.side, *self.above)]
+        rows = [torch.cat([inputs[k], states[k], states[2 + k]], 1) for k in range(2)]  # (4h, channels + 2h) each
+        biases = [whole_gates(i2s.bias, self.colours)[:, None] for i2s in self.input_to_state]
+        h0, c0 = (s[:, 0].mT for s in (self.h0, self.c0))  # (2, h, 1)
+        there, back = DiagonalScan.apply(v, torch.stack(rows), torch.stack(biases), h0, c0).permute(0, 4, 1, 2, 3)
         return there + F.pad(back.flip(3)[:, :, :-1], (0, 0, 1, 0))
-
-    def _scan(self, gates: tuple[Tensor, ...], height: int) -> Tensor:
-        """Run over the diagonals, given the gates (2, n, B, 4h) of the n pixels on each; returns (2, H * W, B, h)."""
-        batch = gates[0].shape[2]
-        kernel = torch.cat([self.side, self.above], 1)  # (2, 2h, 4h)
-        h0, c0 = (s.expand(-1, -1, batch, -1) for s in (self.h0, self.c0))
-        h, c = h0[:, :0], c0[:, :0]
-        states = []
-        for d, gate in enumerate(gates):
-            n = gate.shape[1]
-            # Row i of the diagonal reads row i of the last one beside it, and row i - 1 above it. Before the first
-            # column and above the first row is the initial state.
-            below = [h0] if d < height else []
-            h = torch.cat([h0, h, *below] if h.shape[1] + len(below) == n else [h, *below], 1)
-            c = torch.cat([c, c0], 1)[:, -n:] if below else c[:, -n:]
-            around = torch.cat([h[:, 1:], h[:, :-1]], 3)  # (2, n, B, 2h)
-            gate = torch.baddbmm(gate.flatten(1, 2), around.flatten(1, 2), kernel).unflatten(1, (n, batch))
-            h, c = lstm_cell(gate, c, self.colours, dim=3)
-            states.append(h)
-        return torch.cat(states, 1)
 
     def start_row(self, batch: int, width: int) -> None:
         """Run the right-to-left LSTM over the finished row, and prepare what the next row reads of the one above."""
@@ -182,11 +160,3 @@ class DiagonalLSTMLayer(Streaming):
         past["h"].append(h)
         past["v"].append(v)
         return h + past["shifted"][n]
-
-
-@lru_cache(maxsize=8)
-def diagonals(height: int, width: int, device: torch.device) -> tuple[list[int], Tensor, Tensor]:
-    """Return the lengths of the diagonals i + j = d, the pixels sorted by diagonal, and the inverse of that order."""
-    d = (torch.arange(height, device=device)[:, None] + torch.arange(width, device=device)).flatten()
-    order = d.argsort(stable=True)
-    return d.bincount().tolist(), order, order.argsort()
