@@ -10,12 +10,18 @@ import torch
 __all__ = ["machine"]
 
 
-def machine() -> str:
-    """Return processor, cores, threads of PyTorch, and GPUs, such as "AMD EPYC, 2 cores, 1 thread; NVIDIA H200"."""
+def machine(device: str | None = None) -> str:
+    """Return processor, cores, threads of PyTorch, and GPUs, such as "AMD EPYC, 2 cores, 1 thread; NVIDIA H200".
+
+    Args:
+        device: what was computed on: GPUs that stood idle beside a CPU are left out; null for all there is.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    gpus = Counter(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
     parts = [f"{_processor()}, {_counted(cores, 'core')}, {_counted(torch.get_num_threads(), 'thread')}"]
-    return "; ".join([*parts, *(name if n == 1 else f"{n} x {name}" for name, n in gpus.items())])
+    if device != "cpu":
+        gpus = Counter(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+        parts += [name if n == 1 else f"{n} x {name}" for name, n in gpus.items()]
+    return "; ".join(parts)
 
 
 def _processor() -> str:

@@ -165,7 +165,6 @@ def _result(
         "seed": config["seed"],
         "world_size": trainer.world_size,
         "device": str(lit.device),
-        "machine": machine(),
         "machine": machine(str(lit.device)),
         "pictures": pictures,
         "versions": {

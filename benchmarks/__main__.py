@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.manual_seed(0)
     setup = Setup(args.device, args.bf16, args.quick)
     measured: dict[str, Any] = {
-        "machine": machine(), "torch": torch.__version__, "precision": "bf16" if args.bf16 else "float32",
+        "machine": machine(args.device), "torch": torch.__version__, "precision": "bf16" if args.bf16 else "float32",
         "rates": rates(args.device, setup.dtype),
     }  # fmt: skip
     for part in args.only:

@@ -123,19 +123,28 @@ def density_of(work: Work) -> Density:
 
 
 def multiply_adds(density: Density) -> int:
-    """Return the multiply-adds of one example's likelihood: one for each weight that is not masked, wherever it is used.
+    """Return the multiply-adds of one example's likelihood: one for each use of a weight that is not masked.
 
-    NADE uses each weight once, MADE each that its mask leaves, and the others theirs at every site. Levels that are
-    looked up cost none.
+    NADE uses each weight once, MADE each that its mask leaves, PixelCNN++ those of a coarser level at a quarter of the
+    pixels, and the others theirs at every site. Levels that are looked up cost none.
     """
     model: Any = density.model
     name, sites = type(model).__name__, density.spec.dims // density.spec.shape[0]
     if name == "MADE":
         degrees = model.unit_degrees()
         return sum(int(reads(above, below).sum()) for above, below in zip(degrees[1:], degrees, strict=False))
-    tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    weights = sum(int(p.count_nonzero()) for p in model.parameters() if p.ndim > 1 and id(p) not in tables)
-    for m in model.modules():
-        if isinstance(m, CausalConv) and m.mask is not None:
-            weights -= int((m.mask == 0).sum())
-    return weights if name == "NADE" else weights * sites
+    if name == "NADE":
+        return weights_of(model)
+    adds, level = sites * weights_of(model), getattr(model, "level", None)
+    while level is not None and level.coarser is not None:
+        adds -= (sites - sites // 4) * weights_of(level.coarser)
+        level, sites = level.coarser, sites // 4
+    return adds
+
+
+def weights_of(module: nn.Module) -> int:
+    """Return the number of weights of matrices and kernels, without those that are masked."""
+    tables = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+    used = [p for p in module.parameters() if p.ndim > 1 and p[0].numel() > 1 and id(p) not in tables]
+    masks = [m.mask for m in module.modules() if isinstance(m, CausalConv) and m.mask is not None]
+    return sum(int(p.count_nonzero()) for p in used) - sum(int((mask == 0).sum()) for mask in masks)

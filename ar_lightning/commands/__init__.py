@@ -13,6 +13,7 @@ COMMANDS = {
     "compress": "write a file without loss in as many bits as a trained density says",
     "decompress": "write a compressed file as it was, bit for bit",
     "compare": "set runs beside each other: a table, and a page of curves and samples",
+    "reproduce": "train a row of the published numbers, test it and compare; without a name, list them",
     "sweep": "search hyper-parameters: many trials at once, stopped early, resumed by the same command",
     "sweep-report": "write the best config, the table and the plots of a sweep again",
     "dashboard": "save the panels of a W&B project, or print what they are",

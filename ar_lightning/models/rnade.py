@@ -7,7 +7,7 @@ all dimensions, as in NADE. The sums grow with d, and so would saturate or domin
 Deviations: any likelihood (the paper's are mixtures of Gaussians and of Laplace distributions), optional
 class-dependent hidden bias, rho_d starts at 1 / sqrt(d). Published: -9.36 nats on red wine with mixtures of Gaussians,
 mean test log-likelihood over 10 folds; `conf/published/rnade_red_wine.yaml` reaches -9.27 +- 0.13 (standard error over
-folds), by `python -m benchmarks.uci`.
+folds), by `python run.py reproduce rnade_red_wine`.
 """
 
 import torch

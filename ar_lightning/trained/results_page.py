@@ -1,0 +1,84 @@
+"""`RESULTS.md`: what is published, what is reproduced, and by how much it differs, as Markdown."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ar_lightning.trained.published import PUBLISHED
+from ar_lightning.trained.reproductions import Reproduction
+
+__all__ = ["results_page"]
+
+HEAD = """# Published numbers, reproduced
+
+Made by `python run.py reproduce --page` from the configs in `conf/published/` and the results in `benchmarks/results/`;
+`python run.py reproduce NAME` trains, tests and compares a row. Values are mean -log p of test data: lower is better.
+"""
+COLUMNS = (
+    "name", "model", "published", "ours", "difference", "data and test examples", "epochs", "training", "machine",
+    "files",
+)  # fmt: skip
+
+
+def results_page(rows: Sequence[Reproduction], root: Path) -> str:
+    """Return the page.
+
+    Args:
+        rows: of all configs, with their results.
+        root: the folder that the page's links start from.
+    """
+    order = list(dict.fromkeys(row.data for row in PUBLISHED))
+    names = {row.config["data.name"] for row in rows}
+    datasets = sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
+    sections = [_section(data, [row for row in rows if row.config["data.name"] == data], root) for data in datasets]
+    return "\n".join([HEAD, *sections])
+
+
+def _section(data: str, rows: Sequence[Reproduction], root: Path) -> str:
+    """Return a dataset's table, from the worst published value to the best, and its pictures of samples."""
+    ordered = sorted(rows, key=lambda row: (-row.published.value if row.published else 0.0, row.name))
+    head = [f"## {data}", "", f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
+    table = [f"| {' | '.join(_cells(row, root))} |" for row in ordered]
+    shown = [(row.name, row.folder / "samples.png") for row in ordered if row.result]
+    pictures = [f"\n{name}:\n\n![samples of {name}]({_link(path, root)})" for name, path in shown if path.exists()]
+    return "\n".join([*head, *table, *pictures, ""])
+
+
+def _cells(row: Reproduction, root: Path) -> list[str]:
+    sizes = {key.removeprefix("model."): value for key, value in row.stated.items() if key.startswith("model.")}
+    model = f"`{sizes.pop('name')}`: " + ", ".join(f"{key} {_plain(value)}" for key, value in sizes.items())
+    published = row.published
+    known = f"{published.value:.2f} {published.unit}, {published.setting} ({published.source})" if published else "none"
+    name = f"[{row.name}]({_link(row.file, root)})"
+    if row.result is None:
+        needs = f": needs a GPU, `benchmarks/gpu.sh reproduce {row.name}`" if "GPU" in row.verdict else ""
+        return [name, model.removesuffix(": "), known, f"not run yet{needs}", *[""] * (len(COLUMNS) - 4)]
+    result = row.result
+    difference = "" if row.difference is None else f"{row.difference:+.2f}"
+    tested = f"{result['regime']}; {result['test_examples']:,} test examples{' in all folds' if row.folded else ''}"
+    return [
+        name,
+        f"{model.removesuffix(': ')}; {result['parameters']:,} parameters",
+        known,
+        row.ours,
+        difference if row.comparable or not difference else f"{difference}, on other test examples",
+        tested,
+        str(result["epochs"]),
+        f"{result['seconds_training']:,.0f} s",
+        result.get("machine", f"{result.get('device', 'cpu')}, not recorded"),
+        ", ".join(_files(row, root)),
+    ]
+
+
+def _files(row: Reproduction, root: Path) -> list[str]:
+    names = {"curve": "curves.png", "samples": "samples.png", "sampled text": "samples.txt", "result": "result.json"}
+    return [
+        f"[{kind}]({_link(row.folder / name, root)})" for kind, name in names.items() if (row.folder / name).exists()
+    ]
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _link(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
