@@ -61,7 +61,7 @@ def byte_rate(device: str, size: int) -> float:
 
 
 def training_limit(work: Work, density: Density, device: str, dtype: torch.dtype) -> float:
-    """Return the least seconds of a step: forward, and twice as much backward; weights are read twice, gradients made."""
+    """Return the least seconds of a step: backward is twice forward; weights are read twice and gradients written."""
     adds, weights = multiply_adds(density), 4 * sum(p.numel() for p in density.parameters())
     return max(
         3 * adds * work.batch / multiply_add_rate(device, dtype),

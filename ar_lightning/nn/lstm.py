@@ -23,7 +23,7 @@ __all__ = ["DiagonalLSTMLayer", "RowLSTMLayer"]
 
 
 def lstm_cell(gates: Tensor, c: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Return the new state (h, c) `(B, n)` from pre-activations `(B, 4 * n)`, four gates in each group, and the cell."""
+    """Return state and cell `(B, n)` given pre-activations `(B, 4 * n)`, four gates in each group, and the last cell."""
     o, f, i, g = gates.unflatten(1, (groups, 4, -1)).unbind(2)
     c = torch.sigmoid(f) * c.unflatten(1, (groups, -1)) + torch.sigmoid(i) * torch.tanh(g)
     h = torch.sigmoid(o) * torch.tanh(c)
@@ -31,7 +31,7 @@ def lstm_cell(gates: Tensor, c: Tensor, groups: int) -> tuple[Tensor, Tensor]:
 
 
 def whole_gates(weight: Tensor, groups: int) -> Tensor:
-    """Put together the gates `[o, f, i, g]` of all groups, given weights `(4h, ...)` with four gates in each group."""
+    """Put together the gates `[o, f, i, g]` of all groups, given weights `(4h, ...)` with the four of each group."""
     return weight.unflatten(0, (groups, 4, -1)).transpose(0, 1).flatten(0, 2)
 
 
@@ -72,6 +72,7 @@ class RowLSTMLayer(Streaming):
             return self._step(self.past, self.input_to_state(v))
         inputs = whole_gates(self.input_to_state.masked_weight(), self.colours)[:, :, 0]  # (4h, channels, 2)
         weight = torch.cat([*inputs.unbind(2), *whole_gates(self.state_to_state.weight, self.colours).unbind(2)], 1)
+        assert self.input_to_state.bias is not None
         bias = whole_gates(self.input_to_state.bias, self.colours)[:, None]
         return RowScan.apply(v, weight, bias, self.h0, self.c0)
 
@@ -103,7 +104,7 @@ class DiagonalLSTMLayer(Streaming):
     def __init__(self, channels: int, hidden: int, colours: int = 1) -> None:
         super().__init__()
         self.colours = colours
-        self.input_to_state = nn.ModuleList(Pointwise(channels, 4 * hidden, colours=colours) for _ in range(2))
+        self.input_to_state: Any = nn.ModuleList(Pointwise(channels, 4 * hidden, colours=colours) for _ in range(2))
         self.side = nn.Parameter(torch.empty(2, hidden, 4 * hidden).uniform_(-(hidden**-0.5), hidden**-0.5))
         self.above = nn.Parameter(torch.empty(2, hidden, 4 * hidden).uniform_(-(hidden**-0.5), hidden**-0.5))
         self.h0 = nn.Parameter(torch.zeros(2, 1, 1, hidden))

@@ -182,7 +182,7 @@ class DiagonalDirection(nn.Module):
 
 def skewed(v: Tensor) -> Tensor:
     """Shift each row one column further to the right than the one above: `(B, C, H, H + W - 1)`."""
-    H, W = v.shape[2:]
+    H = v.shape[2]
     return torch.stack([F.pad(v[:, :, r], (r, H - 1 - r)) for r in range(H)], 2)
 
 
