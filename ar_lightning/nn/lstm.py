@@ -23,7 +23,7 @@ __all__ = ["DiagonalLSTMLayer", "RowLSTMLayer"]
 
 
 def lstm_cell(gates: Tensor, c: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Return state and cell `(B, n)` given pre-activations `(B, 4 * n)`, four gates in each group, and the last cell."""
+    """Return state and cell `(B, n)`, given pre-activations `(B, 4 * n)`, four in each group, and the last cell."""
     o, f, i, g = gates.unflatten(1, (groups, 4, -1)).unbind(2)
     c = torch.sigmoid(f) * c.unflatten(1, (groups, -1)) + torch.sigmoid(i) * torch.tanh(g)
     h = torch.sigmoid(o) * torch.tanh(c)
