@@ -5,9 +5,11 @@
 What a step reads, of the input v and of the states of earlier steps, is put side by side, so that a step is one matrix
 product and a few passes over memory that the cache still holds; the backward pass takes the same steps back and makes
 the gradient of W on its way. Maps are kept channels first, the pixels of a step of all images after one another. As
-tanh(a) = 2 sigmoid(2a) - 1, one sigmoid gives all gates. All is computed in float32 or better, also under autocast.
+tanh(a) = 2 sigmoid(2a) - 1, one sigmoid gives all gates. The cell is computed in float32 or better, also
+under autocast, which rounds what a row reads.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,6 +17,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 __all__ = ["DiagonalScan", "RowScan"]
+
+
+Gates = Sequence[Tensor]  # o, f, i, g
 
 
 def precise(t: Tensor) -> torch.dtype:
@@ -27,37 +32,61 @@ def doubled(weight: Tensor, h: int) -> Tensor:
     return torch.cat([weight[..., : 3 * h, :], 2 * weight[..., 3 * h :, :]], -2)
 
 
-def cell_(a: Tensor, c: Tensor, out: Tensor, tanh: Tensor) -> None:
-    """Turn pre-activations `(..., 4h, n)`, those of g doubled, into gates in place; write the new cell and its tanh."""
-    _, f, i, g = a.sigmoid_().chunk(4, -2)
+def cell_(a: Tensor, gates: Gates, c: Tensor, out: Tensor, tanh: Tensor) -> None:
+    """Turn pre-activations `(..., 4h, n)`, those of g doubled, into gates in place; write the new cell and its tanh.
+
+    `gates` are the views of o, f, i and g in `a`.
+    """
+    a.sigmoid_()
+    _, f, i, g = gates
     torch.mul(f, c, out=out)
     out.addcmul_(i, g, value=2).sub_(i)  # i (2 g - 1)
     torch.mul(out, 2, out=tanh).sigmoid_().mul_(2).sub_(1)
 
 
-def cell_backward_(gates: Tensor, c: Tensor, tanh: Tensor, dh: Tensor, dc: Tensor, out: Tensor) -> None:
-    """Write the gradient of the pre-activations into `out`, and turn that of the cell into that of the one before.
+def cell_backward_(
+    sigmoids: Tensor, gates: Gates, c: Tensor, tanh: Tensor, dh: Tensor, dc: Tensor, dsigmoids: Tensor, out: Gates
+) -> None:
+    """Write the gradient of the pre-activations, and turn that of the cell into that of the one before.
 
     Args:
-        gates: what `cell_` left `(..., 4h, n)`.
+        sigmoids: o, f and i as `cell_` left them `(..., 3h, n)`.
+        gates: each of the four.
         c: the cell before `(..., h, n)`.
         tanh: of the cell after.
         dh: gradient of the state.
         dc: gradient of the cell after, from later steps; in place.
-        out: `(..., 4h, n)`, of pre-activations that are not doubled.
+        dsigmoids: where the gradient of o, f and i goes.
+        out: where each of the four goes; of pre-activations that are not doubled.
     """
-    h = c.shape[-2]
-    o, f, i, g = gates.chunk(4, -2)
-    do, df, di, dg = out.chunk(4, -2)
+    (o, f, i, g), (do, df, di, dg) = gates, out
     u = torch.mul(g, 2).sub_(1)  # tanh of the pre-activation
     dc.addcmul_(torch.mul(tanh, tanh).neg_().add_(1).mul_(o), dh)
     torch.mul(dh, tanh, out=do)
     torch.mul(dc, c, out=df)
     torch.mul(dc, u, out=di)
-    ofi = out.narrow(-2, 0, 3 * h)
-    torch.ops.aten.sigmoid_backward.grad_input(ofi, gates.narrow(-2, 0, 3 * h), grad_input=ofi)
+    torch.ops.aten.sigmoid_backward.grad_input(dsigmoids, sigmoids, grad_input=dsigmoids)
     torch.mul(dc, u.mul_(u).neg_().add_(1).mul_(i), out=dg)
     dc.mul_(f)
+
+
+def products(v: Tensor) -> torch.dtype:
+    """Return what matrix products are computed in: autocast's type where it is on, else that of the cell."""
+    autocast = torch.is_autocast_enabled(v.device.type)
+    return torch.get_autocast_dtype(v.device.type) if autocast else precise(v)
+
+
+def add_product_(out: Tensor, weight: Tensor, read: Tensor) -> None:
+    """Add `weight @ read` to `out`, whose type may be a more precise one."""
+    if weight.dtype == out.dtype:
+        out.addmm_(weight, read)
+    else:
+        out += weight @ read
+
+
+def rows_of_parts(gates: Tensor) -> list[Gates]:
+    """Return o, f, i and g of each row of `(H, 4h, n)`."""
+    return list(zip(*(part.unbind() for part in gates.chunk(4, 1)), strict=True))
 
 
 class RowScan(torch.autograd.Function):
@@ -81,59 +110,66 @@ class RowScan(torch.autograd.Function):
             h0: initial state `(h, 1)`, the same for all columns.
             c0: initial cell `(h, 1)`.
         """
-        (batch, channels, H, W), h, dtype = v.shape, len(h0), precise(v)
-        n = batch * W
-        read = v.new_zeros(H, weight.shape[1], batch, W, dtype=dtype)
-        rows = v.permute(2, 1, 0, 3)
+        (batch, channels, H, W), h, dtype, kind = v.shape, len(h0), precise(v), products(v)
+        n, rows = batch * W, v.permute(2, 1, 0, 3)
+        read, around = (v.new_zeros(H, k, batch, W, dtype=kind) for k in (2 * channels, 3 * h))
         read[:, :channels, :, 1:] = rows[..., :-1]
-        read[:, channels : 2 * channels] = rows
-        gates, tanhs = read.new_empty(H, 4 * h, n), read.new_empty(H, h, n)
-        cells, states = read.new_empty(H + 1, h, n), read.new_empty(H, h, batch, W)
-        cells[0] = c0
-        state = h0.to(dtype)[..., None].expand(-1, batch, W)
-        W_, b_ = doubled(weight.to(dtype), h), doubled(bias.to(dtype), h)
+        read[:, channels:] = rows
+        cells, states = v.new_empty(H + 1, h, n, dtype=dtype), v.new_empty(H + 1, h, batch, W, dtype=dtype)
+        cells[0], states[0] = c0, h0[..., None]
+        tanhs = v.new_empty(H, h, n, dtype=dtype)
+        W_, b_ = doubled(weight.to(dtype), h).to(kind), doubled(bias.to(dtype), h)
+        from_input, from_states = W_[:, : 2 * channels], W_[:, 2 * channels :].contiguous()
         with torch.autocast(v.device.type, enabled=False):
-            for y in range(H):
-                left, above, right = read[y, 2 * channels :].chunk(3)
-                left[..., 1:] = state[..., :-1]
-                above[:] = state
-                right[..., :-1] = state[..., 1:]
-                torch.addmm(b_, W_, read[y].flatten(1), out=gates[y])
-                cell_(gates[y], cells[y], cells[y + 1], tanhs[y])
-                state = states[y]
-                torch.mul(gates[y, :h], tanhs[y], out=state.flatten(1))
-        ctx.save_for_backward(weight, read, gates, cells, tanhs)
+            gates = torch.bmm(from_input.expand(H, -1, -1), read.flatten(2)).to(dtype).add_(b_)
+            # Views of all rows, made at once: making them in the loop would take as long as the work.
+            a, parts, c, tanh = gates.unbind(), rows_of_parts(gates), cells.unbind(), tanhs.unbind()
+            left, above, right = around.chunk(3, 1)
+            places = zip(left[..., 1:].unbind(), above.unbind(), right[..., :-1].unbind(), strict=True)
+            befores = zip(states[..., :-1].unbind(), states.unbind(), states[..., 1:].unbind(), strict=True)
+            flat, state = around.flatten(2).unbind(), states.flatten(2).unbind()
+            for y, (place, before) in enumerate(zip(places, befores, strict=False)):
+                for destination, source in zip(place, before, strict=True):
+                    destination.copy_(source)
+                add_product_(a[y], from_states, flat[y])
+                cell_(a[y], parts[y], c[y], c[y + 1], tanh[y])
+                torch.mul(parts[y][0], tanh[y], out=state[y + 1])
+        ctx.save_for_backward(weight, read, around, gates, cells, tanhs)
         ctx.dtype = v.dtype
-        return states.permute(2, 1, 0, 3).to(v.dtype)
+        return states[1:].permute(2, 1, 0, 3).to(v.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        weight, read, gates, cells, tanhs = ctx.saved_tensors
-        (H, _, batch, W), h = read.shape, tanhs.shape[1]
-        channels = (read.shape[1] - 3 * h) // 2
-        dstates = read.new_empty(H, h, batch, W)
+        weight, read, around, gates, cells, tanhs = ctx.saved_tensors
+        (H, two_channels, batch, W), h, kind, dtype = read.shape, tanhs.shape[1], read.dtype, gates.dtype
+        dgates, dstates = torch.empty_like(gates), gates.new_empty(H, h, batch, W)
         dstates[:] = grad.permute(2, 1, 0, 3)
-        drows = read.new_empty(H, channels, batch, W)
-        dh, dc, da = read.new_zeros(h, batch, W), read.new_zeros(h, batch * W), torch.empty_like(gates[0])
-        dread, dW, db = torch.empty_like(read[0]), torch.zeros_like(weight, dtype=read.dtype), da.new_zeros(4 * h)
-        transposed = weight.to(read.dtype).T.contiguous()
+        dh, dc, daround = dstates.new_zeros(h, batch, W), gates.new_zeros(h, batch * W), torch.empty_like(around[0])
+        to_input, to_states = weight.to(kind).T.split([two_channels, 3 * h])
+        to_states = to_states.contiguous()
+        parts, dparts = rows_of_parts(gates), rows_of_parts(dgates)
+        ofi, dofi = gates[:, : 3 * h].unbind(), dgates[:, : 3 * h].unbind()
+        c, tanh, dgate, dstate = cells.unbind(), tanhs.unbind(), dgates.unbind(), dstates.unbind()
+        left, dabove, right = daround.chunk(3)
+        dleft, dright, dh_left, dh_right = left[..., 1:], right[..., :-1], dh[..., :-1], dh[..., 1:]
+        dh_flat, daround_flat = dh.flatten(1), daround.flatten(1)
         with torch.autocast(read.device.type, enabled=False):
             for y in reversed(range(H)):
-                dh += dstates[y]
-                cell_backward_(gates[y], cells[y], tanhs[y], dh.flatten(1), dc, da)
-                dW.addmm_(da, read[y].flatten(1).T)
-                db += da.sum(1)
-                torch.mm(transposed, da, out=dread.flatten(1))
-                drows[y] = dread[channels : 2 * channels]
-                drows[y, ..., :-1] += dread[:channels, :, 1:]
-                left, above, right = dread[2 * channels :].chunk(3)
-                dh.copy_(above)
-                dh[..., :-1] += left[..., 1:]
-                dh[..., 1:] += right[..., :-1]
+                dh += dstate[y]
+                cell_backward_(ofi[y], parts[y], c[y], tanh[y], dh_flat, dc, dofi[y], dparts[y])
+                torch.mm(to_states, dgate[y].to(kind), out=daround_flat)
+                dh.copy_(dabove)
+                dh_left += dleft
+                dh_right += dright
+            rounded = dgates.to(kind)
+            dread = torch.bmm(to_input.expand(H, -1, -1), rounded).unflatten(2, (batch, W))
+            dweight = [torch.bmm(rounded, x.flatten(2).mT).sum(0, dtype=dtype) for x in (read, around)]
+        dbefore, dv = dread.chunk(2, 1)
+        dv[..., :-1] += dbefore[..., 1:]
         initial = (s.flatten(1).sum(1, keepdim=True) for s in (dh, dc))
-        dv = drows.permute(2, 1, 0, 3).to(ctx.dtype)
-        return dv, *(t.to(weight.dtype) for t in (dW, db[:, None], *initial))
+        gradients = (torch.cat(dweight, 1), dgates.sum((0, 2))[:, None], *initial)
+        return dv.permute(2, 1, 0, 3).to(ctx.dtype), *(t.to(weight.dtype) for t in gradients)
 
 
 class DiagonalScan(torch.autograd.Function):
@@ -172,7 +208,7 @@ class DiagonalScan(torch.autograd.Function):
                 a = torch.baddbmm(b_, W_, read)
                 c = cells[..., above].clone()
                 tanh = torch.empty_like(c)
-                cell_(a, c, cells[..., above], tanh)
+                cell_(a, a.chunk(4, 1), c, cells[..., above], tanh)
                 state = torch.mul(a[:, :h], tanh, out=states[..., beside])
                 diagonal(out, d).copy_(state.unflatten(2, (-1, batch)))
                 steps.append((read, a, c, tanh))
@@ -193,8 +229,10 @@ class DiagonalScan(torch.autograd.Function):
             for d in reversed(range(H + W - 1)):
                 beside, above = neighbours(d, H, W, batch)
                 read, a, c, tanh = ctx.steps[d]
-                own, da = dstates[..., beside], torch.empty_like(a)
-                cell_backward_(a, c, tanh, own + diagonal(grad, d).flatten(2), dcells[..., above], da)
+                own, da, dh = dstates[..., beside], torch.empty_like(a), diagonal(grad, d).flatten(2)
+                cell_backward_(
+                    a[:, : 3 * h], a.chunk(4, 1), c, tanh, dh + own, dcells[..., above], da[:, : 3 * h], da.chunk(4, 1)
+                )
                 dW.baddbmm_(da, read.mT)
                 db += da.sum(2)
                 dread = torch.bmm(transposed, da)
