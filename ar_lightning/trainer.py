@@ -26,7 +26,7 @@ from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
 from ar_lightning.files import written
 
-__all__ = ["make_trainer"]
+__all__ = ["compile_model", "make_trainer"]
 
 
 def make_trainer(
@@ -73,7 +73,7 @@ def make_trainer(
         early_stopping: validations without improvement before training stops.
         val_every: epochs between validations.
         log_every: steps between logged losses.
-        compile: compile the model with torch.compile.
+        compile: compile with torch.compile: NADE's own kernels, other models as a whole, which can take minutes.
         limit_train: batches per training epoch.
         limit_val: validation batches.
         limit_test: test batches.
@@ -145,4 +145,14 @@ class CompileModel(pl.Callback):
         if not any(shutil.which(c) for c in (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")):
             rank_zero_info("trainer.compile: no C++ compiler on this machine, training runs eagerly")
             return
-        pl_module.density.model.compile()  # type: ignore[operator, union-attr]
+        compile_model(pl_module.density.model)  # type: ignore[arg-type, union-attr]
+
+
+def compile_model(model: torch.nn.Module) -> None:
+    """Compile the kernels that a model has for it, which start within seconds; where it has none, the whole model."""
+    with_kernels: list[Any] = [m for m in model.modules() if hasattr(m, "compile_kernels")]
+    compiled = [m.compile_kernels() for m in with_kernels]
+    if not with_kernels:
+        model.compile()
+    elif not any(compiled):
+        rank_zero_info("trainer.compile: there are kernels for binary data only, training runs eagerly")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ar_lightning.density import Density
+from ar_lightning.trainer import compile_model
 from benchmarks.limits import sampling_limit, training_limit
 from benchmarks.plain import PlainWaveNet
 from benchmarks.timing import in_turn
@@ -72,6 +73,8 @@ def training(work: Work, setup: Setup) -> dict[str, float]:
     assert work.plain
     density = setup.build(work).train()
     plain = work.plain(density).to(setup.device)
+    if work.compiled:
+        compile_model(density.model)
     x = work.examples(work.batch).to(setup.device)
     ours = step_of(_Loss(density), x, setup)
     seconds = in_turn({"reference": step_of(plain, x, setup), "ours": ours}, setup.rounds(9), warm=2)

@@ -43,6 +43,7 @@ class Work:
         trains: the ratio of training steps that is aimed at.
         samples: the ratio of sampling that is aimed at, if any, by number of samples.
         gates: sigmoids and tanhs of a forward pass, of one example.
+        compiled: train as `trainer.compile=true` does.
     """
 
     title: str
@@ -54,6 +55,7 @@ class Work:
     trains: float | None = None
     samples: dict[int, float | None] = field(default_factory=dict)
     gates: int = 0
+    compiled: bool = False
 
     def examples(self, n: int) -> Tensor:
         """Return random examples `(n, *shape)`."""
@@ -76,6 +78,10 @@ MANY = {16: 100.0, 100: 100.0}
 WORKS = {
     "nade": Work(
         "NADE, 500 units", {"name": "nade"}, batch=100, plain=PlainNADE, trains=5, gates=PIXELS * 500
+    ),
+    "nade_compiled": Work(
+        "NADE, 500 units, compiled", {"name": "nade"}, batch=100, plain=PlainNADE, trains=5, gates=PIXELS * 500,
+        compiled=True,
     ),
     "made": Work(
         "MADE, 500, 500 units", {"name": "made", "hidden": 500, "layers": 2}, batch=100, plain=PlainMADE,

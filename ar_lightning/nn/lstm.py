@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ar_lightning.nn.conv import CausalConv, Pointwise
-from ar_lightning.nn.scans import DiagonalScan, RowScan
+from ar_lightning.nn.scans import diagonal_scan, row_scan
 from ar_lightning.nn.streaming import Streaming, as_row, as_steps
 
 __all__ = ["DiagonalLSTMLayer", "RowLSTMLayer"]
@@ -74,7 +74,7 @@ class RowLSTMLayer(Streaming):
         weight = torch.cat([*inputs.unbind(2), *whole_gates(self.state_to_state.weight, self.colours).unbind(2)], 1)
         assert self.input_to_state.bias is not None
         bias = whole_gates(self.input_to_state.bias, self.colours)[:, None]
-        return RowScan.apply(v, weight, bias, self.h0, self.c0)
+        return row_scan(v, weight, bias, self.h0, self.c0)
 
     def _step(self, past: dict[str, Any], gates: Tensor) -> Tensor:
         """The state of the next group of a pixel of the current row, `(B, hidden / colours)`."""
@@ -119,7 +119,7 @@ class DiagonalLSTMLayer(Streaming):
         rows = [torch.cat([inputs[k], states[k], states[2 + k]], 1) for k in range(2)]  # (4h, channels + 2h) each
         biases = [whole_gates(i2s.bias, self.colours)[:, None] for i2s in self.input_to_state]
         h0, c0 = (s[:, 0].mT for s in (self.h0, self.c0))  # (2, h, 1)
-        there, back = DiagonalScan.apply(v, torch.stack(rows), torch.stack(biases), h0, c0).permute(0, 4, 1, 2, 3)
+        there, back = diagonal_scan(v, torch.stack(rows), torch.stack(biases), h0, c0).permute(0, 4, 1, 2, 3)
         return there + F.pad(back.flip(3)[:, :, :-1], (0, 0, 1, 0))
 
     def start_row(self, batch: int, width: int) -> None:
