@@ -163,6 +163,6 @@ def at(weight: Tensor, tokens: Tensor, x: Tensor) -> Tensor:
     """
     w = weight[tokens]
     if x.shape[2] == 1:
-        return x * w.squeeze(-2)  # ten times faster than a product of matrices
+        return x * w.squeeze(-2)  # faster than a product of matrices
     mapped: Tensor = torch.einsum("bni,nio->bno" if tokens.ndim == 1 else "bni,bnio->bno", x, w)
     return mapped

@@ -5,7 +5,7 @@ value in the order as its degree, an output the place before its own: so it depe
 the degrees of the hidden units are.
 
 Half of such a weight matrix is masked. Where the degrees ascend, what is not masked is a staircase, and a product of
-large matrices is done in blocks of units, each with the inputs that any of them reads: up to twice as fast.
+large matrices is done in blocks of units, each with the inputs that any of them reads.
 """
 
 from typing import Any
