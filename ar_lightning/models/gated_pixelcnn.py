@@ -22,6 +22,7 @@ from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import PositiveInt
 from ar_lightning.nn.causal import RasterModel
 from ar_lightning.nn.conv import CausalConv, FirstConv, Pointwise, RowConv, output_layers, round_up
+from ar_lightning.nn.gates import gate
 from ar_lightning.spec import Shapes
 
 __all__ = ["GatedPixelCNN"]
@@ -69,7 +70,7 @@ class GatedPixelCNN(RasterModel):
 
     def row(self, above: Tensor, cond: Tensor | None = None) -> list[Tensor]:
         """Run the vertical stack: its first map, and what every layer of the horizontal stack reads of it."""
-        first = v = self.first.above(above)  # (B, hidden, h, W)
+        first = v = self.first.above(above).contiguous(memory_format=torch.channels_last)  # (B, hidden, h, W)
         links = []
         for layer in self.layers:
             v, link = layer.vertical(v, cond)
@@ -118,14 +119,8 @@ class GatedLayer(nn.Module):
         if self.class_bias is not None:
             above, beside = self.class_bias(cond)[..., None, None].chunk(2, 1)
             maps, link = maps + above, link + beside
-        return (v if self.last else gate(maps, 1)), link
+        return (v if self.last else gate(maps)), link
 
     def horizontal(self, h: Tensor, link: Tensor) -> Tensor:
         """Return the horizontal map of the next layer, for as many colours as are given."""
-        return h + self.out(gate(self.columns(h) + link, h.shape[1] // self.width))
-
-
-def gate(maps: Tensor, groups: int) -> Tensor:
-    """Multiply the tanh of one half of the channels of each group with the sigmoid of the other."""
-    a, b = maps.unflatten(1, (groups, 2, -1)).unbind(2)
-    return (torch.tanh(a) * torch.sigmoid(b)).flatten(1, 2)
+        return h + self.out(gate(self.columns(h), h.shape[1] // self.width, link))

@@ -63,12 +63,8 @@ class CausalConv(nn.Conv2d, Streaming):
 
     def parallel(self, x: Tensor) -> Tensor:
         """Map a whole image, or any part of it that the kernel does not reach beyond, without reading the past."""
-        weight = self.masked_weight()
-        if weight.shape[2:] == (1, 1):  # one matrix product, without reordering the image in memory
-            matrix = weight.flatten(1).expand(len(x), -1, -1)
-            bias = x.new_zeros(()) if self.bias is None else self.bias[:, None]
-            return torch.baddbmm(bias, matrix, x.flatten(2)).unflatten(2, x.shape[2:])
-        return F.conv2d(F.pad(x, (self.left, self.right, self.above, 0)), weight, self.bias, self.stride)
+        before = (self.left, self.right, self.above, 0)
+        return F.conv2d(F.pad(x, before) if any(before) else x, self.masked_weight(), self.bias, self.stride)
 
     def masked_weight(self) -> Tensor:
         """Return the kernel `(out, channels, above + 1, left + 1 + right)` with zeros where it may not see."""
@@ -134,6 +130,8 @@ class RowConv(Streaming):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, C, h, W)` to `(B, out, h, W)`."""
+        if self.past is None:
+            return self.conv(F.pad(x, (0, 0, self.above, 0)))
         return self.conv(with_past(self.past, x, dim=2, n=self.above))
 
 
