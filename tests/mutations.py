@@ -111,6 +111,14 @@ BUGS = {
         "ar_lightning/nn/lstm.py", 'return h + past["shifted"][n]', "return h",
         EXACT + " -k streaming_equals and diagonal",
     ),
+    "the gate's gradient forgets the slope of its sigmoid": Bug(
+        "ar_lightning/nn/gates.py", "torch.mul(torch.addcmul(through, through, s, value=-1), t, out=db)",
+        "torch.mul(through, t, out=db)", "tests/test_gates.py",
+    ),
+    "a compiled NADE learns from the gradient of one site too few": Bug(
+        "ar_lightning/nn/prefix_kernels.py", "dW.append((x[:, None] * da).sum(0))",
+        "dW.append((x[:, None] * (da - g[:, None] * v)).sum(0))", "tests/test_compile.py",
+    ),
     "the gradient of a Row LSTM's states goes the wrong way": Bug(
         "ar_lightning/nn/scans.py", "dh_right += dright", "dh_left += dright",
         "tests/test_lstm.py",
