@@ -15,7 +15,7 @@ from ar_lightning.density import Density
 from ar_lightning.trainer import compile_model
 from benchmarks.limits import sampling_limit, training_limit
 from benchmarks.plain import PlainWaveNet
-from benchmarks.timing import in_turn
+from benchmarks.timing import in_turn, seconds_of
 from benchmarks.works import WORKS, Work, density_of
 
 __all__ = ["Setup", "growth", "sampling", "start_up", "training", "wavenet_sampling"]
@@ -117,7 +117,8 @@ def sampling(work: Work, n: int, setup: Setup) -> dict[str, float]:
 
 
 def growth(work: Work, setup: Setup) -> dict[str, dict[str, float]]:
-    """Return the seconds of 16 samples by the side of an image, and of 28x28 pixels by the number of samples."""
+    """Return the seconds of 16 samples by the side of an image, and of 28x28 pixels by the number of samples, once."""
+    _drawn(work.at_side(SIDES[0]), 16, setup)  # to warm up
     sides = {str(side): _drawn(work.at_side(side), 16, setup) for side in SIDES[: 2 if setup.quick else 3]}
     batches = {str(n): _drawn(work.at_side(28), n, setup) for n in BATCHES}
     return {"side": sides, "batch": batches}
@@ -125,7 +126,7 @@ def growth(work: Work, setup: Setup) -> dict[str, dict[str, float]]:
 
 def _drawn(work: Work, n: int, setup: Setup) -> float:
     density = setup.build(work).eval()
-    return in_turn({"ours": lambda: density.sample(n)}, setup.rounds(3))["ours"]
+    return seconds_of(lambda: density.sample(n))
 
 
 @torch.no_grad()

@@ -16,13 +16,14 @@ Algorithm", 2016). The paper published no likelihoods.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ar_lightning.condition import Condition, as_condition
 from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import Dropout, PositiveInt
 from ar_lightning.nn.causal import SequenceModel
 from ar_lightning.nn.dilated import DilatedStack
+from ar_lightning.nn.linear import RowsLinear
 from ar_lightning.nn.reading import TokenReader
 from ar_lightning.spec import Shapes
 
@@ -74,8 +75,8 @@ class WaveNet(SequenceModel):
         self.read = TokenReader(shapes, channels)
         dilations = [2**i for i in range(layers)] * stacks
         self.dilated = DilatedStack(channels, skip, kernel, dilations, dropout, self.classes, self.features)
-        self.hidden = nn.Linear(skip, skip)
-        self.out = nn.Linear(skip, shapes.params)
+        self.hidden = RowsLinear(skip, skip)
+        self.out = RowsLinear(skip, shapes.params)
 
     @property
     def receptive_field(self) -> int:

@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ar_lightning.nn.gates import activate_
+from ar_lightning.nn.linear import RowsLinear
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["DilatedStack"]
@@ -59,7 +61,7 @@ class DilatedStack(Streaming):
         self.bias = nn.Parameter(torch.zeros(depth, 2 * channels))
         # Nothing reads the residual stream after the last layer.
         self.residual = nn.ParameterList(torch.randn(channels, channels) * channels**-0.5 for _ in dilations[1:])
-        self.skip = nn.Linear(depth * channels, skip)
+        self.skip = RowsLinear(depth * channels, skip)
         self.label = nn.Embedding(classes, depth * 2 * channels) if classes else None
         if self.label is not None:
             nn.init.normal_(self.label.weight, std=0.1)
@@ -217,13 +219,7 @@ class GatedLayer(torch.autograd.Function):
         for rows, tap in earlier_taps(W, x.shape, shift):
             h[rows:].addmm_(x[:-rows], W[tap])
         f, g = h.chunk(2, 1)
-        if h.dtype.itemsize < 4:
-            f.tanh_()  # the other way would round a small one away
-            g.sigmoid_()
-        else:
-            f.mul_(2)
-            h.sigmoid_()
-            f.mul_(2).sub_(1)  # tanh(f) = 2 sigmoid(2f) - 1, which is faster
+        activate_(h, f, g)
         z = f * g
         z = z if mask is None else z * mask
         ctx.save_for_backward(x, h, W, R, mask)

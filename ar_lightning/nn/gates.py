@@ -1,4 +1,4 @@
-"""The gate of Gated PixelCNN, `tanh(a) * sigmoid(b)`, with a backward pass of its own.
+"""The gate of Gated PixelCNN and WaveNet, `tanh(a) * sigmoid(b)`, with a backward pass of its own.
 
     tanh(a) = 2 sigmoid(2a) - 1,    da = g sigmoid(b) (1 - tanh(a)^2),    db = g tanh(a) sigmoid(b) (1 - sigmoid(b))
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["gate"]
+__all__ = ["activate_", "gate"]
 
 
 def gate(maps: Tensor, groups: int = 1, added: Tensor | None = None) -> Tensor:
@@ -29,6 +29,17 @@ def gate(maps: Tensor, groups: int = 1, added: Tensor | None = None) -> Tensor:
     return gated
 
 
+def activate_(maps: Tensor, a: Tensor, b: Tensor) -> None:
+    """Turn the views a and b, which make up all of the maps, into tanh(a) and sigmoid(b), where they are."""
+    if maps.dtype.itemsize < 4:  # 2 sigmoid(2a) - 1 would round a small tanh away
+        a.tanh_()
+        b.sigmoid_()
+    else:
+        a.mul_(2)
+        maps.sigmoid_()
+        a.mul_(2).sub_(1)
+
+
 def halves(maps: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     """Return views of the two halves of each group, `(B, groups, n, *sites)`."""
     a, b = maps.unflatten(1, (groups, 2, -1)).unbind(2)
@@ -42,13 +53,7 @@ class Gate(torch.autograd.Function):
     def forward(ctx: Any, maps: Tensor, groups: int, added: Tensor | None) -> Tensor:  # type: ignore[override]
         h = maps.clone() if added is None else maps + added
         t, s = halves(h, groups)
-        if h.dtype.itemsize < 4:  # 2 sigmoid(2a) - 1 would round a small tanh away
-            t.tanh_()
-            s.sigmoid_()
-        else:
-            t.mul_(2)
-            h.sigmoid_()
-            t.mul_(2).sub_(1)
+        activate_(h, t, s)
         ctx.save_for_backward(h)
         ctx.groups, ctx.added = groups, added is not None
         return (t * s).flatten(1, 2)
