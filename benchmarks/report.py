@@ -69,8 +69,8 @@ def plot(measured: Measured, path: Path) -> None:
         x = sides.get_xticks()
         lowest = min(min(g["side"].values()) for g in grown.values())
         sides.plot(x, [lowest * (v / x[0]) ** 2 for v in x], "k:", label="linear in the pixels")
-        sides.legend(fontsize=7)
         _lines(batches, {name: g["batch"] for name, g in grown.items()}, "samples at once", "of 28x28, s")
+        figure.legend(handles=sides.get_lines(), loc="outside lower right", ncols=3, fontsize=8)
     figure.suptitle(f"{measured['machine']}, PyTorch {measured['torch']}, {measured['precision']}", fontsize=10)
     figure.savefig(path, dpi=110)
 
@@ -80,7 +80,7 @@ def _bars(axes: Axes, rows: list[Measured]) -> None:
     names = [r["work"] for r in rows]
     axes.barh(names, [ratio(r) for r in rows], color=["#4878a8" if "samples" in r["work"] else "#d08770" for r in rows])
     for i, r in enumerate(rows):
-        axes.text(ratio(r) * 1.05, i, f"{ratio(r):.1f}", va="center", fontsize=8)
+        axes.text(1.08 * max(ratio(r), r.get("aim") or 0), i, f"{ratio(r):.1f}", va="center", fontsize=8)
         if r.get("aim"):
             axes.plot([r["aim"]] * 2, [i - 0.4, i + 0.4], "k-", linewidth=2)
     axes.set_xscale("log")
