@@ -5,14 +5,17 @@ value in the order as its degree, an output the place before its own: so it depe
 the degrees of the hidden units are.
 
 Half of such a weight matrix is masked. Where the degrees ascend, what is not masked is a staircase, and a product of
-large matrices is done in blocks of units, each with the inputs that any of them reads.
+large matrices is done in blocks of units, each with the inputs that any of them reads. Only at the edge of the stairs
+is there anything to mask.
 """
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ar_lightning.fieldtypes import Activation
 from ar_lightning.nn.streaming import Streaming
@@ -22,7 +25,20 @@ __all__ = ["MaskedMLP", "masked_linear", "reads", "spread_degrees", "staircase"]
 ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu}
 BLOCKS = 8  # of a large weight matrix
 LARGE = 2**18  # weights of one
-Block = tuple[int, int]  # units, and how many of the units below they read
+
+
+class Block(NamedTuple):
+    """Some units of a layer, and how many of the units below, the first ones, they read.
+
+    Args:
+        units: how many.
+        any: units below that any of them reads.
+        all: units below that all of them read.
+    """
+
+    units: int
+    any: int
+    all: int
 
 
 def reads(degrees: Tensor, below: Tensor) -> Tensor:
@@ -58,19 +74,60 @@ def spread_degrees(units: int, tokens: int, lowest: int = 0, generator: torch.Ge
 def staircase(degrees: Tensor, below: Tensor) -> list[Block]:
     """Return the blocks in which to do the product with a weight matrix, given ascending degrees of its units."""
     if len(degrees) * len(below) < LARGE:
-        return [(len(degrees), len(below))]
+        return [Block(len(degrees), len(below), 0)]
     ends = torch.searchsorted(below, degrees, right=True)
-    return [(len(part), int(part[-1])) for part in ends.tensor_split(BLOCKS)]
+    return [Block(len(part), int(part[-1]), int(part[0])) for part in ends.tensor_split(BLOCKS)]
 
 
 def masked_linear(x: Tensor, weight: Tensor, degrees: Tensor, below: Tensor, blocks: list[Block]) -> Tensor:
     """Map `(B, units below)` to `(B, units)` by a weight matrix that is masked by the degrees of its units."""
-    rows = [units for units, _ in blocks]
-    outs = []
-    for w, d, (_, n) in zip(weight.split(rows), degrees.split(rows), blocks, strict=True):
+    if len(blocks) == 1:
         # Masked here, not in place: gradient that reached masked weights would spoil clipping and Adam.
-        outs.append(F.linear(x[:, :n], w[:, :n] * reads(d, below[:n]).to(w.dtype)))
-    return outs[0] if len(outs) == 1 else torch.cat(outs, 1)
+        return F.linear(x, weight * reads(degrees, below).to(weight.dtype))
+    if torch.is_autocast_enabled(x.device.type):
+        x, weight = (t.to(torch.get_autocast_dtype(x.device.type)) for t in (x, weight))
+    out: Tensor = Staircase.apply(x, weight, degrees, below, blocks)
+    return out
+
+
+class Staircase(torch.autograd.Function):
+    """The product with a staircase of weights, block by block; the gradient of what is masked is zero."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, x: Tensor, weight: Tensor, degrees: Tensor, below: Tensor, blocks: list[Block]
+    ) -> Tensor:
+        out = x.new_empty(len(x), len(weight))
+        for units, all_read, edge in stairs(blocks):
+            torch.mm(x[:, all_read], weight[units, all_read].T, out=out[:, units])
+            out[:, units].addmm_(x[:, edge], (weight[units, edge] * reads(degrees[units], below[edge])).T)
+        ctx.save_for_backward(x, weight, degrees, below)
+        ctx.blocks = blocks
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, weight, degrees, below = ctx.saved_tensors
+        dx = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
+        dweight = torch.empty_like(weight)
+        for units, all_read, edge in stairs(ctx.blocks):
+            mask, g = reads(degrees[units], below[edge]), grad[:, units]
+            torch.mm(g.T, x[:, : edge.stop], out=dweight[units, : edge.stop])
+            dweight[units, edge] *= mask
+            dweight[units, edge.stop :] = 0
+            if dx is not None:
+                dx[:, all_read].addmm_(g, weight[units, all_read])
+                dx[:, edge].addmm_(g, weight[units, edge] * mask)
+        return dx, dweight, None, None, None
+
+
+def stairs(blocks: list[Block]) -> Iterator[tuple[slice, slice, slice]]:
+    """Give the units of each block, those below that all of them read, and those that only some read."""
+    start = 0
+    for block in blocks:
+        yield slice(start, start + block.units), slice(block.all), slice(block.all, block.any)
+        start += block.units
 
 
 class MaskedMLP(Streaming):
@@ -99,7 +156,7 @@ class MaskedMLP(Streaming):
         self.direct = nn.Linear(widths[0], widths[-1], bias=False) if direct else None
         self.class_biases: Any = nn.ModuleList(nn.Embedding(classes, o) for o in widths[1:]) if classes else None
         self.blocks = [
-            [(widths[o], widths[i])] if ascending is None else staircase(ascending[o], ascending[i])
+            [Block(widths[o], widths[i], 0)] if ascending is None else staircase(ascending[o], ascending[i])
             for i, o in [*pairs, (0, -1)]
         ]
 
