@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from ar_lightning.config import load_config, save_config
+from ar_lightning.config import explicit_settings, load_config, save_config
 from ar_lightning.errors import UserError
 from ar_lightning.registry import REGISTRIES
 from ar_lightning.sections import SECTIONS, section_schema
@@ -36,7 +36,7 @@ def complete(config: dict[str, Any]) -> bool:
 def test_every_config_loads(path: Path) -> None:
     config = load_config(path)
     assert complete(config)
-    assert config["experiment"] == path.stem
+    assert config["experiment"] == explicit_settings(path).get("experiment", path.stem)
 
 
 @pytest.mark.parametrize("section", REGISTRIES)
