@@ -59,7 +59,16 @@ def test_the_page_says_what_is_not_run_and_what_is_missed(tmp_path: Path) -> Non
     assert "| not run yet |" in results_page([new], ROOT)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row",
+    [
+        # The columns of a table and the letters of a text are in their files.
+        pytest.param(
+            row, id=row.name, marks=[real_data] if row.folded or row.config["data.name"] == "tiny_shakespeare" else []
+        )
+        for row in ROWS
+    ],
+)
 def test_an_example_goes_through_at_full_size(row) -> None:  # type: ignore[no-untyped-def]
     """All that a CPU can do in a second of those that need a GPU."""
     config = load_config(row.file, ["trainer.accelerator=cpu"])
