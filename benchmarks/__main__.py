@@ -42,6 +42,8 @@ def main(argv: list[str] | None = None) -> None:
     default = Path(__file__).parent / "results" / "speed"
     parser.add_argument("--out", type=Path, default=default, help="files to write, without their endings")
     args = parser.parse_args(argv)
+    if args.quick and args.out == default:
+        parser.error("--quick measures nothing worth keeping: name other files with --out")
     torch.manual_seed(0)
     setup = Setup(args.device, args.bf16, args.quick)
     about: dict[str, Any] = {

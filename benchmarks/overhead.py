@@ -24,7 +24,7 @@ STEPS = 100
 
 
 def overhead(work: Work, setup: Setup) -> dict[str, float]:
-    """Return the seconds of a training step in a bare loop and in the Trainer, which also counts, logs and clips."""
+    """Return the seconds of a training step in a bare loop and in the Trainer, which also counts and logs."""
     steps = 5 if setup.quick else STEPS
     with tempfile.TemporaryDirectory() as folder:
         images = work.examples(steps * work.batch)[:, 0].numpy().astype(np.uint8)

@@ -54,13 +54,11 @@ class Setup:
         return density_of(work).to(self.device)
 
 
-def step_of(loss: Callable[[Tensor], Tensor], x: Tensor, setup: Setup) -> Callable[[], None]:
-    """Return a forward and backward pass of the mean loss; gradients are made anew."""
-    parameters = list(loss.parameters()) if isinstance(loss, torch.nn.Module) else []
+def step_of(loss: Callable[[Tensor], Tensor], network: torch.nn.Module, x: Tensor, setup: Setup) -> Callable[[], None]:
+    """Return a forward and backward pass of the mean loss of a network, whose gradients are made anew."""
 
     def step() -> None:
-        for p in parameters:
-            p.grad = None
+        network.zero_grad()
         with setup.autocast():
             mean = loss(x).mean()
         mean.backward()
@@ -76,20 +74,9 @@ def training(work: Work, setup: Setup) -> dict[str, float]:
     if work.compiled:
         compile_model(density.model)
     x = work.examples(work.batch).to(setup.device)
-    ours = step_of(_Loss(density), x, setup)
-    seconds = in_turn({"reference": step_of(plain, x, setup), "ours": ours}, setup.rounds(9), warm=2)
+    steps = {"reference": step_of(plain, plain, x, setup), "ours": step_of(density.loss, density, x, setup)}
+    seconds = in_turn(steps, setup.rounds(9), warm=2)
     return {**seconds, "limit": training_limit(work, density, setup.device, setup.dtype)}
-
-
-class _Loss(torch.nn.Module):
-    """What a training minimises, as a module, whose gradients can be found."""
-
-    def __init__(self, density: Density) -> None:
-        super().__init__()
-        self.density = density
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.density.loss(x)
 
 
 @torch.no_grad()

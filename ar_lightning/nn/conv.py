@@ -130,8 +130,6 @@ class RowConv(Streaming):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, C, h, W)` to `(B, out, h, W)`."""
-        if self.past is None:
-            return self.conv(F.pad(x, (0, 0, self.above, 0)))
         return self.conv(with_past(self.past, x, dim=2, n=self.above))
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -69,12 +70,9 @@ def with_past(past: dict[str, Any] | None, x: Tensor, dim: int, n: int) -> Tenso
     if not n:
         return x
     if past and "tail" in past:
-        before = past["tail"]
+        window = torch.cat([past["tail"], x], dim)
     else:
-        shape = list(x.shape)
-        shape[dim] = n
-        before = x.new_zeros(shape)
-    window = torch.cat([before, x], dim)
+        window = F.pad(x, (0, 0) * (x.ndim - 1 - dim) + (n, 0))
     if past is not None:
         past["tail"] = window.narrow(dim, window.shape[dim] - n, n)
     return window
