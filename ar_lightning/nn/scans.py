@@ -2,11 +2,11 @@
 
     [o, f, i, g] = W [v, h_1, h_2, ...] + b,    c = f c' + i g,    h = o tanh(c)
 
-What a step reads, of the input v and of the states of earlier steps, is put side by side, so that a step is one matrix
-product and a few passes over memory that the cache still holds; the backward pass takes the same steps back and makes
-the gradient of W on its way. Maps are kept channels first, the pixels of a step of all images after one another. As
-tanh(a) = 2 sigmoid(2a) - 1, one sigmoid gives all gates. The cell is computed in float32 or better, also
-under autocast, which rounds what a row reads.
+What a step reads of the states of earlier steps is put side by side, so that it is one matrix product and a few passes
+over memory that the cache still holds; the backward pass takes the same steps back. What does not wait for a state is
+done for all rows at once. Maps are kept channels first, the pixels of a step of all images after one another. As
+tanh(a) = 2 sigmoid(2a) - 1, one sigmoid gives all gates. Cells are computed in float32 or better, also under
+autocast, which rounds the products of rows.
 """
 
 from collections.abc import Sequence
@@ -180,7 +180,7 @@ class DiagonalScan(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor
+        ctx: Any, v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor, keep: bool = True
     ) -> Tensor:
         """Return the states of both `(2, h, H, W, B)`, those of the second mirrored.
 
@@ -191,6 +191,7 @@ class DiagonalScan(torch.autograd.Function):
             bias: b `(2, 4h, 1)`.
             h0: initial states `(2, h, 1)`, to the left of the first column and above the first row.
             c0: initial cells `(2, h, 1)`.
+            keep: what the backward pass needs.
         """
         (batch, channels, H, W), h, dtype = v.shape, h0.shape[1], precise(v)
         x = v.new_empty(2, channels, H, W, batch, dtype=dtype)
@@ -211,14 +212,15 @@ class DiagonalScan(torch.autograd.Function):
                 cell_(a, a.chunk(4, 1), c, cells[..., above], tanh)
                 state = torch.mul(a[:, :h], tanh, out=states[..., beside])
                 diagonal(out, d).copy_(state.unflatten(2, (-1, batch)))
-                steps.append((read, a, c, tanh))
+                if keep:
+                    steps.append((read, a, c, tanh))
         ctx.save_for_backward(weight)
         ctx.steps, ctx.shape, ctx.dtype = steps, x.shape, v.dtype
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (weight,) = ctx.saved_tensors
         (_, channels, H, W, batch), h, dtype = ctx.shape, weight.shape[1] // 4, ctx.steps[0][0].dtype
         grad, transposed = grad.contiguous(), weight.to(dtype).mT.contiguous()
@@ -241,7 +243,7 @@ class DiagonalScan(torch.autograd.Function):
                 dstates[..., above] += dread[:, channels + h :]
         dv = (dx[0] + dx[1].flip(2)).permute(3, 0, 1, 2).to(ctx.dtype)
         initial = (s.sum(2, keepdim=True) for s in (dstates, dcells))
-        return dv, *(t.to(weight.dtype) for t in (dW, db[..., None], *initial))
+        return dv, *(t.to(weight.dtype) for t in (dW, db[..., None], *initial)), None
 
 
 def rows_of(d: int, H: int, W: int) -> tuple[int, int]:
@@ -265,4 +267,10 @@ def diagonal(maps: Tensor, d: int) -> Tensor:
 
 # The compiler would unroll every step of a scan, for minutes.
 row_scan = torch.compiler.disable(RowScan.apply)
-diagonal_scan = torch.compiler.disable(DiagonalScan.apply)
+
+
+@torch.compiler.disable
+def diagonal_scan(v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor) -> Tensor:
+    """Return what `DiagonalScan` does, which keeps nothing where there are no gradients."""
+    states: Tensor = DiagonalScan.apply(v, weight, bias, h0, c0, torch.is_grad_enabled())
+    return states
