@@ -53,6 +53,10 @@ def reproduce(name: str, overrides: Sequence[str] = (), root: Path = ROOT) -> Re
             f"reproduce: data.fold: all folds are trained; one alone: run.py --config {row.file} data.fold=0"
         )
     config = load_config(row.file, overrides)
+    if row.folded and config["trainer"]["devices"] not in ("auto", 1):
+        raise UserError("reproduce: the folds of a table are trained on one device: leave out trainer.devices")
+    if row.folded:
+        config["trainer"]["devices"] = 1  # auto would be all GPUs, whose processes cannot go from fold to fold
     other = changed(row.config, flat(name, config))
     run_dir = Path(config["run_dir"]).expanduser() if config["run_dir"] else run_dir_of(name, bool(other))
 
