@@ -5,9 +5,12 @@ import platform
 from collections import Counter
 from pathlib import Path
 
-import torch
+__all__ = ["cores", "machine"]
 
-__all__ = ["machine"]
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine(device: str | None = None) -> str:
@@ -16,8 +19,9 @@ def machine(device: str | None = None) -> str:
     Args:
         device: what was computed on: GPUs that stood idle beside a CPU are left out; null for all there is.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parts = [f"{_processor()}, {_counted(cores, 'core')}, {_counted(torch.get_num_threads(), 'thread')}"]
+    import torch  # here: how many cores there are is asked before anything heavy is imported
+
+    parts = [f"{_processor()}, {_counted(cores(), 'core')}, {_counted(torch.get_num_threads(), 'thread')}"]
     if device != "cpu":
         gpus = Counter(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
         parts += [name if n == 1 else f"{n} x {name}" for name, n in gpus.items()]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ar_lightning.checks import may_have
 from ar_lightning.errors import UserError
+from ar_lightning.machine import cores
 
 __all__ = ["Slot", "groups_of", "scrubbed", "slots_of"]
 
@@ -64,12 +65,8 @@ def slots_of(accelerator: str, devices: str | None, per_trial: int, workers: int
     """
     groups = groups_of(devices, per_trial, accelerator) if devices else _visible_groups(accelerator, per_trial)
     count = workers or len(groups) or 1
-    threads = max(1, min(_cores() // (count * per_trial), _most_threads()))
+    threads = max(1, min(cores() // (count * per_trial), _most_threads()))
     return [Slot(groups[i % len(groups)] if groups else "", threads) for i in range(count)]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _most_threads() -> int:

@@ -33,7 +33,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(slots, "may_have", lambda accelerator: True)
     monkeypatch.setattr(slots, "_visible_gpus", lambda: ["0", "1", "2", "3"])
-    monkeypatch.setattr(slots, "_cores", lambda: 12)
+    monkeypatch.setattr(slots, "cores", lambda: 12)
 
 
 @pytest.mark.parametrize("name", OUTER)
