@@ -1,7 +1,7 @@
 """What the machine allows: the least seconds that a work can take, whatever the program.
 
-The longest of three: its multiply-adds at the rate of a large matrix product, or of the same as a convolution if that is
-faster; its bytes at the rate of a copy; its sigmoids at the rate of a vector of them that stays in the cache.
+The longest of three: its multiply-adds at the rate of a large matrix product, or of the same as a convolution where
+that is faster; its bytes at the rate of a copy; its sigmoids at the rate of a vector of them that stays in the cache.
 """
 
 from collections.abc import Callable
