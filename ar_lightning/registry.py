@@ -80,6 +80,7 @@ OPTIMIZERS = {
     "rmsprop": "ar_lightning.optim:rmsprop",
     "sgd": "ar_lightning.optim:sgd",
     "adagrad": "ar_lightning.optim:adagrad",
+    "muon": "ar_lightning.optim:muon",
 }
 
 SCHEDULES = {

@@ -96,8 +96,11 @@ def grown(models: list[str], setup: Setup) -> dict[str, Any]:
 
 def bare(models: list[str], setup: Setup) -> list[dict[str, Any]]:
     small = replace(WORKS["pixelcnn"], title="PixelCNN, 7 x 16", model={"name": "pixelcnn"})
-    works = {m: work for m, work in {"nade": WORKS["nade"], "pixelcnn": small}.items() if m in models}
-    return [{"work": work.title, "model": m, **overhead(work, setup)} for m, work in works.items()]
+    works = {"nade": (WORKS["nade"], 100), "pixelcnn": (small, 500)}  # and steps
+    return [
+        {"work": works[m][0].title, "model": m, **overhead(*works[m], setup)}
+        for m in shown([m for m in works if m in models], "overhead")
+    ]
 
 
 PARTS: dict[str, Callable[[list[str], Setup], Any]] = {

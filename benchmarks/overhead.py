@@ -20,12 +20,13 @@ from benchmarks.works import Work
 
 __all__ = ["overhead"]
 
-STEPS = 100
 
+def overhead(work: Work, steps: int, setup: Setup) -> dict[str, float]:
+    """Return the seconds of a training step in a bare loop and in the Trainer, which also counts and logs.
 
-def overhead(work: Work, setup: Setup) -> dict[str, float]:
-    """Return the seconds of a training step in a bare loop and in the Trainer, which also counts and logs."""
-    steps = 5 if setup.quick else STEPS
+    A result gives its seconds of training to a tenth: `steps` should take many of these.
+    """
+    steps = 5 if setup.quick else steps
     with tempfile.TemporaryDirectory() as folder:
         images = work.examples(steps * work.batch)[:, 0].numpy().astype(np.uint8)
         np.savez(Path(folder) / "images.npz", train=images, valid=images[:20], test=images[:20])

@@ -35,7 +35,7 @@ def test_curves() -> None:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_optimizer_lowers_the_loss(optimizer: str, tmp_path: Path) -> None:
     few = [option for option in QUICK if not option.startswith(("trainer.limit", "trainer.max"))]
-    rate = {"sgd": 0.01, "adagrad": 0.03}.get(optimizer, 0.003)
+    rate = {"sgd": 0.01, "adagrad": 0.03, "muon": 0.02}.get(optimizer, 0.003)
     options = [f"optimizer={optimizer}", f"optimizer.lr={rate}", "trainer.max_epochs=3", "samples.every=0"]
     assert run_here("model=nade", "model.hidden=20", *few, *options, f"run_dir={tmp_path / 'run'}") == 0
     assert result(tmp_path / "run")["test/bpd"] < 2.6  # the level it starts from is above 4
