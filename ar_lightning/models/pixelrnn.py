@@ -123,6 +123,10 @@ class PixelCNN(PixelNetwork):
     def make_branches(self, n: int, stream: int, hidden: int, colours: int) -> list[nn.Module]:
         return [Block(stream, hidden, colours) for _ in range(n)]
 
+    def row(self, above: Tensor, cond: Tensor | None = None) -> Tensor:
+        # Convolutions keep the layout of their input: with the channels last, they copy nothing into another and back.
+        return super().row(above.contiguous(memory_format=torch.channels_last), cond)
+
 
 def with_up(lstms: list[nn.Module], hidden: int, stream: int, colours: int) -> list[nn.Module]:
     """Follow each LSTM by a 1x1 convolution up to the channels of the stream."""
