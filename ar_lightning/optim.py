@@ -117,7 +117,7 @@ def adagrad(
 def muon(
     params: Parameters,
     *,
-    lr: PositiveFloat = 1e-2,
+    lr: PositiveFloat = 3e-3,
     momentum: Decay = 0.95,
     betas: tuple[Decay, Decay] = (0.9, 0.99),
     eps: PositiveFloat = 1e-8,
@@ -126,7 +126,7 @@ def muon(
     """Muon: orthogonalised momentum for matrices and kernels, Adam for the rest; fewest steps in deep networks.
 
     Args:
-        lr: learning rate of both.
+        lr: learning rate of both; the longer the training, the lower.
         momentum: decay of the running mean of a matrix's gradient.
         betas: decay of Adam's running means of the gradient and of its square.
         eps: added to Adam's denominator.

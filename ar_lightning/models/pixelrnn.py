@@ -46,6 +46,8 @@ class PixelNetwork(RasterModel):
         conditional: condition on the data's labels.
     """
 
+    layout: torch.memory_format = torch.contiguous_format  # of the maps and kernels
+
     def __init__(
         self,
         shapes: Shapes,
@@ -62,13 +64,14 @@ class PixelNetwork(RasterModel):
         self.class_bias = nn.Embedding(self.classes, stream) if self.classes else None
         self.branches = nn.ModuleList(self.make_branches(layers, stream, hidden, shapes.groups))
         self.head = output_layers(shapes, stream, head)
+        self.to(memory_format=self.layout)
 
     @abstractmethod
     def make_branches(self, n: int, stream: int, hidden: int, colours: int) -> list[nn.Module]:
         """Make n modules that each map the residual stream `(B, stream, h, w)` to what is added to it."""
 
     def row(self, above: Tensor, cond: Tensor | None = None) -> Tensor:
-        features = self.first.above(above)  # (B, 2h, h, W)
+        features = self.first.above(above.contiguous(memory_format=self.layout))  # (B, 2h, h, W)
         return features if self.class_bias is None else features + self.class_bias(cond)[..., None, None]
 
     def pixel(self, left: Tensor, features: Tensor, cond: Tensor | None = None) -> Tensor:
@@ -119,13 +122,10 @@ class PixelCNN(PixelNetwork):
 
     encoding = "scaled"
     dims = 2
+    layout = torch.channels_last  # which convolutions keep, and need not copy into another and back
 
     def make_branches(self, n: int, stream: int, hidden: int, colours: int) -> list[nn.Module]:
         return [Block(stream, hidden, colours) for _ in range(n)]
-
-    def row(self, above: Tensor, cond: Tensor | None = None) -> Tensor:
-        # Convolutions keep the layout of their input: with the channels last, they copy nothing into another and back.
-        return super().row(above.contiguous(memory_format=torch.channels_last), cond)
 
 
 def with_up(lstms: list[nn.Module], hidden: int, stream: int, colours: int) -> list[nn.Module]:
