@@ -67,6 +67,7 @@ class GatedPixelCNN(RasterModel):
             GatedLayer(hidden, kernel, shapes.groups, self.classes, last=i + 1 == layers) for i in range(layers)
         )
         self.head = output_layers(shapes, hidden, head)
+        self.to(memory_format=torch.channels_last)  # as the maps, so that gradients are laid out like their kernels
 
     def row(self, above: Tensor, cond: Tensor | None = None) -> list[Tensor]:
         """Run the vertical stack: its first map, and what every layer of the horizontal stack reads of it."""
