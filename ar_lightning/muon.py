@@ -64,23 +64,24 @@ class Muon(Optimizer):
         return loss
 
     def _orthogonal_step(self, params: list[nn.Parameter], group: dict[str, Any]) -> None:
-        same = defaultdict(list)
+        same: defaultdict[Any, list[nn.Parameter]] = defaultdict(list)
         for p in params:
             same[p.shape, p.dtype, p.device].append(p)
         for alike in same.values():
             means = [self._mean(p, "mean") for p in alike]
-            grads = [p.grad for p in alike]
+            grads = [p.grad for p in alike if p.grad is not None]
             torch._foreach_lerp_(means, grads, 1 - group["momentum"])
             updates = torch._foreach_lerp(grads, means, group["momentum"])
             directions = orthogonalize(torch.stack(updates).flatten(2))  # (layers, out, in * kh * kw)
             scale = -group["lr"] * 0.2 * max(directions.shape[1:]) ** 0.5
-            torch._foreach_add_(alike, list(directions.view(-1, *alike[0].shape)), alpha=scale)
+            torch._foreach_add_(tuple(alike), list(directions.view(-1, *alike[0].shape)), alpha=scale)
 
     def _adam_step(self, params: list[nn.Parameter], group: dict[str, Any]) -> None:
         beta1, beta2 = group["betas"]
         for p in params:
-            mean, square = self._mean(p, "mean").lerp_(p.grad, 1 - beta1), self._mean(p, "square")
-            square.lerp_(p.grad.square(), 1 - beta2)
+            grad: Any = p.grad
+            mean, square = self._mean(p, "mean").lerp_(grad, 1 - beta1), self._mean(p, "square")
+            square.lerp_(grad.square(), 1 - beta2)
             t = self.state[p]["steps"] = self.state[p].get("steps", 0) + 1
             deviation = (square / (1 - beta2**t)).sqrt() + group["eps"]
             p.addcdiv_(mean, deviation, value=-group["lr"] / (1 - beta1**t))
