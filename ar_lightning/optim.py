@@ -123,10 +123,10 @@ def muon(
     eps: PositiveFloat = 1e-8,
     weight_decay: NonNegativeFloat = 0.0,
 ) -> Optimizer:
-    """Muon: orthogonalised momentum for matrices and kernels, Adam for the rest; fewest steps in deep networks.
+    """Muon: orthogonalised momentum for matrices and kernels, Adam for the rest.
 
     Args:
-        lr: learning rate of both; the longer the training, the lower.
+        lr: learning rate of both.
         momentum: decay of the running mean of a matrix's gradient.
         betas: decay of Adam's running means of the gradient and of its square.
         eps: added to Adam's denominator.
