@@ -29,6 +29,7 @@ from ar_lightning.files import write_json
 from ar_lightning.lit import LitDensity
 from ar_lightning.machine import machine
 from ar_lightning.pictures import curves_png
+from ar_lightning.precision import with_possible_precision
 from ar_lightning.schema import schema_of
 from ar_lightning.sections import DATA_MODULE
 from ar_lightning.tensorboard import TensorBoard
@@ -77,6 +78,7 @@ def run(
     """
     _quieten()
     started = time.perf_counter()
+    config = config | {"trainer": with_possible_precision(config["trainer"])}
     data = build_data_module(config, dataset)
     lit = build_lit(config, data)
     loggers = make_loggers(run_dir, config, **config["tracking"])

@@ -66,7 +66,8 @@ def make_trainer(
         threads: CPU threads of each process; left to PyTorch, or OMP_NUM_THREADS, if null. Rounding depends on it.
         num_nodes: machines of a multi-node training.
         strategy: how several devices share the work.
-        precision: numbers of the forward and backward pass; likelihoods are float32 or better.
+        precision: numbers of the forward and backward pass; likelihoods are float32 or better. A CPU without bfloat16
+            arithmetic takes 32-true for bf16-mixed.
         gradient_clip: largest norm of the gradient.
         accumulate: batches per optimizer step.
         ema: decay of the averaged weights that are validated, tested and sampled; null for none.

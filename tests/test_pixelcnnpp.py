@@ -228,14 +228,6 @@ def test_can_be_copied_and_saved() -> None:
     assert torch.equal(before, density.model(z))
 
 
-def test_dropout_acts_in_training_only() -> None:
-    density = build((1, 4, 4), dropout=0.5)
-    z = density._encode(random_values(density.spec, 3))
-    assert torch.equal(density.model(z), density.model(z))
-    density.train()
-    assert not torch.equal(density.model(z), density.model(z))
-
-
 def test_streaming_computes_weights_once(monkeypatch: pytest.MonkeyPatch) -> None:
     density, calls = build((1, 4, 4)), []
     norm = type(density.model.head.parametrizations.weight[0])  # type: ignore[union-attr, index]

@@ -212,13 +212,6 @@ def test_mixed_precision_rounds_no_parameters_and_no_stream() -> None:
     assert 1e-4 < (params - exact).abs().max() < 0.2 and (streamed - exact).abs().max() < 0.2
 
 
-def test_dropout_is_for_training() -> None:
-    model, past = built(SOUND, dropout=0.5), tokens(SOUND, 2)
-    assert torch.equal(model.scan(past), model.scan(past))
-    model.train()
-    assert not torch.equal(model.scan(past), model.scan(past))
-
-
 def test_what_it_cannot_be_is_refused() -> None:
     with pytest.raises(UserError, match=r"model\.kernel=1 sees no past"):
         WaveNet(SOUND, kernel=1)

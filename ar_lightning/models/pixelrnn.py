@@ -16,18 +16,19 @@ what they may see.
   widen to the right as it should, so that a pixel never learns of those far to the right in the row above. The Gated
   PixelCNN has none.
 
-Deviations: class-dependent bias of the first map when conditional; learned initial states for each channel, the same
-for every column; h is rounded up to a multiple of the colours. Published: 80.54 nats (Row LSTM), 79.20 (Diagonal
-BiLSTM) and 81.30 (PixelCNN) on fixed binarized MNIST. `conf/published/row_lstm_binarized_mnist.yaml` reaches 81.13,
-`pixelcnn_binarized_mnist.yaml` 83.39; the Diagonal BiLSTM is not run yet.
+Deviations: class-dependent bias of the first map when conditional; optional dropout; learned initial states for each
+channel, the same for every column; h is rounded up to a multiple of the colours. Published: 80.54 nats (Row LSTM),
+79.20 (Diagonal BiLSTM) and 81.30 (PixelCNN) on fixed binarized MNIST. `conf/published/row_lstm_binarized_mnist.yaml`
+reaches 81.13, `pixelcnn_binarized_mnist.yaml` 83.39.
 """
 
 from abc import abstractmethod
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.fieldtypes import PositiveInt
+from ar_lightning.fieldtypes import Dropout, PositiveInt
 from ar_lightning.nn.causal import RasterModel
 from ar_lightning.nn.conv import CausalConv, FirstConv, Pointwise, output_layers, round_up
 from ar_lightning.nn.lstm import DiagonalLSTMLayer, RowLSTMLayer
@@ -43,6 +44,7 @@ class PixelNetwork(RasterModel):
         hidden: channels h of a branch (of an LSTM's state); the residual stream has 2h.
         layers: branches.
         head: channels of the two 1x1 layers before the output (the paper: 32 for MNIST, 1024 for CIFAR-10).
+        dropout: probability of dropping a channel of a branch at a pixel.
         conditional: condition on the data's labels.
     """
 
@@ -55,6 +57,7 @@ class PixelNetwork(RasterModel):
         hidden: PositiveInt = 16,
         layers: PositiveInt = 7,
         head: PositiveInt = 32,
+        dropout: Dropout = 0.0,
         conditional: bool = False,
     ) -> None:
         super().__init__(shapes, conditional)
@@ -62,13 +65,13 @@ class PixelNetwork(RasterModel):
         stream = 2 * hidden
         self.first = FirstConv(shapes, stream)
         self.class_bias = nn.Embedding(self.classes, stream) if self.classes else None
-        self.branches = nn.ModuleList(self.make_branches(layers, stream, hidden, shapes.groups))
+        self.branches = nn.ModuleList(self.make_branch(stream, hidden, shapes.groups, dropout) for _ in range(layers))
         self.head = output_layers(shapes, stream, head)
         self.to(memory_format=self.layout)
 
     @abstractmethod
-    def make_branches(self, n: int, stream: int, hidden: int, colours: int) -> list[nn.Module]:
-        """Make n modules that each map the residual stream `(B, stream, h, w)` to what is added to it."""
+    def make_branch(self, stream: int, hidden: int, colours: int, dropout: float) -> nn.Module:
+        """Make a module that maps the residual stream `(B, stream, h, w)` to what is added to it."""
 
     def row(self, above: Tensor, cond: Tensor | None = None) -> Tensor:
         features = self.first.above(above.contiguous(memory_format=self.layout))  # (B, 2h, h, W)
@@ -95,8 +98,8 @@ class RowLSTM(PixelNetwork):
     encoding = "scaled"
     dims = 2
 
-    def make_branches(self, n: int, stream: int, hidden: int, colours: int) -> list[nn.Module]:
-        return with_up([RowLSTMLayer(stream, hidden, colours) for _ in range(n)], hidden, stream, colours)
+    def make_branch(self, stream: int, hidden: int, colours: int, dropout: float) -> nn.Module:
+        return with_up(RowLSTMLayer(stream, hidden, colours), stream, hidden, colours, dropout)
 
 
 class DiagonalBiLSTM(PixelNetwork):
@@ -109,8 +112,8 @@ class DiagonalBiLSTM(PixelNetwork):
     encoding = "scaled"
     dims = 2
 
-    def make_branches(self, n: int, stream: int, hidden: int, colours: int) -> list[nn.Module]:
-        return with_up([DiagonalLSTMLayer(stream, hidden, colours) for _ in range(n)], hidden, stream, colours)
+    def make_branch(self, stream: int, hidden: int, colours: int, dropout: float) -> nn.Module:
+        return with_up(DiagonalLSTMLayer(stream, hidden, colours), stream, hidden, colours, dropout)
 
 
 class PixelCNN(PixelNetwork):
@@ -124,20 +127,22 @@ class PixelCNN(PixelNetwork):
     dims = 2
     layout = torch.channels_last  # which convolutions keep, and need not copy into another and back
 
-    def make_branches(self, n: int, stream: int, hidden: int, colours: int) -> list[nn.Module]:
-        return [Block(stream, hidden, colours) for _ in range(n)]
+    def make_branch(self, stream: int, hidden: int, colours: int, dropout: float) -> nn.Module:
+        return Block(stream, hidden, colours, dropout)
 
 
-def with_up(lstms: list[nn.Module], hidden: int, stream: int, colours: int) -> list[nn.Module]:
-    """Follow each LSTM by a 1x1 convolution up to the channels of the stream."""
-    return [nn.Sequential(lstm, Pointwise(hidden, stream, colours=colours)) for lstm in lstms]
+def with_up(lstm: nn.Module, stream: int, hidden: int, colours: int, dropout: float) -> nn.Module:
+    """Follow an LSTM by a 1x1 convolution up to the channels of the stream."""
+    up = Pointwise(hidden, stream, colours=colours)
+    return nn.Sequential(lstm, nn.Dropout(dropout), up) if dropout else nn.Sequential(lstm, up)
 
 
 class Block(nn.Module):
     """The residual branch: 1x1 down to `hidden` channels, 3x3 of mask B, 1x1 up again."""
 
-    def __init__(self, stream: int, hidden: int, colours: int) -> None:
+    def __init__(self, stream: int, hidden: int, colours: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.down = Pointwise(stream, hidden, colours=colours)
         self.conv = CausalConv(hidden, hidden, above=1, left=1, right=1, colours=colours)
         self.up = Pointwise(hidden, stream, colours=colours)
@@ -145,5 +150,5 @@ class Block(nn.Module):
     def forward(self, v: Tensor) -> Tensor:
         """Map `(B, stream, h, w)` to what is added to it."""
         h = torch.relu(self.conv(torch.relu(self.down(torch.relu(v)))))
-        added: Tensor = self.up(h)
+        added: Tensor = self.up(F.dropout(h, self.dropout) if self.training and self.dropout else h)
         return added

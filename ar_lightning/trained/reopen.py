@@ -18,6 +18,7 @@ from ar_lightning.density import Density
 from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import conform
 from ar_lightning.layers import Settings, flat, parse_overrides
+from ar_lightning.precision import with_possible_precision
 from ar_lightning.registry import DATA
 from ar_lightning.sections import section_schema
 from ar_lightning.train import build_data_module
@@ -117,6 +118,7 @@ def _fabric(config: dict[str, Any], changed: frozenset[str]) -> Fabric:
     devices = str(trainer["devices"])
     if devices != "1" and not re.fullmatch(r"\d+,", devices):
         raise UserError(f"trainer.devices={devices}: this takes one device; give 1, or its number as '0,'")
+    trainer = config["trainer"] = with_possible_precision(trainer)
     if trainer["threads"]:
         torch.set_num_threads(trainer["threads"])  # rounding depends on it
     try:

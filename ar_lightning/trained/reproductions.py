@@ -23,8 +23,8 @@ KEPT = ("metrics.csv", "curves.png")
 SAMPLES = (".png", ".txt")  # no recordings: they are made by one command
 # Settings that leave an experiment what it is: where it runs and how it is watched.
 FREE = ("run_dir", "tracking.", "samples.", "data.data_dir", "trainer.accelerator", "trainer.devices",
-        "trainer.num_nodes", "trainer.strategy", "trainer.threads", "trainer.progress", "trainer.log_every",
-        "trainer.compile")  # fmt: skip
+        "trainer.num_nodes", "trainer.strategy", "trainer.precision", "trainer.threads", "trainer.progress",
+        "trainer.log_every", "trainer.compile")  # fmt: skip
 
 
 @dataclass(frozen=True)

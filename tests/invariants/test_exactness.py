@@ -1,5 +1,6 @@
 """The probabilities are probabilities, and the sampler draws from them."""
 
+from dataclasses import replace
 from math import log
 
 import pytest
@@ -7,7 +8,9 @@ import torch
 from scipy.stats import chisquare
 
 from ar_lightning.density import Density
+from ar_lightning.registry import MODELS
 from ar_lightning.sampling import Draw, sampler_of
+from ar_lightning.schema import schema_of
 from tests.cases import CASES, EVERY_CASE, LARGE_CASES, Case, every_value, random_values, seeded
 from tests.invariants.test_causality import parameters
 
@@ -170,3 +173,20 @@ def test_streaming_leaves_no_trace(case: Case) -> None:
         pass
     density.sample(2, case.labels(2))
     assert density.training
+
+
+WITH_DROPOUT = [name for name in MODELS if "dropout" in schema_of(MODELS[name]).fields]
+
+
+@pytest.mark.parametrize("model", WITH_DROPOUT)
+def test_dropout_is_for_training(model: str) -> None:
+    """Then it changes the likelihood of an example at each call; what is scored and drawn afterwards has none."""
+    case = next(case for case in EVERY_CASE if case.model == model)
+    density = replace(case, options=case.options | {"dropout": 0.5}).build()
+    x, cond = random_values(case.spec, 20), case.labels(20)
+    with torch.no_grad():
+        scored, again = density.log_prob(x, cond), density.log_prob(x, cond)
+        density.train()
+        losses = [density.loss(x, cond) for _ in range(2)]
+    assert torch.equal(scored, again)
+    assert not torch.equal(*losses)
