@@ -2,7 +2,6 @@
 
 import logging
 import math
-import subprocess
 import sys
 import time
 import warnings
@@ -30,6 +29,7 @@ from ar_lightning.lit import LitDensity
 from ar_lightning.machine import machine
 from ar_lightning.pictures import curves_png
 from ar_lightning.precision import with_possible_precision
+from ar_lightning.revision import git_revision
 from ar_lightning.schema import schema_of
 from ar_lightning.sections import DATA_MODULE
 from ar_lightning.tensorboard import TensorBoard
@@ -173,7 +173,7 @@ def _result(
             "ar_lightning": __version__, "python": sys.version.split()[0],
             **{name: version(name) for name in ("torch", "lightning", "numpy")},
         },
-        "git": _git_revision(),
+        "git": git_revision(),
     }  # fmt: skip
 
 
@@ -195,18 +195,6 @@ def _tested(config: dict[str, Any], data: ArrayDataModule, world: int) -> int:
     """Return how many test examples the reported number is of."""
     examples, limit = data.size("test"), config["trainer"]["limit_test"]
     return examples if limit is None else min(examples, limit * world * -(-data.eval_batch_size // world))
-
-
-def _git_revision() -> str | None:
-    """Return the commit of the project's checkout, with `-dirty` where files were changed; None outside git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        done = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
 
 
 def _quieten() -> None:
