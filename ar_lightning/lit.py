@@ -83,14 +83,15 @@ class LitDensity(pl.LightningModule):
         step = Step(self.global_step, self.config["seed"], self.global_rank, self.trainer.world_size)
         with self._reading("train", x):
             loss = self.density.loss(x, cond, step)
-        self._update("train", loss.detach())
+        self._update("train", loss.detach(), index)
         mean = loss.mean()
-        self.log("train/loss", mean, on_step=True, on_epoch=False, prog_bar=True, batch_size=len(loss))
+        if index == 0 or self._is_logged():
+            self.log("train/loss", mean, on_step=True, on_epoch=False, prog_bar=True, batch_size=len(loss))
         return mean
 
     def validation_step(self, batch: Batch, index: int) -> None:
         with self._reading("val", batch[0]):
-            self._update("val", -self.density.log_prob(*batch))
+            self._update("val", -self.density.log_prob(*batch), index)
 
     def on_validation_epoch_end(self) -> None:
         """Stop a training that can only be wasted.
@@ -114,26 +115,32 @@ class LitDensity(pl.LightningModule):
         """Score the examples; those of a conditional density are classified too, by argmax_y p(x | y) p(y)."""
         if "test_accuracy" not in self.metrics:
             with self._reading("test", batch[0]):
-                self._update("test", -self.density.log_prob(*batch))
+                self._update("test", -self.density.log_prob(*batch), index)
             return
         x, cond = batch
         labels: Any = as_condition(cond).labels
         log_p = self.density.class_log_probs(x, cond)  # (B, classes)
-        self._update("test", -log_p.gather(1, labels[:, None])[:, 0])
+        self._update("test", -log_p.gather(1, labels[:, None])[:, 0], index)
         accuracy: Any = self.metrics["test_accuracy"]
         accuracy.update((log_p + self.log_prior).argmax(1), labels)
         self.log("test/accuracy", accuracy, on_step=False, on_epoch=True, batch_size=len(x))
 
-    def _update(self, stage: str, nll: Tensor) -> None:
+    def _update(self, stage: str, nll: Tensor, index: int) -> None:
+        """Add a batch to the metrics, which are logged once an epoch: Lightning keeps them, and computes them at its end."""
         for name in ("nll", "bpd"):
             metric: Any = self.metrics[f"{stage}_{name}"]
             metric.update(nll)
-            shown = (stage, name) == ("val", "bpd")
-            self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=shown, batch_size=len(nll))
+            if index == 0:
+                shown = (stage, name) == ("val", "bpd")
+                self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=shown, batch_size=len(nll))
+
+    def _is_logged(self) -> bool:
+        """Whether the optimizer step that is under way is one of those that are logged."""
+        return (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined, no-any-return]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Log the norm of the gradient before clipping, at the steps that are logged."""
-        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        if self._is_logged():
             grads = [p.grad for p in self.parameters() if p.grad is not None]
             self.log("train/grad_norm", torch.nn.utils.get_total_norm(grads), batch_size=1)
 

@@ -1,6 +1,5 @@
 """Training is what it says: exact over processes, the same after a power cut, the same through EMA and compilation."""
 
-import csv
 import signal
 import time
 from pathlib import Path
@@ -202,3 +201,21 @@ def test_other_precisions_train(model: str, precision: str, odd_data: Path, tmp_
         nll[p] = result(tmp_path / p)["test/nll"]
     assert nll[precision] == pytest.approx(nll["32-true"], rel=2e-2)
     assert load(tmp_path / precision).dtype == (torch.float64 if precision == "64-true" else torch.float32)
+
+
+def test_what_is_logged_of_a_step_is_of_that_step(tmp_path: Path) -> None:
+    """However few are logged; and what is logged of an epoch is of all its steps."""
+    rows = {}
+    for every in (1, 3):
+        run = tmp_path / str(every)
+        steps = [*QUICK, "trainer.limit_train=6", f"trainer.log_every={every}"]
+        assert run_here("model=nade", "model.hidden=8", *steps, f"run_dir={run}") == 0
+        with (run / "metrics.csv").open(newline="") as file:
+            rows[every] = list(csv.DictReader(file))
+    for key in ("train/loss", "train/grad_norm"):
+        values = {every: {row["step"]: row[key] for row in found if row[key]} for every, found in rows.items()}
+        assert list(values[1]) == list("012345") and list(values[3]) == list("25")
+        assert values[3] == {step: values[1][step] for step in values[3]}
+    mean = np.mean([float(row["train/loss"]) for row in rows[1] if row["train/loss"]])
+    (epoch,) = (float(row["train/nll"]) for row in rows[3] if row["train/nll"])
+    assert epoch == pytest.approx(mean, rel=1e-6)
