@@ -126,7 +126,7 @@ class LitDensity(pl.LightningModule):
         self.log("test/accuracy", accuracy, on_step=False, on_epoch=True, batch_size=len(x))
 
     def _update(self, stage: str, nll: Tensor, index: int) -> None:
-        """Add a batch to the metrics, which are logged once an epoch: Lightning keeps them, and computes them at its end."""
+        """Add a batch to the metrics, which Lightning is given once an epoch, and computes at its end."""
         for name in ("nll", "bpd"):
             metric: Any = self.metrics[f"{stage}_{name}"]
             metric.update(nll)

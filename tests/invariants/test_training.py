@@ -1,5 +1,6 @@
 """Training is what it says: exact over processes, the same after a power cut, the same through EMA and compilation."""
 
+import csv
 import signal
 import time
 from pathlib import Path
