@@ -134,6 +134,7 @@ class PixelCNN(PixelNetwork):
 def with_up(lstm: nn.Module, stream: int, hidden: int, colours: int, dropout: float) -> nn.Module:
     """Follow an LSTM by a 1x1 convolution up to the channels of the stream."""
     up = Pointwise(hidden, stream, colours=colours)
+    # Without dropout there is no module for it: sampling would call it at every pixel, and older checkpoints lack it.
     return nn.Sequential(lstm, nn.Dropout(dropout), up) if dropout else nn.Sequential(lstm, up)
 
 
