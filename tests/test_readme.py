@@ -135,10 +135,10 @@ def test_every_other_config_has_its_row(config: str) -> None:
         assert key not in result or text.format(result[key]).replace("%", " %") in row
 
 
-def test_the_folds_of_red_wine_are_those_of_the_results() -> None:
-    result = json.loads((RESULTS / "uci" / "red_wine" / "result.json").read_text())
-    assert f"| {result['mean']['gaussian']:.2f} |" in ROWS["full Gaussian"]
-    row = next(line for name, line in ROWS.items() if name.startswith("`rnade`, mixtures"))
+@pytest.mark.parametrize("table", sorted(p.parent.name for p in (RESULTS / "uci").glob("*/result.json")))
+def test_the_folds_of_a_table_are_those_of_the_results(table: str) -> None:
+    result, row = json.loads((RESULTS / "uci" / table / "result.json").read_text()), ROWS[f"`{table}`"]
+    assert f"| {result['mean']['gaussian']:.2f} |" in row
     assert f"| {result['mean']['test']:.2f} ± {result['standard_error_of_test']:.2f} |" in row
     assert result["mean"]["test"] == pytest.approx(np.mean([fold["test"] for fold in result["per_fold"]]), abs=1e-3)
 
