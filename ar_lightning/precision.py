@@ -12,7 +12,7 @@ def with_possible_precision(trainer: dict[str, Any]) -> dict[str, Any]:
     """Return the `trainer` section with float32 for bfloat16 that the processor only emulates, and say so in a line.
 
     PyTorch's CPU kernels are fast in bfloat16 with AVX-512 or later, or its equivalent; elsewhere a training step takes
-    five to ten times as long as in float32, and is less exact.
+    several times as long as in float32, and is less exact.
     """
     accelerator = trainer["accelerator"]
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
