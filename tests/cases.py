@@ -125,6 +125,7 @@ def variants(model: str, likelihood: str, spec: DataSpec) -> list[dict[str, Any]
         return [plain] if spec.levels is None else [plain, *([order] if order else []), *conditional]
     more = {
         "direct": [{"direct": True}],
+        "kernel": [{"kernel": 5}],
         "cell": [{"cell": "gru", "position": True}, {"cell": "rnn"}],
         "masks": [{"masks": 3}, {"masks": 2, "vary_order": True}],
         "ensemble": [{"ensemble": 3}],

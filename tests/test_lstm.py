@@ -1,5 +1,6 @@
 """The scans of PixelRNN's LSTMs: the values of the paper's equations, and the gradients of these."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,26 +12,38 @@ from ar_lightning.nn.scans import DiagonalScan, RowScan
 from benchmarks.plain.pixels import DiagonalLayer, RowLayer
 
 SIZES = [(4, 5), (5, 4), (1, 3), (3, 1), (1, 1)]  # rows, columns
-LAYERS = {"row": (RowLSTMLayer, RowLayer), "diagonal": (DiagonalLSTMLayer, DiagonalLayer)}
+LAYERS = {
+    "row": (RowLSTMLayer, RowLayer),
+    "row of 5": (partial(RowLSTMLayer, kernel=5), RowLayer),
+    "row of 1": (partial(RowLSTMLayer, kernel=1), RowLayer),
+    "diagonal": (DiagonalLSTMLayer, DiagonalLayer),
+}
 
 
 def numbers(*shape: int) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, requires_grad=True)
 
 
-def arguments(kind: str, H: int, W: int, h: int = 2, channels: int = 3, batch: int = 2) -> tuple[Any, ...]:
-    both = () if kind == "row" else (2,)
-    read = 2 * channels + 3 * h if kind == "row" else channels + 2 * h
+def arguments(read: int, H: int, W: int, h: int, channels: int, both: tuple[int, ...]) -> tuple[Any, ...]:
     weights = numbers(*both, 4 * h, read), numbers(*both, 4 * h, 1), numbers(*both, h, 1), numbers(*both, h, 1)
-    return numbers(batch, channels, H, W), *weights
+    return numbers(2, channels, H, W), *weights
 
 
 @pytest.mark.parametrize(("H", "W"), SIZES)
-@pytest.mark.parametrize("kind", LAYERS)
-def test_gradients_are_those_of_the_values(kind: str, H: int, W: int) -> None:
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_gradients_of_rows_are_those_of_the_values(kernel: int, H: int, W: int) -> None:
     torch.manual_seed(0)
-    scan = RowScan if kind == "row" else DiagonalScan
-    assert torch.autograd.gradcheck(scan.apply, arguments(kind, H, W), raise_exception=True)
+    h, channels = 2, 3
+    given = arguments((kernel // 2 + 1) * channels + kernel * h, H, W, h, channels, ())
+    assert torch.autograd.gradcheck(RowScan.apply, (*given, kernel), raise_exception=True)
+
+
+@pytest.mark.parametrize(("H", "W"), SIZES)
+def test_gradients_of_diagonals_are_those_of_the_values(H: int, W: int) -> None:
+    torch.manual_seed(0)
+    h, channels = 2, 3
+    given = arguments(channels + 2 * h, H, W, h, channels, (2,))
+    assert torch.autograd.gradcheck(DiagonalScan.apply, given, raise_exception=True)
 
 
 @pytest.mark.parametrize(("H", "W"), SIZES)

@@ -20,10 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.errors import UserError
 from ar_lightning.fieldtypes import Dropout, PositiveInt
 from ar_lightning.nn.causal import RasterModel
-from ar_lightning.nn.conv import CausalConv, FirstConv, Pointwise, RowConv, output_layers, round_up
+from ar_lightning.nn.conv import CausalConv, FirstConv, Pointwise, RowConv, odd, output_layers, round_up
 from ar_lightning.nn.gates import gate
 from ar_lightning.spec import Shapes
 
@@ -63,12 +62,10 @@ class GatedPixelCNN(RasterModel):
         conditional: bool = False,
     ) -> None:
         super().__init__(shapes, conditional)
-        if kernel % 2 == 0:
-            raise UserError(f"model.kernel={kernel} has no middle: take {kernel - 1} or {kernel + 1}")
         hidden = round_up(hidden, shapes.groups)
         self.first = FirstConv(shapes, hidden)
         self.layers: Any = nn.ModuleList(
-            GatedLayer(hidden, kernel, shapes.groups, self.classes, dropout, last=i + 1 == layers)
+            GatedLayer(hidden, odd(kernel), shapes.groups, self.classes, dropout, last=i + 1 == layers)
             for i in range(layers)
         )
         self.head = output_layers(shapes, hidden, head)

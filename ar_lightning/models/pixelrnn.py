@@ -7,14 +7,17 @@ branches of h channels in a residual stream of 2h, then two ReLU and 1x1 layers.
 layers are in three groups, masked so that red is read before green and green before blue. Masked kernels are cropped to
 what they may see.
 
-- Row LSTM: a state reads three pixels of the row above. As in the paper, nothing runs along a row but convolutions: a
-  pixel sees 3 + layers pixels to its left, and a triangle that widens upwards: not the whole past of a wide image.
+- Row LSTM: a state reads k pixels of the row above (3 by default; the paper's k >= 3). As in the paper, nothing runs
+  along a row but convolutions: a pixel sees 3 + layers * (k // 2) pixels to its left, and a triangle that widens
+  upwards by k // 2 a row: not the whole past of a wide image.
 - Diagonal BiLSTM: a state reads the pixel above and the one beside it, from the left and, a row further up, from the
   right. The two maps are summed. A pixel sees its whole past but one: the last pixel of the row above, where that is
   more than three columns away, since the first layer hides a pixel from its own place in the map.
-- PixelCNN: 3x3 convolutions of mask B (section 3.4, figure 5). A stack of these has a blind spot: what it sees does not
-  widen to the right as it should, so that a pixel never learns of those far to the right in the row above. The Gated
-  PixelCNN has none.
+- PixelCNN: k x k convolutions of mask B (section 3.4, figure 5; the paper's k = 3). A stack of these has a blind spot:
+  what it sees widens to the right by k // 2 a row, however many layers there are, so that a pixel never learns of those
+  far to the right in the row above. The Gated PixelCNN has none.
+
+On MNIST the width of the kernels does more than that of the layers.
 
 Deviations: class-dependent bias of the first map when conditional; optional dropout; learned initial states for each
 channel, the same for every column; h is rounded up to a multiple of the colours. Published: 80.54 nats (Row LSTM),
@@ -31,7 +34,7 @@ from torch import Tensor, nn
 
 from ar_lightning.fieldtypes import Dropout, PositiveInt
 from ar_lightning.nn.causal import RasterModel
-from ar_lightning.nn.conv import CausalConv, FirstConv, Pointwise, output_layers, round_up
+from ar_lightning.nn.conv import CausalConv, FirstConv, Pointwise, odd, output_layers, round_up
 from ar_lightning.nn.lstm import DiagonalLSTMLayer, RowLSTMLayer
 from ar_lightning.spec import Shapes
 
@@ -89,8 +92,38 @@ class PixelNetwork(RasterModel):
         return params
 
 
-class RowLSTM(PixelNetwork):
-    """PixelRNN with Row LSTM layers: the state of a pixel reads three pixels of the row above.
+class KernelNetwork(PixelNetwork):
+    """Those whose branches read a row in kernels, which widen what a pixel sees.
+
+    Args:
+        hidden: channels h of a branch (of an LSTM's state); the residual stream has 2h.
+        layers: branches.
+        kernel: width of the kernels of the branches, odd; the paper's is 3.
+        head: channels of the two 1x1 layers before the output (the paper: 32 for MNIST, 1024 for CIFAR-10).
+        dropout: probability of dropping a channel of a branch at a pixel.
+        conditional: condition on the data's labels.
+
+    Raises:
+        UserError: the kernel is even.
+    """
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        *,
+        hidden: PositiveInt = 16,
+        layers: PositiveInt = 7,
+        kernel: PositiveInt = 3,
+        head: PositiveInt = 32,
+        dropout: Dropout = 0.0,
+        conditional: bool = False,
+    ) -> None:
+        self.kernel = odd(kernel)
+        super().__init__(shapes, hidden=hidden, layers=layers, head=head, dropout=dropout, conditional=conditional)
+
+
+class RowLSTM(KernelNetwork):
+    """PixelRNN with Row LSTM layers: the state of a pixel reads those of the row above, as far as the kernel reaches.
 
     References:
         van den Oord, Kalchbrenner & Kavukcuoglu, Pixel Recurrent Neural Networks (2016).
@@ -100,7 +133,7 @@ class RowLSTM(PixelNetwork):
     dims = 2
 
     def make_branch(self, stream: int, hidden: int, colours: int, dropout: float) -> nn.Module:
-        return with_up(RowLSTMLayer(stream, hidden, colours), stream, hidden, colours, dropout)
+        return with_up(RowLSTMLayer(stream, hidden, colours, self.kernel), stream, hidden, colours, dropout)
 
 
 class DiagonalBiLSTM(PixelNetwork):
@@ -117,8 +150,8 @@ class DiagonalBiLSTM(PixelNetwork):
         return with_up(DiagonalLSTMLayer(stream, hidden, colours), stream, hidden, colours, dropout)
 
 
-class PixelCNN(PixelNetwork):
-    """PixelCNN: residual blocks of masked 3x3 convolutions; it has the blind spot of the paper's.
+class PixelCNN(KernelNetwork):
+    """PixelCNN: residual blocks of masked convolutions; it has the blind spot of the paper's.
 
     References:
         van den Oord, Kalchbrenner & Kavukcuoglu, Pixel Recurrent Neural Networks (2016).
@@ -129,7 +162,7 @@ class PixelCNN(PixelNetwork):
     layout = torch.channels_last  # which convolutions keep, and need not copy into another and back
 
     def make_branch(self, stream: int, hidden: int, colours: int, dropout: float) -> nn.Module:
-        return Block(stream, hidden, colours, dropout)
+        return Block(stream, hidden, self.kernel, colours, dropout)
 
 
 def with_up(lstm: nn.Module, stream: int, hidden: int, colours: int, dropout: float) -> nn.Module:
@@ -140,13 +173,13 @@ def with_up(lstm: nn.Module, stream: int, hidden: int, colours: int, dropout: fl
 
 
 class Block(nn.Module):
-    """The residual branch: 1x1 down to `hidden` channels, 3x3 of mask B, 1x1 up again."""
+    """The residual branch: 1x1 down to `hidden` channels, k x k of mask B, 1x1 up again."""
 
-    def __init__(self, stream: int, hidden: int, colours: int, dropout: float = 0.0) -> None:
+    def __init__(self, stream: int, hidden: int, kernel: int, colours: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = dropout
+        self.dropout, reach = dropout, kernel // 2
         self.down = Pointwise(stream, hidden, colours=colours)
-        self.conv = CausalConv(hidden, hidden, above=1, left=1, right=1, colours=colours)
+        self.conv = CausalConv(hidden, hidden, above=reach, left=reach, right=reach, colours=colours)
         self.up = Pointwise(hidden, stream, colours=colours)
 
     def forward(self, v: Tensor) -> Tensor:

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ar_lightning.errors import UserError
 from ar_lightning.nn.streaming import Streaming, as_row, as_steps, with_past
 from ar_lightning.spec import Shapes
 
-__all__ = ["CausalConv", "FirstConv", "Pointwise", "RowConv", "output_layers", "round_up"]
+__all__ = ["CausalConv", "FirstConv", "Pointwise", "RowConv", "odd", "output_layers", "round_up"]
 
 
 class CausalConv(nn.Conv2d, Streaming):
@@ -168,3 +169,14 @@ def output_layers(shapes: Shapes, stream: int, head: int) -> nn.Sequential:
 def round_up(channels: int, colours: int) -> int:
     """Return the least number of channels, not below the given one, that can be divided among the colours."""
     return -(-channels // colours) * colours
+
+
+def odd(kernel: int) -> int:
+    """Return the width of a kernel that has a pixel in its middle.
+
+    Raises:
+        UserError: it is even.
+    """
+    if kernel % 2 == 0:
+        raise UserError(f"model.kernel={kernel} has no middle: take {kernel - 1} or {kernel + 1}")
+    return kernel

@@ -38,20 +38,22 @@ def whole_gates(weight: Tensor, groups: int) -> Tensor:
 class RowLSTMLayer(Streaming):
     """An LSTM that runs down the rows, all columns of a row at once.
 
-    The input-to-state kernel of 3 is masked along the row (the pixel and its left neighbour); the state-to-state kernel
-    of 3 reads the row above.
+    The input-to-state kernel is masked along the row: of k columns it reads the pixel's and the k // 2 to its left. The
+    state-to-state kernel reads k columns of the row above.
 
     Args:
         channels: channels of the input map.
         hidden: channels of the state.
         colours: number of groups of channels.
+        kernel: k, odd.
     """
 
-    def __init__(self, channels: int, hidden: int, colours: int = 1) -> None:
+    def __init__(self, channels: int, hidden: int, colours: int = 1, kernel: int = 3) -> None:
         super().__init__()
         self.colours = colours
-        self.input_to_state = CausalConv(channels, 4 * hidden, left=1, colours=colours)
-        self.state_to_state = nn.Conv1d(hidden, 4 * hidden, kernel_size=3, padding=1, bias=False)
+        self.kernel, reach = kernel, kernel // 2
+        self.input_to_state = CausalConv(channels, 4 * hidden, left=reach, colours=colours)
+        self.state_to_state = nn.Conv1d(hidden, 4 * hidden, kernel_size=kernel, padding=reach, bias=False)
         self.h0 = nn.Parameter(torch.zeros(hidden, 1))
         self.c0 = nn.Parameter(torch.zeros(hidden, 1))
 
@@ -70,11 +72,11 @@ class RowLSTMLayer(Streaming):
         """Map `(B, channels, h, w)` to states `(B, hidden, h, w)`."""
         if self.past is not None:
             return self._step(self.past, self.input_to_state(v))
-        inputs = whole_gates(self.input_to_state.masked_weight(), self.colours)[:, :, 0]  # (4h, channels, 2)
+        inputs = whole_gates(self.input_to_state.masked_weight(), self.colours)[:, :, 0]  # (4h, channels, k // 2 + 1)
         weight = torch.cat([*inputs.unbind(2), *whole_gates(self.state_to_state.weight, self.colours).unbind(2)], 1)
         assert self.input_to_state.bias is not None
         bias = whole_gates(self.input_to_state.bias, self.colours)[:, None]
-        return row_scan(v, weight, bias, self.h0, self.c0)
+        return row_scan(v, weight, bias, self.h0, self.c0, self.kernel)
 
     def _step(self, past: dict[str, Any], gates: Tensor) -> Tensor:
         """The state of the next group of a pixel of the current row, `(B, hidden / colours)`."""

@@ -84,6 +84,15 @@ def add_product_(out: Tensor, weight: Tensor, read: Tensor) -> None:
         out += weight @ read
 
 
+def overlaps(kernel: int, width: int) -> list[tuple[slice, slice]]:
+    """Return, for each offset of a kernel from the left, the columns x where x + offset is in a row, and these."""
+    spans = []
+    for offset in range(-(kernel // 2), kernel // 2 + 1):
+        n, first = max(0, width - abs(offset)), max(0, -offset)
+        spans.append((slice(first, first + n), slice(first + offset, first + offset + n)))
+    return spans
+
+
 def rows_of_parts(gates: Tensor) -> list[Gates]:
     """Return o, f, i and g of each row of `(H, 4h, n)`."""
     return list(zip(*(part.unbind() for part in gates.chunk(4, 1)), strict=True))
@@ -92,84 +101,88 @@ def rows_of_parts(gates: Tensor) -> list[Gates]:
 class RowScan(torch.autograd.Function):
     """An LSTM down the rows, all images and columns at once.
 
-    A step reads the pixel to the left and the pixel of the input, and the states of three pixels of the row above;
-    zeros stand beside the image.
+    With a kernel of k, a step reads k // 2 pixels to the left and the pixel of the input, and the states of k pixels of
+    the row above; zeros stand beside the image.
     """
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor
+        ctx: Any, v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor, kernel: int
     ) -> Tensor:
         """Return states `(B, h, H, W)`.
 
         Args:
             ctx: of autograd.
             v: input maps `(B, C, H, W)`.
-            weight: W `(4h, 2C + 3h)`: from the left and the own pixel of the input, then from the states.
+            weight: W `(4h, (k // 2 + 1) C + k h)`: from the pixels of the input, then from the states; left first.
             bias: b `(4h, 1)`.
             h0: initial state `(h, 1)`, the same for all columns.
             c0: initial cell `(h, 1)`.
+            kernel: k, odd.
         """
         (batch, channels, H, W), h, dtype, kind = v.shape, len(h0), precise(v), products(v)
-        n, rows = batch * W, v.permute(2, 1, 0, 3)
-        read, around = (v.new_zeros(H, k, batch, W, dtype=kind) for k in (2 * channels, 3 * h))
-        read[:, :channels, :, 1:] = rows[..., :-1]
-        read[:, channels:] = rows
+        n, rows, spans = batch * W, v.permute(2, 1, 0, 3), overlaps(kernel, W)
+        inputs = (kernel // 2 + 1) * channels
+        read, around = (v.new_zeros(H, size, batch, W, dtype=kind) for size in (inputs, kernel * h))
+        for tap, (here, there) in zip(read.split(channels, 1), spans, strict=False):
+            tap[..., here] = rows[..., there]
         cells, states = v.new_empty(H + 1, h, n, dtype=dtype), v.new_empty(H + 1, h, batch, W, dtype=dtype)
         cells[0], states[0] = c0, h0[..., None]
         tanhs = v.new_empty(H, h, n, dtype=dtype)
         W_, b_ = doubled(weight.to(dtype), h).to(kind), doubled(bias.to(dtype), h)
-        from_input, from_states = W_[:, : 2 * channels], W_[:, 2 * channels :].contiguous()
+        from_input, from_states = W_[:, :inputs], W_[:, inputs:].contiguous()
         with torch.autocast(v.device.type, enabled=False):
             gates = torch.bmm(from_input.expand(H, -1, -1), read.flatten(2)).to(dtype).add_(b_)
             # Views of all rows, made at once: making them in the loop would take as long as the work.
             a, parts, c, tanh = gates.unbind(), rows_of_parts(gates), cells.unbind(), tanhs.unbind()
-            left, above, right = around.chunk(3, 1)
-            places = zip(left[..., 1:].unbind(), above.unbind(), right[..., :-1].unbind(), strict=True)
-            befores = zip(states[..., :-1].unbind(), states.unbind(), states[..., 1:].unbind(), strict=True)
+            taps = zip(around.split(h, 1), spans, strict=True)
+            taps_of_rows = zip(*(tap[..., here].unbind() for tap, (here, _) in taps), strict=True)
+            befores = zip(*(states[..., there].unbind() for _, there in spans), strict=True)
             flat, state = around.flatten(2).unbind(), states.flatten(2).unbind()
-            for y, (place, before) in enumerate(zip(places, befores, strict=False)):
-                for destination, source in zip(place, before, strict=True):
-                    destination.copy_(source)
+            for y, (row_taps, before) in enumerate(zip(taps_of_rows, befores, strict=False)):
+                for tap, source in zip(row_taps, before, strict=True):
+                    tap.copy_(source)
                 add_product_(a[y], from_states, flat[y])
                 cell_(a[y], parts[y], c[y], c[y + 1], tanh[y])
                 torch.mul(parts[y][0], tanh[y], out=state[y + 1])
         ctx.save_for_backward(weight, read, around, gates, cells, tanhs)
-        ctx.dtype = v.dtype
+        ctx.dtype, ctx.kernel = v.dtype, kernel
         return states[1:].permute(2, 1, 0, 3).to(v.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         weight, read, around, gates, cells, tanhs = ctx.saved_tensors
-        (H, two_channels, batch, W), h, kind, dtype = read.shape, tanhs.shape[1], read.dtype, gates.dtype
+        (H, inputs, batch, W), h, kind, dtype = read.shape, tanhs.shape[1], read.dtype, gates.dtype
+        spans = overlaps(ctx.kernel, W)
         dgates, dstates = torch.empty_like(gates), gates.new_empty(H, h, batch, W)
         dstates[:] = grad.permute(2, 1, 0, 3)
         dh, dc, daround = dstates.new_zeros(h, batch, W), gates.new_zeros(h, batch * W), torch.empty_like(around[0])
-        to_input, to_states = weight.to(kind).T.split([two_channels, 3 * h])
+        to_input, to_states = weight.to(kind).T.split([inputs, ctx.kernel * h])
         to_states = to_states.contiguous()
         parts, dparts = rows_of_parts(gates), rows_of_parts(dgates)
         ofi, dofi = gates[:, : 3 * h].unbind(), dgates[:, : 3 * h].unbind()
         c, tanh, dgate, dstate = cells.unbind(), tanhs.unbind(), dgates.unbind(), dstates.unbind()
-        left, dabove, right = daround.chunk(3)
-        dleft, dright, dh_left, dh_right = left[..., 1:], right[..., :-1], dh[..., :-1], dh[..., 1:]
+        taps = zip(daround.split(h), spans, strict=True)
+        additions = [(dh[..., there], tap[..., here]) for tap, (here, there) in taps]
         dh_flat, daround_flat = dh.flatten(1), daround.flatten(1)
         with torch.autocast(read.device.type, enabled=False):
             for y in reversed(range(H)):
                 dh += dstate[y]
                 cell_backward_(ofi[y], parts[y], c[y], tanh[y], dh_flat, dc, dofi[y], dparts[y])
                 torch.mm(to_states, dgate[y].to(kind), out=daround_flat)
-                dh.copy_(dabove)
-                dh_left += dleft
-                dh_right += dright
+                dh.zero_()
+                for to, dtap in additions:
+                    to += dtap
             rounded = dgates.to(kind)
             dread = torch.bmm(to_input.expand(H, -1, -1), rounded).unflatten(2, (batch, W))
             dweight = [torch.bmm(rounded, x.flatten(2).mT).sum(0, dtype=dtype) for x in (read, around)]
-        dbefore, dv = dread.chunk(2, 1)
-        dv[..., :-1] += dbefore[..., 1:]
+        *dbefore, dv = dread.chunk(ctx.kernel // 2 + 1, 1)
+        for tap, (here, there) in zip(dbefore, spans, strict=False):
+            dv[..., there] += tap[..., here]
         initial = (s.flatten(1).sum(1, keepdim=True) for s in (dh, dc))
         gradients = (torch.cat(dweight, 1), dgates.sum((0, 2))[:, None], *initial)
-        return dv.permute(2, 1, 0, 3).to(ctx.dtype), *(t.to(weight.dtype) for t in gradients)
+        return dv.permute(2, 1, 0, 3).to(ctx.dtype), *(t.to(weight.dtype) for t in gradients), None
 
 
 class DiagonalScan(torch.autograd.Function):

@@ -95,12 +95,13 @@ class PlainResidual(PlainPixels):
 
 
 class PlainPixelCNN(PlainResidual):
-    """Residual blocks of 1x1, 3x3 of mask B, 1x1."""
+    """Residual blocks of 1x1, k x k of mask B, 1x1."""
 
     def branch(self, branch: Any) -> nn.Module:
-        masked = MaskedConv(branch.conv.weight, (3, 3), branch.conv.bias)
+        k = branch.conv.weight.shape[3]
+        masked = MaskedConv(branch.conv.weight, (k, k), branch.conv.bias)
         with torch.no_grad():
-            masked.mask[:, :, 1, 2] = 0  # type: ignore[index]
+            masked.mask[:, :, k // 2, k // 2 + 1 :] = 0  # type: ignore[index]
         return nn.Sequential(nn.ReLU(), conv1x1(branch.down), nn.ReLU(), masked, nn.ReLU(), conv1x1(branch.up))
 
 
@@ -125,12 +126,13 @@ def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class RowLayer(nn.Module):
-    """A Row LSTM: input-to-state 1x3 of mask B, state-to-state 1x3, both for each row."""
+    """A Row LSTM: input-to-state 1 x k of mask B, state-to-state 1 x k, both for each row."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
-        self.input_to_state = MaskedConv(layer.input_to_state.weight, (1, 3), layer.input_to_state.bias)
-        self.state_to_state = MaskedConv(layer.state_to_state.weight[:, :, None], (1, 3), None)
+        kernel = (1, layer.kernel)
+        self.input_to_state = MaskedConv(layer.input_to_state.weight, kernel, layer.input_to_state.bias)
+        self.state_to_state = MaskedConv(layer.state_to_state.weight[:, :, None], kernel, None)
         self.h0, self.c0 = copied(layer.h0), copied(layer.c0)
 
     def forward(self, v: Tensor) -> Tensor:

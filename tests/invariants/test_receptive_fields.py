@@ -1,6 +1,6 @@
 """What a pixel sees is exactly what the papers' layers, composed, let it see: their blind spots and no others."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 import torch
@@ -47,8 +47,12 @@ def repeated(recurrence: torch.Tensor) -> torch.Tensor:
 FIRST = reads(ABOVE + LEFT)
 
 
-def row_lstm(layers: int) -> torch.Tensor:
-    state = through(repeated(reads([(-1, -1), (-1, 0), (-1, 1)])), reads([(0, -1), (0, 0)]))
+def row(y: int, low: int, high: int) -> list[tuple[int, int]]:
+    return [(y, x) for x in range(low, high + 1)]
+
+
+def row_lstm(layers: int, reach: int = 1) -> torch.Tensor:
+    state = through(repeated(reads(row(-1, -reach, reach))), reads(row(0, -reach, 0)))
     return through(*[reads(HERE) | state] * layers, FIRST)
 
 
@@ -58,15 +62,16 @@ def diagonal_bilstm(layers: int) -> torch.Tensor:
     return through(*[from_left | from_right] * layers, FIRST)
 
 
-def pixelcnn(layers: int) -> torch.Tensor:
-    return through(*[reads([(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 0)])] * layers, FIRST)
+def pixelcnn(layers: int, reach: int = 1) -> torch.Tensor:
+    above = [place for y in range(-reach, 0) for place in row(y, -reach, reach)]
+    return through(*[reads(above + row(0, -reach, 0))] * layers, FIRST)
 
 
-def gated_pixelcnn(layers: int) -> torch.Tensor:
+def gated_pixelcnn(layers: int, reach: int = 1) -> torch.Tensor:
     vertical, horizontal = reads(ABOVE), FIRST
     for _ in range(layers):
-        vertical = through(reads([(y, x) for y in (-1, 0) for x in (-1, 0, 1)]), vertical)
-        horizontal = through(reads([(0, -1), (0, 0)]), horizontal) | vertical
+        vertical = through(reads([place for y in range(-reach, 1) for place in row(y, -reach, reach)]), vertical)
+        horizontal = through(reads(row(0, -reach, 0)), horizontal) | vertical
     return horizontal
 
 
@@ -75,6 +80,12 @@ def gated_pixelcnn(layers: int) -> torch.Tensor:
 def test_a_pixel_sees_what_the_layers_composed_let_it_see(expected: type, layers: int) -> None:
     density = Case(expected.__name__, "bernoulli", DataSpec((1, H, W), 2), {"layers": layers}).build()
     assert torch.equal(changes(density, random_values(density.spec, 24), None), expected(layers))
+
+
+@pytest.mark.parametrize("expected", [row_lstm, pixelcnn, gated_pixelcnn])
+def test_wider_kernels_see_further(expected: Callable[..., torch.Tensor]) -> None:
+    density = Case(expected.__name__, "bernoulli", DataSpec((1, H, W), 2), {"layers": 1, "kernel": 5}).build()
+    assert torch.equal(changes(density, random_values(density.spec, 24), None), expected(1, reach=2))
 
 
 def missed(seen: torch.Tensor) -> set[tuple[int, int, int, int]]:
