@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import pytest
 import torch
 
+from ar_lightning.errors import UserError
 from ar_lightning.spec import DataSpec
 from tests.cases import Case, random_values
 from tests.invariants.test_causality import changes
@@ -86,6 +87,12 @@ def test_a_pixel_sees_what_the_layers_composed_let_it_see(expected: type, layers
 def test_wider_kernels_see_further(expected: Callable[..., torch.Tensor]) -> None:
     density = Case(expected.__name__, "bernoulli", DataSpec((1, H, W), 2), {"layers": 1, "kernel": 5}).build()
     assert torch.equal(changes(density, random_values(density.spec, 24), None), expected(1, reach=2))
+
+
+@pytest.mark.parametrize("model", ["row_lstm", "pixelcnn", "gated_pixelcnn"])
+def test_a_kernel_has_a_middle(model: str) -> None:
+    with pytest.raises(UserError, match=r"model\.kernel=4 has no middle: take 3 or 5"):
+        Case(model, "bernoulli", DataSpec((1, H, W), 2), {"kernel": 4}).build()
 
 
 def missed(seen: torch.Tensor) -> set[tuple[int, int, int, int]]:
