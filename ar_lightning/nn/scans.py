@@ -163,17 +163,18 @@ class RowScan(torch.autograd.Function):
         parts, dparts = rows_of_parts(gates), rows_of_parts(dgates)
         ofi, dofi = gates[:, : 3 * h].unbind(), dgates[:, : 3 * h].unbind()
         c, tanh, dgate, dstate = cells.unbind(), tanhs.unbind(), dgates.unbind(), dstates.unbind()
-        taps = zip(daround.split(h), spans, strict=True)
-        additions = [(dh[..., there], tap[..., here]) for tap, (here, there) in taps]
+        taps = list(zip(daround.split(h), spans, strict=True))
+        dabove, _ = taps.pop(ctx.kernel // 2)
+        beside = [(dh[..., there], tap[..., here]) for tap, (here, there) in taps]
         dh_flat, daround_flat = dh.flatten(1), daround.flatten(1)
         with torch.autocast(read.device.type, enabled=False):
             for y in reversed(range(H)):
                 dh += dstate[y]
                 cell_backward_(ofi[y], parts[y], c[y], tanh[y], dh_flat, dc, dofi[y], dparts[y])
                 torch.mm(to_states, dgate[y].to(kind), out=daround_flat)
-                dh.zero_()
-                for to, dtap in additions:
-                    to += dtap
+                dh.copy_(dabove)
+                for dh_there, tap in beside:
+                    dh_there += tap
             rounded = dgates.to(kind)
             dread = torch.bmm(to_input.expand(H, -1, -1), rounded).unflatten(2, (batch, W))
             dweight = [torch.bmm(rounded, x.flatten(2).mT).sum(0, dtype=dtype) for x in (read, around)]
