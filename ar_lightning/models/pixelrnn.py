@@ -7,7 +7,7 @@ branches of h channels in a residual stream of 2h, then two ReLU and 1x1 layers.
 layers are in three groups, masked so that red is read before green and green before blue. Masked kernels are cropped to
 what they may see.
 
-- Row LSTM: a state reads k pixels of the row above (3 by default; the paper's k >= 3). As in the paper, nothing runs
+- Row LSTM: a state reads k pixels of the row above (k = 3 in the paper and by default). Nothing runs, as in the paper,
   along a row but convolutions: a pixel sees 3 + layers * (k // 2) pixels to its left, and a triangle that widens
   upwards by k // 2 a row: not the whole past of a wide image.
 - Diagonal BiLSTM: a state reads the pixel above and the one beside it, from the left and, a row further up, from the
@@ -16,8 +16,6 @@ what they may see.
 - PixelCNN: k x k convolutions of mask B (section 3.4, figure 5; the paper's k = 3). A stack of these has a blind spot:
   what it sees widens to the right by k // 2 a row, however many layers there are, so that a pixel never learns of those
   far to the right in the row above. The Gated PixelCNN has none.
-
-Wider kernels see more for their price than further layers or channels: see `conf/published/`.
 
 Deviations: class-dependent bias of the first map when conditional; optional dropout; learned initial states for each
 channel, the same for every column; h is rounded up to a multiple of the colours. Published: 80.54 nats (Row LSTM),
@@ -119,7 +117,7 @@ class KernelNetwork(PixelNetwork):
         dropout: Dropout = 0.0,
         conditional: bool = False,
     ) -> None:
-        self.kernel = odd(kernel)
+        self.kernel = odd(kernel)  # before the rest, which makes the branches
         super().__init__(shapes, hidden=hidden, layers=layers, head=head, dropout=dropout, conditional=conditional)
 
 

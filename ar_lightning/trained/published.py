@@ -81,8 +81,8 @@ PUBLISHED = (
     _mnist(
         "deep_nade", 85.10, "two layers, 128 orders", "Uria, Murray & Larochelle, 2014", ensemble=(128,), layers=(2,)
     ),
-    _mnist("pixelcnn", 81.30, "size not published", PIXELRNN),
-    _mnist("row_lstm", 80.54, "size not published", PIXELRNN),
+    _mnist("pixelcnn", 81.30, "3x3 kernels, size not published", PIXELRNN),
+    _mnist("row_lstm", 80.54, "kernels of 3, size not published", PIXELRNN),
     _mnist("diagonal_bilstm", 80.75, "one layer, h = 32", PIXELRNN, layers=(1,)),
     _mnist("diagonal_bilstm", 79.20, "7 layers, h = 16", PIXELRNN),
     _mnist("rnn", 79.87, "LSTM of three layers", TWIN, cell=("lstm",), layers=(3,)),
