@@ -86,7 +86,7 @@ def run(
         data.setup()  # now: data that cannot be had leaves no run directory behind
         run_dir.mkdir(parents=True, exist_ok=True)
         save_config(config, run_dir / "config.yaml")
-    throughput = Throughput()
+    throughput = Throughput(started)
     samples = SampleGrids(run_dir / "samples", config["seed"], **config["samples"])
     callbacks = [samples, throughput, *([trial] if trial else [])]
     trainer = make_trainer(run_dir, loggers, callbacks, **config["trainer"])
@@ -108,7 +108,7 @@ def run(
         result: dict[str, Any] = {}
         if trainer.is_global_zero:
             result = {
-                **_result(config, trainer, lit, data, throughput.seconds, time.perf_counter() - started, pictures),
+                **_result(config, trainer, lit, data, throughput, pictures),
                 **({} if pruned else {"samples_per_second": samples.rate}),
                 "state": "pruned" if pruned else "complete",
             }
@@ -142,8 +142,8 @@ def _announce(
 
 
 def _result(
-    config: dict[str, Any], trainer: pl.Trainer, lit: LitDensity, data: ArrayDataModule, training_seconds: float,
-    seconds: float, pictures: dict[str, str],
+    config: dict[str, Any], trainer: pl.Trainer, lit: LitDensity, data: ArrayDataModule, throughput: Throughput,
+    pictures: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
     metrics = trainer.callback_metrics
     tested = "test/nll" in metrics
@@ -162,8 +162,8 @@ def _result(
         "parameters": sum(p.numel() for p in lit.parameters()),
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
-        "seconds_training": round(training_seconds, 1),
-        "seconds_total": round(seconds, 1),
+        "seconds_training": round(throughput.seconds, 1),
+        "seconds_total": round(throughput.total_seconds, 1),
         "seed": config["seed"],
         "world_size": trainer.world_size,
         "device": str(lit.device),
