@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 from ar_lightning.wandb_api import wandb_api
 
 __all__ = ["BEST", "download", "is_artifact"]

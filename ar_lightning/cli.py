@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from ar_lightning.commands import COMMANDS
-from ar_lightning.errors import BAD_INPUT, INTERRUPTED, UserError, did_you_mean
+from ar_lightning.core.errors import BAD_INPUT, INTERRUPTED, UserError, did_you_mean
 
 __all__ = ["main"]
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
-from ar_lightning.condition import Condition
+from ar_lightning.core.condition import Condition
 
 if TYPE_CHECKING:
     from ar_lightning.density import Density

@@ -13,9 +13,9 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ar_lightning.errors import UserError, did_you_mean, nearest
-from ar_lightning.fieldtypes import conform, literals, type_name, yaml_text
-from ar_lightning.files import written
+from ar_lightning.core.errors import UserError, did_you_mean, nearest
+from ar_lightning.core.fields import conform, literals, type_name, yaml_text
+from ar_lightning.core.files import written
 from ar_lightning.layers import COMMAND_LINE, Layer, Settings, flat, parse_overrides, read_layers
 from ar_lightning.registry import REGISTRIES
 from ar_lightning.schema import REQUIRED, Field

@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from ar_lightning.files import written
+from ar_lightning.core.files import written
 
 __all__ = ["CSVMetrics"]
 

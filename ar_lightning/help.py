@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ar_lightning.commands import COMMANDS
-from ar_lightning.fieldtypes import type_name, yaml_text
+from ar_lightning.core.fields import type_name, yaml_text
 from ar_lightning.registry import REGISTRIES, SWEEP_REGISTRIES, target_of
 from ar_lightning.schema import REQUIRED, Field, schema_of
 from ar_lightning.sections import DEFAULTS, SECTIONS, TOP_LEVEL, section_schema

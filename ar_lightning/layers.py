@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from ar_lightning.errors import UserError, nearest
-from ar_lightning.fieldtypes import yaml_text
+from ar_lightning.core.errors import UserError, nearest
+from ar_lightning.core.fields import yaml_text
 from ar_lightning.registry import REGISTRIES
 from ar_lightning.sections import SECTIONS, section_schema
 

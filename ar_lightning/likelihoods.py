@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, distributions, nn
 
-from ar_lightning.errors import UserError
-from ar_lightning.spec import DataSpec
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import DataSpec
 
 __all__ = [
     "Bernoulli",

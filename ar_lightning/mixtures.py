@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, distributions
 
-from ar_lightning.errors import UserError
-from ar_lightning.fieldtypes import PositiveFloat, PositiveInt
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.fields import PositiveFloat, PositiveInt
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.likelihoods import Likelihood, at_least_float32, categorical, choose
-from ar_lightning.spec import DataSpec
 
 __all__ = ["GaussianMixture", "LaplaceMixture"]
 

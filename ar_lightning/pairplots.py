@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from ar_lightning.files import written
-from ar_lightning.medium import Table
-from ar_lightning.spec import DataSpec
+from ar_lightning.core.files import written
+from ar_lightning.core.medium import Table
+from ar_lightning.core.spec import DataSpec
 
 __all__ = ["original_units", "pair_plot_png", "write_csv"]
 

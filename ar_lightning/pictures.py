@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ar_lightning.files import written
-from ar_lightning.spec import DataSpec
+from ar_lightning.core.files import written
+from ar_lightning.core.spec import DataSpec
 
 __all__ = ["completion_grid", "curves_png", "image_grid", "save_png"]
 

@@ -6,7 +6,7 @@ Values are `module:Name` strings, so that listing them imports nothing.
 import importlib
 from typing import Any
 
-from ar_lightning.errors import UserError, did_you_mean
+from ar_lightning.core.errors import UserError, did_you_mean
 
 __all__ = [
     "DATA",

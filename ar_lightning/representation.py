@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ar_lightning.medium import Audio, Table, Text
+from ar_lightning.core.medium import Audio, Table, Text
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.nn.causal import site_order
-from ar_lightning.spec import DataSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from ar_lightning import fieldtypes
+from ar_lightning.core import fields as fieldtypes
 
 __all__ = ["REQUIRED", "Field", "Schema", "schema_of"]
 

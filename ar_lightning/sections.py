@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from ar_lightning.fieldtypes import NonNegativeInt
+from ar_lightning.core.fields import NonNegativeInt
 from ar_lightning.registry import target_of
 from ar_lightning.schema import Field, Schema, schema_of
 

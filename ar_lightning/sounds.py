@@ -7,9 +7,9 @@ import numpy as np
 from torch import Tensor
 
 from ar_lightning.companding import decode
-from ar_lightning.files import written
-from ar_lightning.medium import Audio
-from ar_lightning.spec import DataSpec
+from ar_lightning.core.files import written
+from ar_lightning.core.medium import Audio
+from ar_lightning.core.spec import DataSpec
 
 __all__ = ["amplitudes", "sound_sheet_png", "write_wavs"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
 
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 
 __all__ = ["FOLDER", "TensorBoard"]
 

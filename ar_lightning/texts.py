@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.files import written
+from ar_lightning.core.medium import Text
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.dequantised import levels_of
-from ar_lightning.errors import UserError
-from ar_lightning.files import written
-from ar_lightning.medium import Text
-from ar_lightning.spec import DataSpec
 
 __all__ = ["to_levels", "to_text", "write_texts"]
 

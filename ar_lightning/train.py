@@ -20,11 +20,11 @@ from ar_lightning.callbacks.throughput import Throughput
 from ar_lightning.callbacks.trial import TrialReporter
 from ar_lightning.checkpoints import build_density, read_checkpoint
 from ar_lightning.config import save_config
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.files import write_json
 from ar_lightning.csv_metrics import CSVMetrics
 from ar_lightning.data.arrays import Dataset
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.errors import UserError
-from ar_lightning.files import write_json
 from ar_lightning.lit import LitDensity
 from ar_lightning.machine import machine
 from ar_lightning.pictures import curves_png

@@ -22,9 +22,9 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from ar_lightning.callbacks.progress import EpochLines
-from ar_lightning.errors import UserError
-from ar_lightning.fieldtypes import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
-from ar_lightning.files import written
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.fields import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
+from ar_lightning.core.files import written
 
 __all__ = ["compile_model", "make_trainer"]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 from ar_lightning.wandb_mode import has_key
 from ar_lightning.wandb_run import ENVIRONMENT
 

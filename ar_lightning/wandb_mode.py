@@ -10,7 +10,7 @@ from netrc import NetrcParseError, netrc
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ar_lightning.errors import UserError, did_you_mean
+from ar_lightning.core.errors import UserError, did_you_mean
 
 __all__ = ["has_key", "wandb_mode"]
 

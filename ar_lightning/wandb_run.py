@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ar_lightning.errors import UserError
-from ar_lightning.files import written
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.files import written
 from ar_lightning.wandb_log import mend
 from ar_lightning.wandb_mode import has_key, wandb_mode
 

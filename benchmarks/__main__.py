@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ar_lightning.files import write_json, written
+from ar_lightning.core.files import write_json, written
 from ar_lightning.machine import machine
 from benchmarks.limits import rates
 from benchmarks.overhead import overhead

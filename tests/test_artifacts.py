@@ -10,7 +10,7 @@ import torch
 from ar_lightning import load
 from ar_lightning.artifacts import download, is_artifact
 from ar_lightning.cli import main
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 from ar_lightning.wandb_run import WandbRun
 from tests.commands import QUICK, run_here
 from tests.wandb_home import KEY, isolate

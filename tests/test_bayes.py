@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from ar_lightning.checkpoints import load
+from ar_lightning.core.spec import DataSpec, Shapes
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.npz import NpzArrays
 from ar_lightning.density import Density
 from ar_lightning.likelihoods import Bernoulli
 from ar_lightning.lit import LitDensity
 from ar_lightning.models.tables import Independent
-from ar_lightning.spec import DataSpec, Shapes
 from tests.cases import CASES, CLASSES, Case, random_values
 from tests.commands import QUICK, result, run_apart, run_here
 

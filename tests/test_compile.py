@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ar_lightning.fieldtypes import Activation
+from ar_lightning.core.fields import Activation
 from ar_lightning.nn import prefix_kernels
 from ar_lightning.nn.prefix import Prefix, PrefixHidden
 from ar_lightning.nn.prefix_kernels import CompiledPrefix

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from ar_lightning.condition import Condition
-from ar_lightning.medium import Table
-from ar_lightning.spec import DataSpec
+from ar_lightning.core.condition import Condition
+from ar_lightning.core.medium import Table
+from ar_lightning.core.spec import DataSpec
 from tests.cases import BINARY, CLASSES, EVERY_CASE, Case, every_value, random_values
 
 SEVERAL = {"vary_order", "ensemble"}  # options by which members differ in their orders

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from ar_lightning.config import explicit_settings, load_config, save_config
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 from ar_lightning.registry import REGISTRIES
 from ar_lightning.sections import SECTIONS, section_schema
 

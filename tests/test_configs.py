@@ -13,7 +13,7 @@ from PIL import Image
 
 from ar_lightning import load
 from ar_lightning.config import load_config
-from ar_lightning.medium import Audio, Table, Text
+from ar_lightning.core.medium import Audio, Table, Text
 from benchmarks.likelihoods import BUNDLED
 from tests.commands import QUICK, ROOT, result, run_here
 

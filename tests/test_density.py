@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ar_lightning import load
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 from tests.cases import BINARY, Case, random_values
 from tests.commands import QUICK, run_here
 

@@ -5,9 +5,9 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor
 
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.logistic import DiscretizedLogisticMixture
-from ar_lightning.spec import DataSpec
 from tests.cases import seeded
 
 M = 4

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.distributions import Categorical, Laplace, MixtureSameFamily, Normal
 
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.mixtures import GaussianMixture, LaplaceMixture, Mixture
-from ar_lightning.spec import DataSpec
 from tests.cases import seeded
 
 REAL = DataSpec((2, 3), None)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.pictures import CELL, GAP, UNKNOWN, completion_grid, curves_png, image_grid, save_png, to_rgb
-from ar_lightning.spec import DataSpec
 
 
 def test_levels_become_grey_from_black_to_white() -> None:

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import Shapes
 from ar_lightning.models.pixel_transformer import PixelTransformer, token_positions
 from ar_lightning.nn.attention import CausalSelfAttention
 from ar_lightning.nn.causal import token_order
 from ar_lightning.nn.streaming import streaming
-from ar_lightning.spec import Shapes
 
 GREY = Shapes((1, 3, 2), inputs=4, params=4, classes=3)
 COLOUR = Shapes((3, 2, 4), inputs=1, params=5, classes=3)

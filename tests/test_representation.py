@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
-from ar_lightning.medium import Audio, Table, Text
-from ar_lightning.spec import DataSpec
+from ar_lightning.core.medium import Audio, Table, Text
+from ar_lightning.core.spec import DataSpec
 from tests.cases import BINARY, EVERY_CASE, SPECS, Case, random_values
 
 ONE_EACH = {(case.model, *case.options): case for case in EVERY_CASE}

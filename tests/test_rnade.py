@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from ar_lightning.checkpoints import build_density
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.density import Density
 from ar_lightning.models.rnade import RNADE
-from ar_lightning.spec import DataSpec
 
 
 def built(spec: DataSpec, likelihood: str = "gaussian_mixture", **options: object) -> Density:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from ar_lightning.fieldtypes import Decay, Fraction, NonNegativeInt, PositiveFloat, PositiveInt, conform, type_name
+from ar_lightning.core.fields import Decay, Fraction, NonNegativeInt, PositiveFloat, PositiveInt, conform, type_name
 from ar_lightning.registry import REGISTRIES, find, target_of
 from ar_lightning.schema import REQUIRED, Field, schema_of
 from ar_lightning.sections import DATA_MODULE, SECTIONS
@@ -51,7 +51,7 @@ def test_class_attributes_are_those_of_the_class(section: str) -> None:
 
 def test_schema_of_a_name_that_is_not_there() -> None:
     with pytest.raises(LookupError, match="no Nope"):
-        schema_of("ar_lightning.spec:Nope")
+        schema_of("ar_lightning.core.spec:Nope")
     with pytest.raises(LookupError, match="no module"):
         schema_of("ar_lightning.nope:Nope")
 

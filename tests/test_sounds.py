@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from ar_lightning.companding import decode
-from ar_lightning.medium import Audio
+from ar_lightning.core.medium import Audio
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.sounds import GIVEN, amplitudes, sound_sheet_png, write_wavs
-from ar_lightning.spec import DataSpec
 
 
 @pytest.mark.parametrize("encoding", ["mu_law", "linear"])

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ar_lightning.errors import UserError
-from ar_lightning.medium import Text
-from ar_lightning.spec import DataSpec
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.medium import Text
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.texts import to_levels, to_text, write_texts
 
 CHARACTERS = DataSpec((1, 8), 5, medium=Text("\r\nabé"))

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from ar_lightning.core.errors import UserError
 from ar_lightning.csv_metrics import CSVMetrics
-from ar_lightning.errors import UserError
 from ar_lightning.tracking import Wandb, make_loggers
 from ar_lightning.wandb_mode import wandb_mode
 from ar_lightning.wandb_run import WandbRun, has_ended

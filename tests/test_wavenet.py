@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from ar_lightning.checkpoints import build_density
-from ar_lightning.condition import Condition
+from ar_lightning.core.condition import Condition
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import DataSpec, Shapes
 from ar_lightning.density import Density
-from ar_lightning.errors import UserError
 from ar_lightning.models.wavenet import WaveNet
 from ar_lightning.nn.dilated import DilatedStack
 from ar_lightning.nn.streaming import streaming
-from ar_lightning.spec import DataSpec, Shapes
 from tests.cases import defaults, schema_of, seeded
 
 T = 60

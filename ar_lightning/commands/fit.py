@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ar_lightning.commands.parser import Parser, parse_overrides
-from ar_lightning.errors import INTERRUPTED, UserError, nearest
+from ar_lightning.core.errors import INTERRUPTED, UserError, nearest
 from ar_lightning.sweep.pipe import attach, is_trial
 
 __all__ = ["run"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ar_lightning.commands import COMMANDS
-from ar_lightning.errors import UserError, did_you_mean
+from ar_lightning.core.errors import UserError, did_you_mean
 
 __all__ = ["Parser", "add_drawing", "add_run", "parse_overrides", "positive"]
 

@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ar_lightning.commands.parser import Parser
-from ar_lightning.errors import INTERRUPTED, UserError
+from ar_lightning.core.errors import INTERRUPTED, UserError
 
 if TYPE_CHECKING:
     from ar_lightning.trained.reproduce import Reproduced

@@ -1,7 +1,7 @@
 """`run.py sweep`: search hyper-parameters."""
 
 from ar_lightning.commands.parser import Parser, parse_overrides
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 
 __all__ = ["run"]
 

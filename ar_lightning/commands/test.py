@@ -20,7 +20,7 @@ def run(args: list[str]) -> int:
 
     from dataclasses import asdict
 
-    from ar_lightning.files import write_json
+    from ar_lightning.core.files import write_json
     from ar_lightning.trained.evaluate import evaluate
     from ar_lightning.trained.reopen import reopen
 

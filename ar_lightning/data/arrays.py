@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ar_lightning.errors import UserError
-from ar_lightning.spec import DataSpec
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import DataSpec
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.data.arrays import SPLITS, read_npz
-from ar_lightning.errors import UserError, did_you_mean
 
 __all__ = ["Columns", "read_columns", "read_hdf5"]
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import Dataset, Split, Splits
-from ar_lightning.spec import DataSpec
 
 if TYPE_CHECKING:
     import torch

@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 
 __all__ = ["data_root", "obtain", "verify"]
 

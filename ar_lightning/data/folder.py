@@ -3,13 +3,13 @@
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from ar_lightning.core.fields import NonNegativeInt, PositiveInt
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import SPLITS, Split, Splits
 from ar_lightning.data.cache import cached_split, decoded, fingerprint, open_image, stamp
 from ar_lightning.data.download import ENVIRONMENT, data_root
 from ar_lightning.data.images import EightBitImages, treatment
 from ar_lightning.data.split_folder import SplitFolder
-from ar_lightning.fieldtypes import NonNegativeInt, PositiveInt
-from ar_lightning.spec import DataSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,13 +10,13 @@ from typing import IO, ClassVar, Literal
 
 import numpy as np
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.fields import PositiveInt
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import Split, Splits
 from ar_lightning.data.cache import CHUNK, Blocks, cached_split, decoded, fingerprint, open_image, stamp
 from ar_lightning.data.download import ENVIRONMENT, data_root
 from ar_lightning.data.images import EightBitImages, treatment
-from ar_lightning.errors import UserError
-from ar_lightning.fieldtypes import PositiveInt
-from ar_lightning.spec import DataSpec
 
 __all__ = ["ImageNet32", "ImageNet64"]
 

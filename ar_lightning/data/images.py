@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 import numpy as np
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits, read_npz, shuffled
 from ar_lightning.data.download import data_root, obtain
-from ar_lightning.errors import UserError
-from ar_lightning.spec import DataSpec
 
 if TYPE_CHECKING:
     import torch

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import SPLITS, Split, Splits
 from ar_lightning.data.download import data_root, obtain
 from ar_lightning.data.images import Images, quantised, treatment
-from ar_lightning.errors import UserError
-from ar_lightning.spec import DataSpec
 
 if TYPE_CHECKING:
     import torch

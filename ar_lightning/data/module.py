@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
-from ar_lightning.condition import Condition
+from ar_lightning.core.condition import Condition
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.fields import Decay, PositiveInt
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import Dataset, Split, Splits
 from ar_lightning.data.dequantised import Dequantised
 from ar_lightning.data.mutated import mutated
-from ar_lightning.errors import UserError
-from ar_lightning.fieldtypes import Decay, PositiveInt
-from ar_lightning.spec import DataSpec
 
 __all__ = ["ArrayDataModule", "Batch", "EpochSampler", "LaneSampler"]
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.fields import NonNegativeInt, PositiveInt
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits, hold_out, read_npz
 from ar_lightning.data.images import flipped, treatment
-from ar_lightning.errors import UserError, did_you_mean
-from ar_lightning.fieldtypes import NonNegativeInt, PositiveInt
-from ar_lightning.spec import DataSpec
 
 if TYPE_CHECKING:
     import torch

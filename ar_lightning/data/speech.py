@@ -9,12 +9,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.fields import PositiveInt
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits
 from ar_lightning.data.audio import SoundFormat, cached_sounds, read_audio
 from ar_lightning.data.download import ENVIRONMENT, data_root, obtain
-from ar_lightning.errors import UserError
-from ar_lightning.fieldtypes import PositiveInt
-from ar_lightning.spec import DataSpec
 
 __all__ = ["SpeechCommandsDigits", "SpokenDigits"]
 

@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.medium import Table
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits, hold_out, shuffled
-from ar_lightning.errors import UserError
-from ar_lightning.medium import Table
-from ar_lightning.spec import DataSpec
 
 __all__ = ["Rows", "StandardisedTable", "fold_of"]
 

@@ -9,12 +9,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from ar_lightning.core.errors import UserError, nearest
+from ar_lightning.core.fields import Fraction, PositiveInt
+from ar_lightning.core.medium import Text
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits
 from ar_lightning.data.download import data_root, obtain
-from ar_lightning.errors import UserError, nearest
-from ar_lightning.fieldtypes import Fraction, PositiveInt
-from ar_lightning.medium import Text
-from ar_lightning.spec import DataSpec
 
 __all__ = ["TextFile", "TinyShakespeare"]
 

@@ -13,12 +13,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.fields import NonNegativeInt
 from ar_lightning.data.arrays import hold_out
 from ar_lightning.data.columns import read_columns, read_hdf5
 from ar_lightning.data.download import ENVIRONMENT, data_root
 from ar_lightning.data.standardised import Rows, StandardisedTable, fold_of
-from ar_lightning.errors import UserError
-from ar_lightning.fieldtypes import NonNegativeInt
 
 __all__ = ["BostonHousing", "BreastCancer", "Ionosphere", "Parkinsons", "RedWine", "WhiteWine", "Wine"]
 

@@ -21,11 +21,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.fieldtypes import Activation, NonNegativeInt, PositiveInt
+from ar_lightning.core.fields import Activation, NonNegativeInt, PositiveInt
+from ar_lightning.core.spec import Shapes
 from ar_lightning.nn.causal import SequenceModel, token_order
 from ar_lightning.nn.masked import ACTIVATIONS
 from ar_lightning.nn.streaming import Streaming
-from ar_lightning.spec import Shapes
 
 __all__ = ["DeepNADE"]
 

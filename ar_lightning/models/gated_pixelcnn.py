@@ -20,11 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.fieldtypes import Dropout, PositiveInt
+from ar_lightning.core.fields import Dropout, PositiveInt
+from ar_lightning.core.spec import Shapes
 from ar_lightning.nn.causal import RasterModel
 from ar_lightning.nn.conv import CausalConv, FirstConv, Pointwise, RowConv, odd, output_layers, round_up
 from ar_lightning.nn.gates import gate
-from ar_lightning.spec import Shapes
 
 __all__ = ["GatedPixelCNN"]
 

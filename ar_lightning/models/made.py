@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ar_lightning.errors import UserError
-from ar_lightning.fieldtypes import Activation, NonNegativeInt, Order, PositiveInt
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.fields import Activation, NonNegativeInt, Order, PositiveInt
+from ar_lightning.core.spec import Shapes
 from ar_lightning.nn.causal import SequenceModel, token_order
 from ar_lightning.nn.masked import MaskedMLP, reads, spread_degrees
-from ar_lightning.spec import Shapes
 
 __all__ = ["MADE"]
 

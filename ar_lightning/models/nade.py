@@ -9,10 +9,10 @@ bias. Published: 88.33 nats on fixed binarized MNIST; `conf/published/nade_binar
 
 from torch import Tensor, nn
 
-from ar_lightning.fieldtypes import Activation, NonNegativeInt, Order, PositiveInt
+from ar_lightning.core.fields import Activation, NonNegativeInt, Order, PositiveInt
+from ar_lightning.core.spec import Shapes
 from ar_lightning.nn.causal import SequenceModel
 from ar_lightning.nn.prefix import PrefixHidden
-from ar_lightning.spec import Shapes
 
 __all__ = ["NADE"]
 

@@ -19,14 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.errors import UserError
-from ar_lightning.fieldtypes import Dropout, NonNegativeInt, PositiveInt
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.fields import Dropout, NonNegativeInt, PositiveInt
+from ar_lightning.core.spec import Shapes
 from ar_lightning.nn.causal import RasterModel
 from ar_lightning.nn.conv import CausalConv, Pointwise, RowConv
 from ar_lightning.nn.resample import DownConv, DownRowConv, UpConv, UpRowConv
 from ar_lightning.nn.streaming import Streaming, as_steps
 from ar_lightning.nn.weightnorm import initialise_from_data, normalise_weights
-from ar_lightning.spec import Shapes
 
 __all__ = ["PixelCNNpp"]
 

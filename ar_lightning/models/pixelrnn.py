@@ -31,11 +31,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.fieldtypes import Dropout, PositiveInt
+from ar_lightning.core.fields import Dropout, PositiveInt
+from ar_lightning.core.spec import Shapes
 from ar_lightning.nn.causal import RasterModel
 from ar_lightning.nn.conv import CausalConv, FirstConv, Pointwise, odd, output_layers, round_up
 from ar_lightning.nn.lstm import DiagonalLSTMLayer, RowLSTMLayer
-from ar_lightning.spec import Shapes
 
 __all__ = ["DiagonalBiLSTM", "PixelCNN", "RowLSTM"]
 

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.fieldtypes import Activation, Dropout, NonNegativeInt, Order, PositiveInt
+from ar_lightning.core.fields import Activation, Dropout, NonNegativeInt, Order, PositiveInt
+from ar_lightning.core.spec import Shapes
 from ar_lightning.nn.causal import SequenceModel
 from ar_lightning.nn.streaming import Streaming
-from ar_lightning.spec import Shapes
 
 __all__ = ["RNADE"]
 

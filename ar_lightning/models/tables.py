@@ -13,11 +13,11 @@ Source: the chain rule; see the introduction of Larochelle & Murray, "The Neural
 import torch
 from torch import Tensor, nn
 
-from ar_lightning.errors import UserError
-from ar_lightning.fieldtypes import NonNegativeInt, Order
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.fields import NonNegativeInt, Order
+from ar_lightning.core.spec import Shapes
 from ar_lightning.nn.causal import SequenceModel
 from ar_lightning.nn.streaming import Streaming, with_past
-from ar_lightning.spec import Shapes
 
 __all__ = ["ContextTable", "Independent", "Markov", "Table"]
 

@@ -18,14 +18,14 @@ Algorithm", 2016). The paper published no likelihoods.
 import torch
 from torch import Tensor
 
-from ar_lightning.condition import Condition, as_condition
-from ar_lightning.errors import UserError
-from ar_lightning.fieldtypes import Dropout, PositiveInt
+from ar_lightning.core.condition import Condition, as_condition
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.fields import Dropout, PositiveInt
+from ar_lightning.core.spec import Shapes
 from ar_lightning.nn.causal import SequenceModel
 from ar_lightning.nn.dilated import DilatedStack
 from ar_lightning.nn.linear import RowsLinear
 from ar_lightning.nn.reading import TokenReader
-from ar_lightning.spec import Shapes
 
 __all__ = ["WaveNet"]
 

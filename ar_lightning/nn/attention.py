@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["CausalSelfAttention"]

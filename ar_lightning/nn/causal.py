@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.errors import UserError
-from ar_lightning.fieldtypes import Order
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.fields import Order
+from ar_lightning.core.spec import Shapes
 from ar_lightning.nn.streaming import as_steps, with_past
-from ar_lightning.spec import Shapes
 
 __all__ = ["RasterModel", "SequenceModel", "site_order", "token_order"]
 

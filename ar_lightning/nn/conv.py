@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import Shapes
 from ar_lightning.nn.streaming import Streaming, as_row, as_steps, with_past
-from ar_lightning.spec import Shapes
 
 __all__ = ["CausalConv", "FirstConv", "Pointwise", "RowConv", "odd", "output_layers", "round_up"]
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ar_lightning.fieldtypes import Activation
+from ar_lightning.core.fields import Activation
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["MaskedMLP", "masked_linear", "reads", "spread_degrees", "staircase"]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ar_lightning.fieldtypes import Activation
+from ar_lightning.core.fields import Activation
 from ar_lightning.nn.prefix_kernels import CompiledPrefix
 from ar_lightning.nn.streaming import Streaming
 

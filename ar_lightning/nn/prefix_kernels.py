@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ar_lightning.fieldtypes import Activation
+from ar_lightning.core.fields import Activation
 
 __all__ = ["CompiledPrefix"]
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ar_lightning.spec import Shapes
+from ar_lightning.core.spec import Shapes
 
 __all__ = ["TokenReader"]
 

@@ -18,8 +18,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ar_lightning.errors import UserError, did_you_mean
-from ar_lightning.fieldtypes import conform, yaml_text
+from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.fields import conform, yaml_text
 from ar_lightning.layers import Settings
 from ar_lightning.registry import REGISTRIES
 from ar_lightning.sections import SECTIONS

@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
-from ar_lightning.errors import UserError
-from ar_lightning.files import written
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.files import written
 
 if TYPE_CHECKING:
     from optuna.storages import JournalStorage

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from optuna.study import Study, load_study
 from rich.console import Console
 
-from ar_lightning.errors import INTERRUPTED, UserError
+from ar_lightning.core.errors import INTERRUPTED, UserError
 from ar_lightning.sweep.chronicle import Chronicle
 from ar_lightning.sweep.definition import Sweep
 from ar_lightning.sweep.journal import JOURNAL, mend_journal

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ar_lightning.files import written
+from ar_lightning.core.files import written
 from ar_lightning.wandb_run import WandbRun
 
 __all__ = ["Logged"]

@@ -3,7 +3,7 @@
 from optuna import pruners
 from optuna.pruners import BasePruner
 
-from ar_lightning.fieldtypes import NonNegativeFloat, NonNegativeInt, PositiveInt, TwoOrMore
+from ar_lightning.core.fields import NonNegativeFloat, NonNegativeInt, PositiveInt, TwoOrMore
 
 __all__ = ["hyperband", "median", "none", "patient"]
 

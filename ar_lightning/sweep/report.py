@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from ar_lightning.config import resolve, save_config
-from ar_lightning.files import written
+from ar_lightning.core.files import written
 from ar_lightning.sweep.dimensions import parse_space
 from ar_lightning.sweep.outcomes import best_first, duration, metrics_of, ran, with_unit
 from ar_lightning.sweep.plots import write_plots

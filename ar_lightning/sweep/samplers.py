@@ -14,7 +14,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ar_lightning.fieldtypes import NonNegativeInt, TwoOrMore
+from ar_lightning.core.fields import NonNegativeInt, TwoOrMore
 
 __all__ = ["cmaes", "gp", "grid", "nsgaii", "random", "tpe"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ar_lightning.checks import may_have
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 from ar_lightning.machine import cores
 
 __all__ = ["Slot", "groups_of", "scrubbed", "slots_of"]

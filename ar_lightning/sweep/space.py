@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import product
 from typing import Any
 
-from ar_lightning.fieldtypes import yaml_text
+from ar_lightning.core.fields import yaml_text
 from ar_lightning.layers import Settings
 from ar_lightning.sweep.dimensions import Dimension, Params, Space
 

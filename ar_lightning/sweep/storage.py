@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from ar_lightning.errors import UserError, nearest
+from ar_lightning.core.errors import UserError, nearest
 from ar_lightning.sweep.journal import JOURNAL, open_journal
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ar_lightning.checks import check_config
 from ar_lightning.config import explicit_settings
-from ar_lightning.errors import UserError, did_you_mean
-from ar_lightning.fieldtypes import conform, yaml_text
+from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.fields import conform, yaml_text
 from ar_lightning.layers import COMMAND_LINE, Settings, parse_overrides, read_yaml
 from ar_lightning.registry import REGISTRIES, target_of
 from ar_lightning.schema import schema_of

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.files import write_json, written
 from ar_lightning.data.arrays import Split
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.errors import UserError
-from ar_lightning.files import write_json, written
 from ar_lightning.lit import MAX_CLASSES
 from ar_lightning.media import write_samples
 from ar_lightning.registry import DATA

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ar_lightning.condition import Condition
+from ar_lightning.core.condition import Condition
 from ar_lightning.density import Density
 from ar_lightning.sampling import Draw, at
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ar_lightning.errors import UserError
-from ar_lightning.files import written
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.files import written
 from ar_lightning.trained.comparison_curves import all_curves_png
 from ar_lightning.trained.comparison_page import comparison_page
 from ar_lightning.trained.comparison_runs import read_runs

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from ar_lightning.spec import DataSpec
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.trained.originals import png
 from ar_lightning.trained.outliers import is_image, pooled, spec_of_values
 

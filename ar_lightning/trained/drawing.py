@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from ar_lightning.core.errors import UserError
 from ar_lightning.density import Density
-from ar_lightning.errors import UserError
 
 __all__ = ["check_class", "stem_of"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ar_lightning.files import written
+from ar_lightning.core.files import written
 
 __all__ = ["embed", "embedding_png"]
 

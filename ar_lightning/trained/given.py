@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.medium import Audio, Table, Text
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import Dataset, Split, Splits, read_npz
 from ar_lightning.data.audio import SUFFIXES as SOUNDS
 from ar_lightning.data.audio import SoundFormat, read_audio
@@ -15,9 +18,6 @@ from ar_lightning.data.columns import read_columns
 from ar_lightning.data.folder import SUFFIXES as IMAGES
 from ar_lightning.data.folder import fitted
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.errors import UserError
-from ar_lightning.medium import Audio, Table, Text
-from ar_lightning.spec import DataSpec
 from ar_lightning.texts import to_levels
 from ar_lightning.trained.npz import channels_first, labels_of, name_of_examples
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ar_lightning.files import written
+from ar_lightning.core.files import written
 
 __all__ = ["histograms_png"]
 

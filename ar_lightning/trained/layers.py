@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ar_lightning.condition import Condition
+from ar_lightning.core.condition import Condition
+from ar_lightning.core.errors import UserError, nearest
 from ar_lightning.density import Density
-from ar_lightning.errors import UserError, nearest
 from ar_lightning.nn.causal import SequenceModel, token_order
 from ar_lightning.nn.masked import MaskedMLP
 from ar_lightning.nn.streaming import streaming

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ar_lightning.errors import UserError
-from ar_lightning.spec import DataSpec
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import DataSpec
 
 __all__ = ["channels_first", "labels_of", "name_of_examples", "name_of_labels"]
 

@@ -14,17 +14,17 @@ from PIL import Image
 from torch import Tensor
 
 from ar_lightning.checks import build_dataset
-from ar_lightning.condition import as_condition
+from ar_lightning.core.condition import as_condition
+from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.medium import Audio, Table, Text
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import Split
 from ar_lightning.data.dequantised import levels_of
 from ar_lightning.data.folder import fitted
 from ar_lightning.data.module import ArrayDataModule, Batch
 from ar_lightning.density import Density
-from ar_lightning.errors import UserError, did_you_mean
-from ar_lightning.medium import Audio, Table, Text
 from ar_lightning.registry import DATA
 from ar_lightning.schema import schema_of
-from ar_lightning.spec import DataSpec
 from ar_lightning.trained.garments import KINDS, garment
 from ar_lightning.trained.given import Given, GivenDataset, read_given
 from ar_lightning.trained.reopen import reopen

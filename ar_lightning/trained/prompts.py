@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from ar_lightning.companding import encode
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.medium import Audio, Text
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.audio import read_audio
-from ar_lightning.errors import UserError
-from ar_lightning.medium import Audio, Text
-from ar_lightning.spec import DataSpec
 from ar_lightning.texts import to_levels
 from ar_lightning.trained.given import read_picture
 

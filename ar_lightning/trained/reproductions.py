@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ar_lightning.config import explicit_settings, load_config
-from ar_lightning.errors import UserError, did_you_mean
-from ar_lightning.files import write_json, written
+from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.files import write_json, written
 from ar_lightning.layers import Settings, flat
 from ar_lightning.trained.published import Published, published_for, published_like
 

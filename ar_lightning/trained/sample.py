@@ -11,13 +11,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ar_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_of, folder_of, read_checkpoint, rebuild
-from ar_lightning.condition import Condition, repeated, rows_of
+from ar_lightning.core.condition import Condition, repeated, rows_of
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.files import written
+from ar_lightning.core.medium import Table
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density import Density
-from ar_lightning.errors import UserError
-from ar_lightning.files import written
 from ar_lightning.media import write_samples
-from ar_lightning.medium import Table
 from ar_lightning.train import build_data_module
 from ar_lightning.trained.drawing import check_class, stem_of
 from ar_lightning.trained.prompts import read_prompt

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.medium import Table, Text
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density import Density
-from ar_lightning.errors import UserError
-from ar_lightning.medium import Table, Text
-from ar_lightning.spec import DataSpec
 
 __all__ = ["check_data", "translation"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ar_lightning.core.errors import UserError
 from ar_lightning.data import download
-from ar_lightning.errors import UserError
 
 REAL = os.environ.get(download.ENVIRONMENT)
 Files = dict[str, bytes]  # content by name

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import shuffled
 from ar_lightning.data.npz import NpzArrays
-from ar_lightning.errors import UserError
-from ar_lightning.spec import DataSpec
 from tests.commands import result, run_here
 
 

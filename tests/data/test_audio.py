@@ -11,13 +11,13 @@ import soundfile
 import torch
 
 from ar_lightning.companding import decode
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.medium import Audio
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data import download
 from ar_lightning.data.arrays import SPLITS
 from ar_lightning.data.audio import AudioFolder, SoundFormat, read_audio
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.errors import UserError
-from ar_lightning.medium import Audio
-from ar_lightning.spec import DataSpec
 from tests.data.files import one_line
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import SPLITS, Splits
 from ar_lightning.data.cifar import CIFAR10
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.errors import UserError
-from ar_lightning.spec import DataSpec
 from tests.data.files import Files, Server, one_line, put, real_data
 
 ARCHIVE = "cifar-10-binary.tar.gz"

@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data import cache, download
 from ar_lightning.data.arrays import SPLITS
 from ar_lightning.data.folder import ImageFolder
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.errors import UserError
-from ar_lightning.spec import DataSpec
 from tests.data.files import one_line
 
 

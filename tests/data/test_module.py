@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import Dataset, Split, Splits
 from ar_lightning.data.images import Digits
 from ar_lightning.data.module import ArrayDataModule, Batch
-from ar_lightning.errors import UserError
 from ar_lightning.schema import schema_of
-from ar_lightning.spec import DataSpec
 
 
 class Counting(Dataset):

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.medium import Audio
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import SPLITS
 from ar_lightning.data.speech import SPEAKERS, WORDS, SpeechCommandsDigits, SpokenDigits
-from ar_lightning.errors import UserError
-from ar_lightning.medium import Audio
-from ar_lightning.spec import DataSpec
 from tests.data.files import Server, one_line, real_data
 
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from ar_lightning.checkpoints import build_density
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.medium import Table
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.arrays import SPLITS
 from ar_lightning.data.standardised import fold_of
 from ar_lightning.data.table import TableFile
-from ar_lightning.errors import UserError
-from ar_lightning.medium import Table
-from ar_lightning.spec import DataSpec
 from tests.data.files import one_line
 
 NAMES = ("fixed acidity", "pH", "alcohol")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.medium import Text
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.download import data_root
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.text import TextFile, TinyShakespeare
-from ar_lightning.errors import UserError
-from ar_lightning.medium import Text
-from ar_lightning.spec import DataSpec
 from ar_lightning.texts import to_text
 from tests.data.files import REAL, Server, one_line, real_data
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.medium import Table
 from ar_lightning.data.arrays import SPLITS
 from ar_lightning.data.uci import BostonHousing, BreastCancer, Ionosphere, Parkinsons, RedWine, WhiteWine, Wine
-from ar_lightning.errors import UserError
-from ar_lightning.medium import Table
 from ar_lightning.trained.folds import gaussian_log_likelihood
 from tests.data.files import one_line, real_data
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from scipy.stats import kstest
 
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.density import Density
-from ar_lightning.spec import DataSpec
 from tests.cases import CLASSES, REAL_CASES, Case, random_values, seeded
 from tests.invariants.test_causality import parameters
 

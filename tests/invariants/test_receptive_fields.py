@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 import pytest
 import torch
 
-from ar_lightning.errors import UserError
-from ar_lightning.spec import DataSpec
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import DataSpec
 from tests.cases import Case, random_values
 from tests.invariants.test_causality import changes
 

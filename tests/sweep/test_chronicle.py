@@ -16,7 +16,7 @@ import pytest
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 from ar_lightning.sweep.chronicle import Chronicle
 from ar_lightning.sweep.definition import Sweep
 from tests.sweep.studies import BPD, PLAIN, SPEED, new_study, searched, trial

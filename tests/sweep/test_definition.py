@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from ar_lightning import checks
 from ar_lightning.cli import main
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 from ar_lightning.sweep import slots
 from ar_lightning.sweep.definition import saved_sweep
 from ar_lightning.sweep.space import probes, settings_of

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 from ar_lightning.sweep import slots
 from ar_lightning.sweep.slots import Slot, groups_of, scrubbed, slots_of
 

@@ -16,7 +16,7 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 from ar_lightning.sweep import storage as storages
 from ar_lightning.sweep.journal import JOURNAL, LOCK_GRACE, mend_journal
 from ar_lightning.sweep.storage import check_storage, open_storage, patiently, shown

@@ -10,7 +10,7 @@ import pytest
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 from ar_lightning.sweep import study as studies
 from ar_lightning.sweep.definition import Sweep
 from ar_lightning.sweep.storage import open_storage

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from ar_lightning.medium import Text
-from ar_lightning.spec import DataSpec
+from ar_lightning.core.medium import Text
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.trained.anomaly import anomaly
 from ar_lightning.trained.detectors import (
     code_bits,

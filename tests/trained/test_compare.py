@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 from ar_lightning.trained.compare import compare
 from ar_lightning.trained.comparison_page import comparison_page
 from ar_lightning.trained.comparison_runs import read_runs

@@ -9,7 +9,7 @@ import torch
 
 from ar_lightning.checks import build_dataset
 from ar_lightning.config import load_config
-from ar_lightning.errors import UserError
+from ar_lightning.core.errors import UserError
 from ar_lightning.layers import flat
 from ar_lightning.machine import machine
 from ar_lightning.train import build_data_module, build_lit

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from math import log, prod
 from typing import Any
 
-from ar_lightning.medium import Medium, Table, medium_from_dict, medium_to_dict
+from ar_lightning.core.medium import Medium, Table, medium_from_dict, medium_to_dict
 
 __all__ = ["DataSpec", "Shapes"]
 
