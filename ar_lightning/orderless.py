@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ar_lightning.core.condition import Condition
 from ar_lightning.density import Density, Step
-from ar_lightning.nn.causal import token_order
+from ar_lightning.models.base import token_order
 from ar_lightning.sampling import Draw, sample_orderless, sample_orderless_naive
 
 __all__ = ["OrderlessDensity"]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ar_lightning.core.medium import Audio, Table, Text
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.nn.causal import site_order
+from ar_lightning.models.base import site_order
 
 if TYPE_CHECKING:
     from PIL.Image import Image

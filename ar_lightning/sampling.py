@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ar_lightning.likelihoods import Likelihood
-from ar_lightning.nn.causal import RasterModel, SequenceModel, token_order
+from ar_lightning.models.base import RasterModel, SequenceModel, token_order
 from ar_lightning.nn.streaming import start_row, streaming
 
 __all__ = [

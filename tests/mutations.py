@@ -32,13 +32,13 @@ CODEC = "tests/trained/test_codec.py"
 EVALUATE = "tests/trained/test_evaluate.py"
 BUGS = {
     "raster model reads the pixel itself": Bug(
-        "ar_lightning/nn/causal.py", "left = F.pad(z, (1, 0))[..., :-1]", "left = z", CAUSAL
+        "ar_lightning/models/base.py", "left = F.pad(z, (1, 0))[..., :-1]", "left = z", CAUSAL
     ),
     "raster model reads its own row": Bug(
-        "ar_lightning/nn/causal.py", "above = F.pad(z, (0, 0, 1, 0))[:, :, :-1]", "above = z", CAUSAL
+        "ar_lightning/models/base.py", "above = F.pad(z, (0, 0, 1, 0))[:, :, :-1]", "above = z", CAUSAL
     ),
     "sequence model is not shifted": Bug(
-        "ar_lightning/nn/causal.py", "past = with_past(self.before, self.tokens(z)[:, order], 1, 1)[:, :-1]",
+        "ar_lightning/models/base.py", "past = with_past(self.before, self.tokens(z)[:, order], 1, 1)[:, :-1]",
         "past = self.tokens(z)[:, order]", CAUSAL + " -k nade",
     ),
     "blind spot: the first layer sees two rows of three columns": Bug(
@@ -48,7 +48,7 @@ BUGS = {
         "ar_lightning/nn/prefix.py", "    A[0] += a\n", "    A[0] += a * 0\n", CAUSAL
     ),
     "the last sites of the order are swapped back wrongly": Bug(
-        "ar_lightning/nn/causal.py", "index_copy(1, order, ordered)",
+        "ar_lightning/models/base.py", "index_copy(1, order, ordered)",
         "index_copy(1, order.flip(0), ordered)", CAUSAL,
     ),
     "softmax of another temperature than the sampler's": Bug(
@@ -89,7 +89,7 @@ BUGS = {
         EXACT + " -k streaming_equals and pixelcnn",
     ),
     "green reads itself": Bug(
-        "ar_lightning/nn/causal.py", "earlier = F.pad(z, (0, 0, 0, 0, inputs, 0))[:, :-inputs]", "earlier = z",
+        "ar_lightning/models/base.py", "earlier = F.pad(z, (0, 0, 0, 0, inputs, 0))[:, :-inputs]", "earlier = z",
         CAUSAL + " -k row_lstm",
     ),
     "every colour reads every other": Bug(
@@ -116,15 +116,15 @@ BUGS = {
         "torch.mul(through, t, out=db)", "tests/test_gates.py",
     ),
     "a compiled NADE learns from the gradient of one site too few": Bug(
-        "ar_lightning/nn/prefix_kernels.py", "dW.append((x[:, None] * da).sum(0))",
+        "ar_lightning/nn/kernels/nade_compiled.py", "dW.append((x[:, None] * da).sum(0))",
         "dW.append((x[:, None] * (da - g[:, None] * v)).sum(0))", "tests/test_compile.py",
     ),
     "the gradient of a Row LSTM's states goes the wrong way": Bug(
-        "ar_lightning/nn/scans.py", "zip(daround.split(h), spans,", "zip(daround.split(h), spans[::-1],",
+        "ar_lightning/nn/kernels/lstm_scans.py", "zip(daround.split(h), spans,", "zip(daround.split(h), spans[::-1],",
         "tests/test_lstm.py",
     ),
     "a diagonal's cell state comes from above": Bug(
-        "ar_lightning/nn/scans.py", "c = cells[..., above].clone()", "c = cells.roll(batch, 2)[..., above]",
+        "ar_lightning/nn/kernels/lstm_scans.py", "c = cells[..., above].clone()", "c = cells.roll(batch, 2)[..., above]",
         EXACT + " -k streaming_equals and diagonal",
     ),
     "the vertical stack is one row ahead": Bug(

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from ar_lightning.core.fields import Activation
-from ar_lightning.nn import prefix_kernels
+from ar_lightning.nn.kernels import nade_compiled as prefix_kernels
+from ar_lightning.nn.kernels.nade_compiled import CompiledPrefix
 from ar_lightning.nn.prefix import Prefix, PrefixHidden
-from ar_lightning.nn.prefix_kernels import CompiledPrefix
 from tests.commands import QUICK, result, run_here
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ar_lightning.nn.linear import LARGE, RowsLinear
+from ar_lightning.nn.kernels.rows_linear import LARGE, RowsLinear
 
 ROWS = {"few": (5, 3), "one": (1,), "many": (2477, 3), "as many as stay": (LARGE // 16,), "a list": (7919,)}
 

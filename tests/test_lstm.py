@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from ar_lightning.nn.kernels.lstm_scans import DiagonalScan, RowScan
 from ar_lightning.nn.lstm import DiagonalLSTMLayer, RowLSTMLayer
-from ar_lightning.nn.scans import DiagonalScan, RowScan
 from benchmarks.plain.pixels import DiagonalLayer, RowLayer
 
 SIZES = [(4, 5), (5, 4), (1, 3), (3, 1), (1, 1)]  # rows, columns

@@ -5,9 +5,9 @@ import torch
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import Shapes
+from ar_lightning.models.base import token_order
 from ar_lightning.models.pixel_transformer import PixelTransformer, token_positions
 from ar_lightning.nn.attention import CausalSelfAttention
-from ar_lightning.nn.causal import token_order
 from ar_lightning.nn.streaming import streaming
 
 GREY = Shapes((1, 3, 2), inputs=4, params=4, classes=3)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ar_lightning.core.fields import Activation, NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import Shapes
-from ar_lightning.nn.causal import SequenceModel, token_order
+from ar_lightning.models.base import SequenceModel, token_order
 from ar_lightning.nn.masked import ACTIVATIONS
 from ar_lightning.nn.streaming import Streaming
 

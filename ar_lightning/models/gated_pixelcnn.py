@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ar_lightning.core.fields import Dropout, PositiveInt
 from ar_lightning.core.spec import Shapes
-from ar_lightning.nn.causal import RasterModel
+from ar_lightning.models.base import RasterModel
 from ar_lightning.nn.conv import CausalConv, FirstConv, Pointwise, RowConv, odd, output_layers, round_up
 from ar_lightning.nn.gates import gate
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Activation, NonNegativeInt, Order, PositiveInt
 from ar_lightning.core.spec import Shapes
-from ar_lightning.nn.causal import SequenceModel, token_order
+from ar_lightning.models.base import SequenceModel, token_order
 from ar_lightning.nn.masked import MaskedMLP, reads, spread_degrees
 
 __all__ = ["MADE"]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ar_lightning.core.fields import Activation, NonNegativeInt, Order, PositiveInt
 from ar_lightning.core.spec import Shapes
-from ar_lightning.nn.causal import SequenceModel
+from ar_lightning.models.base import SequenceModel
 from ar_lightning.nn.prefix import PrefixHidden
 
 __all__ = ["NADE"]

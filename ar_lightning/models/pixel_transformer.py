@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Dropout, PositiveInt
 from ar_lightning.core.spec import Shapes
+from ar_lightning.models.base import SequenceModel
 from ar_lightning.nn.attention import CausalSelfAttention
-from ar_lightning.nn.causal import SequenceModel
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["PixelTransformer", "PositionEmbedding", "token_positions"]

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Dropout, NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import Shapes
-from ar_lightning.nn.causal import RasterModel
+from ar_lightning.models.base import RasterModel
 from ar_lightning.nn.conv import CausalConv, Pointwise, RowConv
 from ar_lightning.nn.resample import DownConv, DownRowConv, UpConv, UpRowConv
 from ar_lightning.nn.streaming import Streaming, as_steps

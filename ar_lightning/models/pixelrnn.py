@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from ar_lightning.core.fields import Dropout, PositiveInt
 from ar_lightning.core.spec import Shapes
-from ar_lightning.nn.causal import RasterModel
+from ar_lightning.models.base import RasterModel
 from ar_lightning.nn.conv import CausalConv, FirstConv, Pointwise, odd, output_layers, round_up
 from ar_lightning.nn.lstm import DiagonalLSTMLayer, RowLSTMLayer
 

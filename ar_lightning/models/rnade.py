@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ar_lightning.core.fields import Activation, Dropout, NonNegativeInt, Order, PositiveInt
 from ar_lightning.core.spec import Shapes
-from ar_lightning.nn.causal import SequenceModel
+from ar_lightning.models.base import SequenceModel
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["RNADE"]

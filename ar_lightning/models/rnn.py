@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from ar_lightning.core.fields import Dropout, NonNegativeInt, Order, PositiveInt
 from ar_lightning.core.spec import Shapes
-from ar_lightning.nn.causal import SequenceModel
-from ar_lightning.nn.reading import TokenReader
+from ar_lightning.models.base import SequenceModel
 from ar_lightning.nn.recurrent import Recurrent
 from ar_lightning.nn.streaming import Streaming
+from ar_lightning.nn.tokens import TokenReader
 
 __all__ = ["RNN"]
 

@@ -22,10 +22,10 @@ from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Dropout, PositiveInt
 from ar_lightning.core.spec import Shapes
-from ar_lightning.nn.causal import SequenceModel
+from ar_lightning.models.base import SequenceModel
 from ar_lightning.nn.dilated import DilatedStack
-from ar_lightning.nn.linear import RowsLinear
-from ar_lightning.nn.reading import TokenReader
+from ar_lightning.nn.kernels.rows_linear import RowsLinear
+from ar_lightning.nn.tokens import TokenReader
 
 __all__ = ["WaveNet"]
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ar_lightning.nn.gates import activate_
-from ar_lightning.nn.linear import RowsLinear
+from ar_lightning.nn.kernels.rows_linear import RowsLinear
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["DilatedStack"]

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ar_lightning.nn.conv import CausalConv, Pointwise
-from ar_lightning.nn.scans import diagonal_scan, row_scan
+from ar_lightning.nn.kernels.lstm_scans import diagonal_scan, row_scan
 from ar_lightning.nn.streaming import Streaming, as_row, as_steps
 
 __all__ = ["DiagonalLSTMLayer", "RowLSTMLayer"]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ar_lightning.core.fields import Activation
-from ar_lightning.nn.prefix_kernels import CompiledPrefix
+from ar_lightning.nn.kernels.nade_compiled import CompiledPrefix
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["PrefixHidden"]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ar_lightning.nn.causal import SequenceModel
+from ar_lightning.models.base import SequenceModel
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["Cell", "Memory", "Recurrent", "carried"]

@@ -12,8 +12,8 @@ from sklearn.datasets import load_digits
 from ar_lightning.core.condition import Condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
+from ar_lightning.models.base import token_order
 from ar_lightning.models.pixelcnnpp import elu
-from ar_lightning.nn.causal import token_order
 from ar_lightning.registry import MODELS
 from ar_lightning.trained.embedding import embed, embedding_png
 from ar_lightning.trained.features import POOLS, features, read_examples, representations
