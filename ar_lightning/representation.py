@@ -85,17 +85,21 @@ def as_picture(density: "Density", x: Tensor, columns: int = 0) -> "Image":
     """
     from PIL import Image
 
-    from ar_lightning.media import as_levels
-    from ar_lightning.pictures import image_grid
+    from ar_lightning.media.images import image_grid
+    from ar_lightning.media.write import as_levels
 
     density._check_values(x)
     if not len(x):
         raise ValueError("there is nothing to show: x holds no example")
     match density.spec.medium:
         case Text():
-            raise ValueError("text is no picture: ar_lightning.texts.to_text(x, density.spec) returns it as strings")
+            raise ValueError(
+                "text is no picture: ar_lightning.media.text.to_text(x, density.spec) returns it as strings"
+            )
         case Table():
-            raise ValueError("rows are no picture: ar_lightning.media.write_samples(x, density.spec, stem) writes them")
+            raise ValueError(
+                "rows are no picture: ar_lightning.media.write.write_samples(x, density.spec, stem) writes them"
+            )
         case Audio():
             return _sheet(x, density.spec)
     return Image.fromarray(image_grid(*as_levels(x, density.spec), columns))
@@ -104,7 +108,7 @@ def as_picture(density: "Density", x: Tensor, columns: int = 0) -> "Image":
 def _sheet(x: Tensor, spec: DataSpec) -> "Image":
     from PIL import Image
 
-    from ar_lightning.sounds import sound_sheet_png
+    from ar_lightning.media.sound import sound_sheet_png
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sheet.png"

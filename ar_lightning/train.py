@@ -27,7 +27,7 @@ from ar_lightning.data.arrays import Dataset
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.lit import LitDensity
 from ar_lightning.machine import machine
-from ar_lightning.pictures import curves_png
+from ar_lightning.media.images import curves_png
 from ar_lightning.precision import with_possible_precision
 from ar_lightning.revision import git_revision
 from ar_lightning.schema import schema_of

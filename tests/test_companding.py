@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ar_lightning.companding import compress, decode, encode, expand
+from ar_lightning.media.mu_law import compress, decode, encode, expand
 
 
 @pytest.mark.parametrize("encoding", ["mu_law", "linear"])

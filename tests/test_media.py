@@ -7,7 +7,7 @@ import torch
 
 from ar_lightning.core.medium import Audio, Text
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.media import as_levels, prefix_of, write_completions, write_samples
+from ar_lightning.media.write import as_levels, prefix_of, write_completions, write_samples
 from tests.cases import small
 from tests.commands import QUICK, run_here
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ar_lightning.core.medium import Table
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.pairplots import COLUMNS, original_units, outside, pair_plot_png, write_csv
+from ar_lightning.media.table import COLUMNS, original_units, outside, pair_plot_png, write_csv
 
 TABLE = Table(("mass", "height", "age"), (50.0, 1.7, 30.0), (10.0, 0.1, 8.0))
 SPEC = DataSpec((1, 3), None, medium=TABLE)

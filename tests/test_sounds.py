@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ar_lightning.companding import decode
 from ar_lightning.core.medium import Audio
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.sounds import GIVEN, amplitudes, sound_sheet_png, write_wavs
+from ar_lightning.media.mu_law import decode
+from ar_lightning.media.sound import GIVEN, amplitudes, sound_sheet_png, write_wavs
 
 
 @pytest.mark.parametrize("encoding", ["mu_law", "linear"])

@@ -8,7 +8,7 @@ import torch
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.texts import to_levels, to_text, write_texts
+from ar_lightning.media.text import to_levels, to_text, write_texts
 
 CHARACTERS = DataSpec((1, 8), 5, medium=Text("\r\nabé"))
 BYTES = DataSpec((1, 8), 256, medium=Text())

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ar_lightning.companding import MAX_LEVELS, Encoding, encode
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
 from ar_lightning.core.medium import Audio
@@ -19,6 +18,7 @@ from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits
 from ar_lightning.data.cache import Blocks, cached_split, fingerprint, stamp
 from ar_lightning.data.download import ENVIRONMENT, data_root
 from ar_lightning.data.split_folder import SplitFolder
+from ar_lightning.media.mu_law import MAX_LEVELS, Encoding, encode
 
 __all__ = ["AudioFolder", "SoundFormat", "cached_sounds", "read_audio"]
 

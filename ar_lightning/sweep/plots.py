@@ -19,7 +19,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
 from ar_lightning.core.files import written
-from ar_lightning.sweep.axes import BEST, MANY, fit_most, plain_log, styled
+from ar_lightning.media.plots import BEST, MANY, fit_most, plain_log, styled
 from ar_lightning.sweep.outcomes import baseline, best_first, metrics_of, value_text, with_unit
 from ar_lightning.sweep.space_plots import importance_plot, parallel_plot, slice_plot
 from ar_lightning.sweep.views import NothingToShowError, branches, complete_trials, is_lower_better, of_objective

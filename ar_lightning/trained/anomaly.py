@@ -17,7 +17,7 @@ from ar_lightning.core.files import write_json, written
 from ar_lightning.data.arrays import Split
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.lit import MAX_CLASSES
-from ar_lightning.media import write_samples
+from ar_lightning.media.write import write_samples
 from ar_lightning.registry import DATA
 from ar_lightning.trained.detectors import (
     Metrics,

@@ -18,7 +18,7 @@ from ar_lightning.data.columns import read_columns
 from ar_lightning.data.folder import SUFFIXES as IMAGES
 from ar_lightning.data.folder import fitted
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.texts import to_levels
+from ar_lightning.media.text import to_levels
 from ar_lightning.trained.npz import channels_first, labels_of, name_of_examples
 
 __all__ = ["Given", "GivenDataset", "given_data", "read_given", "read_picture"]

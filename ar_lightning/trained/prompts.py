@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ar_lightning.companding import encode
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Audio, Text
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.audio import read_audio
-from ar_lightning.texts import to_levels
+from ar_lightning.media.mu_law import encode
+from ar_lightning.media.text import to_levels
 from ar_lightning.trained.given import read_picture
 
 __all__ = ["read_prompt"]

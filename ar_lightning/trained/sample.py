@@ -17,7 +17,7 @@ from ar_lightning.core.files import written
 from ar_lightning.core.medium import Table
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density import Density
-from ar_lightning.media import write_samples
+from ar_lightning.media.write import write_samples
 from ar_lightning.train import build_data_module
 from ar_lightning.trained.drawing import check_class, stem_of
 from ar_lightning.trained.prompts import read_prompt

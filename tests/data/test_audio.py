@@ -10,7 +10,6 @@ import pytest
 import soundfile
 import torch
 
-from ar_lightning.companding import decode
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Audio
 from ar_lightning.core.spec import DataSpec
@@ -18,6 +17,7 @@ from ar_lightning.data import download
 from ar_lightning.data.arrays import SPLITS
 from ar_lightning.data.audio import AudioFolder, SoundFormat, read_audio
 from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.media.mu_law import decode
 from tests.data.files import one_line
 
 

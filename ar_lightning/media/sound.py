@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from ar_lightning.companding import decode
 from ar_lightning.core.files import written
 from ar_lightning.core.medium import Audio
 from ar_lightning.core.spec import DataSpec
+from ar_lightning.media.mu_law import decode
 
 __all__ = ["amplitudes", "sound_sheet_png", "write_wavs"]
 

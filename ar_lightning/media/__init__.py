@@ -1,0 +1,1 @@
+"""Images, sound, text and tables: read, written and shown."""
