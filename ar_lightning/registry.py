@@ -41,11 +41,11 @@ MODELS = {
 }
 
 LIKELIHOODS = {
-    "bernoulli": "ar_lightning.likelihoods:Bernoulli",
-    "categorical": "ar_lightning.likelihoods:Categorical",
-    "discretized_logistic_mixture": "ar_lightning.logistic:DiscretizedLogisticMixture",
-    "gaussian_mixture": "ar_lightning.mixtures:GaussianMixture",
-    "laplace_mixture": "ar_lightning.mixtures:LaplaceMixture",
+    "bernoulli": "ar_lightning.likelihoods.discrete:Bernoulli",
+    "categorical": "ar_lightning.likelihoods.discrete:Categorical",
+    "discretized_logistic_mixture": "ar_lightning.likelihoods.logistic:DiscretizedLogisticMixture",
+    "gaussian_mixture": "ar_lightning.likelihoods.mixtures:GaussianMixture",
+    "laplace_mixture": "ar_lightning.likelihoods.mixtures:LaplaceMixture",
 }
 
 DATA = {

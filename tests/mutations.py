@@ -52,11 +52,11 @@ BUGS = {
         "index_copy(1, order.flip(0), ordered)", CAUSAL,
     ),
     "softmax of another temperature than the sampler's": Bug(
-        "ar_lightning/likelihoods.py", "nll = F.cross_entropy(logits.flatten(0, 1)",
+        "ar_lightning/likelihoods/discrete.py", "nll = F.cross_entropy(logits.flatten(0, 1)",
         "nll = F.cross_entropy(2 * logits.flatten(0, 1)", EXACT + " -k frequencies",
     ),
     "Bernoulli scored as a regression": Bug(
-        "ar_lightning/likelihoods.py", "return -F.binary_cross_entropy_with_logits(logits, x.to(logits.dtype), ",
+        "ar_lightning/likelihoods/discrete.py", "return -F.binary_cross_entropy_with_logits(logits, x.to(logits.dtype), ",
         "return -F.mse_loss(logits.sigmoid(), x.to(logits.dtype), ", EXACT + " -k sum_to_one and independent",
     ),
     "the first site is not scored": Bug(
@@ -64,19 +64,19 @@ BUGS = {
         EXACT + " -k sum_to_one and independent",
     ),
     "sampler draws from another distribution": Bug(
-        "ar_lightning/likelihoods.py", "return (noise[:, 0] < p).long()", "return (noise[:, 0] * 0.9 < p).long()",
+        "ar_lightning/likelihoods/discrete.py", "return (noise[:, 0] < p).long()", "return (noise[:, 0] * 0.9 < p).long()",
         EXACT + " -k frequencies and independent",
     ),
     "sampler takes the mode": Bug(
-        "ar_lightning/likelihoods.py", "return below.sum(1).clamp_(max=logits.shape[1] - 1)",
+        "ar_lightning/likelihoods/discrete.py", "return below.sum(1).clamp_(max=logits.shape[1] - 1)",
         "return logits.argmax(1)", EXACT + " -k frequencies",
     ),
     "temperature is ignored": Bug(
-        "ar_lightning/likelihoods.py", "(params)[:, 0] / temperature)", "(params)[:, 0])",
+        "ar_lightning/likelihoods/discrete.py", "(params)[:, 0] / temperature)", "(params)[:, 0])",
         EXACT + " -k temperature and independent",
     ),
     "the temperature of a mixture is another": Bug(
-        "ar_lightning/logistic.py", "return choose(logits / temperature, noise",
+        "ar_lightning/likelihoods/logistic.py", "return choose(logits / temperature, noise",
         "return choose(logits / temperature**0.5, noise", EXACT + " -k tempers and logistic",
     ),
     "streaming forgets the row above": Bug(
@@ -139,15 +139,15 @@ BUGS = {
         EXACT + " -k streaming_equals and transformer",
     ),
     "the logistic mixture forgets the tails": Bug(
-        "ar_lightning/logistic.py", "torch.where(level == 0, up_to, torch.where(",
+        "ar_lightning/likelihoods/logistic.py", "torch.where(level == 0, up_to, torch.where(",
         "torch.where(level < 0, up_to, torch.where(", EXACT + " -k sum_to_one and logistic",
     ),
     "green is drawn from the mixture as if red were not known": Bug(
-        "ar_lightning/logistic.py", "log_weights = log_weights + self._log_mass(mixture, c, earlier",
+        "ar_lightning/likelihoods/logistic.py", "log_weights = log_weights + self._log_mass(mixture, c, earlier",
         "log_weights = log_weights + 0 * self._log_mass(mixture, c, earlier", EXACT + " -k frequencies and logistic",
     ),
     "draws from the logistics are cut, not rounded": Bug(
-        "ar_lightning/logistic.py", "((self.levels - 1) / 2)).round()", "((self.levels - 1) / 2)).floor()",
+        "ar_lightning/likelihoods/logistic.py", "((self.levels - 1) / 2)).round()", "((self.levels - 1) / 2)).floor()",
         EXACT + " -k frequencies and logistic",
     ),
     "a coarse row is computed at odd rows": Bug(
@@ -159,15 +159,15 @@ BUGS = {
         TRAIN + " -k two_processes and pixelcnnpp",
     ),
     "a mixture forgets the scale of its components": Bug(
-        "ar_lightning/mixtures.py", " - scales.log()).logsumexp(dim)", ").logsumexp(dim)",
+        "ar_lightning/likelihoods/mixtures.py", " - scales.log()).logsumexp(dim)", ").logsumexp(dim)",
         DENSITY + " -k conditional_integrates and nade",
     ),
     "a mixture draws from components of equal weight": Bug(
-        "ar_lightning/mixtures.py", "choose(log_weights, which)", "choose(0 * log_weights, which)",
+        "ar_lightning/likelihoods/mixtures.py", "choose(log_weights, which)", "choose(0 * log_weights, which)",
         DENSITY + " -k samples_have and nade",
     ),
     "the temperature of a density is another": Bug(
-        "ar_lightning/mixtures.py", "x[:, None], 1) / temperature", "x[:, None], 1) / temperature**0.5",
+        "ar_lightning/likelihoods/mixtures.py", "x[:, None], 1) / temperature", "x[:, None], 1) / temperature**0.5",
         DENSITY + " -k samples_have and independent",
     ),
     "log-probabilities of members are averaged": Bug(

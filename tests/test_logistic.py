@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.logistic import DiscretizedLogisticMixture
+from ar_lightning.likelihoods.logistic import DiscretizedLogisticMixture
 from tests.cases import seeded
 
 M = 4

@@ -6,7 +6,7 @@ from torch.distributions import Categorical, Laplace, MixtureSameFamily, Normal
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.mixtures import GaussianMixture, LaplaceMixture, Mixture
+from ar_lightning.likelihoods.mixtures import GaussianMixture, LaplaceMixture, Mixture
 from tests.cases import seeded
 
 REAL = DataSpec((2, 3), None)
