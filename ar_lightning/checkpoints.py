@@ -11,8 +11,8 @@ from ar_lightning.artifacts import download, is_artifact
 from ar_lightning.config import saved_config
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.spec import DataSpec, Shapes
-from ar_lightning.density import Density
-from ar_lightning.orderless import OrderlessDensity
+from ar_lightning.density.density import Density
+from ar_lightning.density.orderless import OrderlessDensity
 from ar_lightning.registry import find
 
 __all__ = [

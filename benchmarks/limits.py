@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from benchmarks.timing import seconds_of
 from benchmarks.works import Work, multiply_adds
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from ar_lightning.trainer import compile_model
 from benchmarks.limits import sampling_limit, training_limit
 from benchmarks.plain import PlainWaveNet

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ar_lightning.checkpoints import build_density
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from ar_lightning.nn.conv import CausalConv
 from ar_lightning.nn.masked import reads
 from ar_lightning.registry import MODELS

@@ -13,7 +13,7 @@ from ar_lightning.checkpoints import auto_likelihood, build_density
 from ar_lightning.checks import check_likelihood, check_model, check_pair
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from ar_lightning.registry import LIKELIHOODS, MODELS
 from ar_lightning.schema import Schema, schema_of
 

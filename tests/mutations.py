@@ -60,7 +60,7 @@ BUGS = {
         "return -F.mse_loss(logits.sigmoid(), x.to(logits.dtype), ", EXACT + " -k sum_to_one and independent",
     ),
     "the first site is not scored": Bug(
-        "ar_lightning/density.py", ".flatten(1).sum(1)", ".flatten(1)[:, 1:].sum(1)",
+        "ar_lightning/density/density.py", ".flatten(1).sum(1)", ".flatten(1)[:, 1:].sum(1)",
         EXACT + " -k sum_to_one and independent",
     ),
     "sampler draws from another distribution": Bug(
@@ -171,19 +171,19 @@ BUGS = {
         DENSITY + " -k samples_have and independent",
     ),
     "log-probabilities of members are averaged": Bug(
-        "ar_lightning/density.py", "torch.stack(scores).logsumexp(0) - math.log(len(scores))",
+        "ar_lightning/density/density.py", "torch.stack(scores).logsumexp(0) - math.log(len(scores))",
         "torch.stack(scores).mean(0)", EXACT + " -k sum_to_one and made",
     ),
     "what is known says nothing about the member": Bug(
-        "ar_lightning/density.py", "scores[:, k] = (terms", "scores[:, k] = 0 * (terms",
+        "ar_lightning/density/density.py", "scores[:, k] = (terms", "scores[:, k] = 0 * (terms",
         EXACT + " -k completions and made",
     ),
     "the Jacobian has the wrong sign": Bug(
-        "ar_lightning/density.py", "return scores[0] - self.spec.log_volume", "return scores[0] + self.spec.log_volume",
+        "ar_lightning/density/density.py", "return scores[0] - self.spec.log_volume", "return scores[0] + self.spec.log_volume",
         "tests/data/test_dequantised.py -k subtracts",
     ),
     "a prompt is read a token late": Bug(
-        "ar_lightning/sampling.py", "model.scan(past[:, :-1], cond)", "model.scan(past[:, 1:], cond)",
+        "ar_lightning/density/sampling.py", "model.scan(past[:, :-1], cond)", "model.scan(past[:, 1:], cond)",
         EXACT + " -k same_seed and nade",
     ),
     "an output of MADE reads its own value": Bug(
@@ -197,11 +197,11 @@ BUGS = {
         "ar_lightning/nn/masked.py", "            dweight[units, edge] *= mask\n", "", "tests/test_made.py -k staircase"
     ),
     "few unknown values weigh as little as they are": Bug(
-        "ar_lightning/orderless.py", "weight = known.shape[1] / unknown.flatten(1).sum(1)", "weight = 1.0",
+        "ar_lightning/density/orderless.py", "weight = known.shape[1] / unknown.flatten(1).sum(1)", "weight = 1.0",
         "tests/test_deep_nade.py",
     ),
     "completion in the member's own order": Bug(
-        "ar_lightning/orderless.py", "        if mask is None:\n            return orders\n", "        return orders\n",
+        "ar_lightning/density/orderless.py", "        if mask is None:\n            return orders\n", "        return orders\n",
         "tests/test_deep_nade.py",
     ),
     "a dilated convolution reads the future": Bug(
@@ -240,11 +240,11 @@ BUGS = {
         EXACT + " -k streaming_equals and row_lstm",
     ),
     "a sample depends on its batch": Bug(
-        "ar_lightning/density.py", "noise[part].to(self.device)", "noise[: len(part)].to(self.device)",
+        "ar_lightning/density/density.py", "noise[part].to(self.device)", "noise[: len(part)].to(self.device)",
         EXACT + " -k any_batch and independent",
     ),
     "completion overwrites known values": Bug(
-        "ar_lightning/sampling.py", "torch.where(self.mask[here], self.known[here], drawn)", "drawn",
+        "ar_lightning/density/sampling.py", "torch.where(self.mask[here], self.known[here], drawn)", "drawn",
         EXACT + " -k completions and independent",
     ),
     "the cache survives an error": Bug(
@@ -256,7 +256,7 @@ BUGS = {
         "sampler = torch.utils.data.DistributedSampler(", TRAIN + " -k two_processes and markov",
     ),
     "the mean of batch means": Bug(
-        "ar_lightning/metrics.py", "self.nats += nll.double().sum()\n        self.examples += nll.numel()",
+        "ar_lightning/density/metrics.py", "self.nats += nll.double().sum()\n        self.examples += nll.numel()",
         "self.nats += nll.double().mean()\n        self.examples += 1", TRAIN + " -k two_processes and markov",
     ),
     "shuffling forgets the epoch": Bug(
@@ -268,7 +268,7 @@ BUGS = {
         TRAIN + " -k killed and nade",
     ),
     "samples do not depend on the seed": Bug(
-        "ar_lightning/density.py", "return torch.rand(n, rows, self.likelihood.noise, generator=generator)",
+        "ar_lightning/density/density.py", "return torch.rand(n, rows, self.likelihood.noise, generator=generator)",
         "return torch.rand(n, rows, self.likelihood.noise)", EXACT + " -k any_batch and independent",
     ),
     "an epoch's randomness depends on the epochs before": Bug(
@@ -279,7 +279,7 @@ BUGS = {
         'checkpoint.get("current_model_state", checkpoint["state_dict"]).items()', TRAIN + " -k averaged and nade",
     ),
     "bits per dimension in nats": Bug(
-        "ar_lightning/metrics.py", "(self.dims * math.log(2))", "self.dims", TRAIN + " -k reported"
+        "ar_lightning/density/metrics.py", "(self.dims * math.log(2))", "self.dims", TRAIN + " -k reported"
     ),
     "of several retries of a trial all run": Bug(
         "ar_lightning/sweep/study.py", "    if not is_first_of_its_claim(me, trials):\n", "    if False:\n", STUDY
@@ -375,7 +375,7 @@ BUGS = {
         "tests/trained/test_features.py",
     ),
     "a mixture's weights see the value itself": Bug(
-        "ar_lightning/conditionals.py", "before = ordered.cumsum(1) - ordered", "before = ordered.cumsum(1)",
+        "ar_lightning/density/conditionals.py", "before = ordered.cumsum(1) - ordered", "before = ordered.cumsum(1)",
         "tests/test_conditionals.py",
     ),
     "a comparison ranks across settings": Bug(

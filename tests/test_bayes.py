@@ -12,7 +12,7 @@ from ar_lightning.checkpoints import load
 from ar_lightning.core.spec import DataSpec, Shapes
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.npz import NpzArrays
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from ar_lightning.likelihoods.discrete import Bernoulli
 from ar_lightning.lit import LitDensity
 from ar_lightning.models.tables import Independent

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.density import Step
+from ar_lightning.density.density import Step
+from ar_lightning.density.orderless import OrderlessDensity
 from ar_lightning.models.deep_nade import BLOCK
-from ar_lightning.orderless import OrderlessDensity
 from tests.cases import BINARY, CLASSES, SPECS, Case, every_value, random_values, seeded
 from tests.invariants.test_exactness import SAMPLES, assert_frequencies
 

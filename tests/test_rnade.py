@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ar_lightning.checkpoints import build_density
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from ar_lightning.models.rnade import RNADE
 
 

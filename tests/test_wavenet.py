@@ -10,7 +10,7 @@ from ar_lightning.checkpoints import build_density
 from ar_lightning.core.condition import Condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec, Shapes
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from ar_lightning.models.wavenet import WaveNet
 from ar_lightning.nn.dilated import DilatedStack
 from ar_lightning.nn.streaming import streaming

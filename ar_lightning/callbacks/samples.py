@@ -12,7 +12,7 @@ from torch import Tensor
 from ar_lightning.core.condition import Condition, repeated, rows_of
 from ar_lightning.core.fields import NonNegativeInt, PositiveFloat, PositiveInt
 from ar_lightning.core.medium import Table
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from ar_lightning.media.write import completions_shown, write_completions, write_samples
 from ar_lightning.tensorboard import TensorBoard
 from ar_lightning.tracking import Wandb

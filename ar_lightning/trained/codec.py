@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from ar_lightning.core.condition import Condition
-from ar_lightning.density import Density
-from ar_lightning.sampling import Draw, at
+from ar_lightning.density.density import Density
+from ar_lightning.density.sampling import Draw, at
 
 __all__ = ["Decoded", "check_codable", "decode", "encode", "level_probs"]
 

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError, did_you_mean
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from ar_lightning.media.write import write_completions, write_samples
 from ar_lightning.trained.drawing import check_class, stem_of
 from ar_lightning.trained.evaluate import EVALUATED

@@ -26,7 +26,7 @@ from ar_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_of, folder_of, r
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import written
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from ar_lightning.trained.codec import check_codable, decode, encode
 from ar_lightning.trained.originals import Original, blanks, png, read_examples, read_original, restored
 

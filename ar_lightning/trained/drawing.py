@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 
 __all__ = ["check_class", "stem_of"]
 

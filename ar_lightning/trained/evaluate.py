@@ -15,9 +15,9 @@ from tqdm import tqdm
 from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
+from ar_lightning.density.metrics import BitsPerDim, NegativeLogLikelihood
 from ar_lightning.lit import MAX_CLASSES
-from ar_lightning.metrics import BitsPerDim, NegativeLogLikelihood
 from ar_lightning.nn.recurrent import Memory, carried
 from ar_lightning.trained.translation import check_data, translation
 

@@ -15,7 +15,7 @@ from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import write_json, written
 from ar_lightning.data.arrays import SPLITS
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from ar_lightning.lit import MAX_CLASSES
 from ar_lightning.registry import DATA
 from ar_lightning.trained.embedding import embedding_png

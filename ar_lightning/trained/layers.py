@@ -18,7 +18,7 @@ from torch.func import functional_call
 
 from ar_lightning.core.condition import Condition
 from ar_lightning.core.errors import UserError, nearest
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from ar_lightning.models.base import SequenceModel, token_order
 from ar_lightning.nn.masked import MaskedMLP
 from ar_lightning.nn.streaming import streaming

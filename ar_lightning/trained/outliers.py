@@ -22,7 +22,7 @@ from ar_lightning.data.arrays import Split
 from ar_lightning.data.dequantised import levels_of
 from ar_lightning.data.folder import fitted
 from ar_lightning.data.module import ArrayDataModule, Batch
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from ar_lightning.registry import DATA
 from ar_lightning.schema import schema_of
 from ar_lightning.trained.garments import KINDS, garment

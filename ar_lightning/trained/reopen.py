@@ -16,7 +16,7 @@ from ar_lightning.config import resolve
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import conform
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from ar_lightning.layers import Settings, flat, parse_overrides
 from ar_lightning.precision import with_possible_precision
 from ar_lightning.registry import DATA

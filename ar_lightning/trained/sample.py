@@ -16,7 +16,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import written
 from ar_lightning.core.medium import Table
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from ar_lightning.media.write import write_samples
 from ar_lightning.train import build_data_module
 from ar_lightning.trained.drawing import check_class, stem_of

@@ -9,7 +9,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Table, Text
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 
 __all__ = ["check_data", "translation"]
 

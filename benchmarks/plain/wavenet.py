@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from benchmarks.plain.vectors import copied
 
 __all__ = ["PlainWaveNet"]

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
+from ar_lightning.density.sampling import Draw, sampler_of
 from ar_lightning.registry import MODELS
-from ar_lightning.sampling import Draw, sampler_of
 from ar_lightning.schema import schema_of
 from tests.cases import CASES, EVERY_CASE, LARGE_CASES, Case, every_value, random_values, seeded
 from tests.invariants.test_causality import parameters
@@ -72,7 +72,7 @@ def test_same_seed_same_samples_in_both_loops_and_any_batch(case: Case, monkeypa
         for naive in (False, True)
     )
     assert torch.allclose(*parts, rtol=0, atol=rounding)
-    monkeypatch.setattr("ar_lightning.density.BATCH", 7)
+    monkeypatch.setattr("ar_lightning.density.density.BATCH", 7)
     assert torch.allclose(streamed, density.sample(n, cond, generator=seeded(3)), rtol=0, atol=rounding)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ar_lightning import load
-from ar_lightning.density import Density
+from ar_lightning.density.density import Density
 from ar_lightning.trained import codec
 from ar_lightning.trained.codec import check_codable, decode, encode, level_probs
 from ar_lightning.trained.compress import Compressed, compress, decompress

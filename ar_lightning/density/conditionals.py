@@ -17,7 +17,7 @@ from torch.distributions import Categorical, Distribution, MixtureSameFamily
 from ar_lightning.core.condition import Condition
 
 if TYPE_CHECKING:
-    from ar_lightning.density import Density
+    from ar_lightning.density.density import Density
 
 __all__ = ["conditionals"]
 

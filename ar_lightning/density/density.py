@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ar_lightning.conditionals import conditionals
 from ar_lightning.core.condition import Condition, as_condition, rows_of
 from ar_lightning.core.spec import DataSpec
+from ar_lightning.density.conditionals import conditionals
+from ar_lightning.density.sampling import Draw, in_batches, sample_naive, sampler_of
+from ar_lightning.density.summary import as_html, as_picture, as_text
 from ar_lightning.likelihoods.discrete import Likelihood, choose
-from ar_lightning.representation import as_html, as_picture, as_text
-from ar_lightning.sampling import Draw, in_batches, sample_naive, sampler_of
 
 __all__ = ["Density", "Step"]
 

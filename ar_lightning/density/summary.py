@@ -18,7 +18,7 @@ from ar_lightning.models.base import site_order
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ar_lightning.density import Density
+    from ar_lightning.density.density import Density
 
 __all__ = ["as_html", "as_picture", "as_text", "facts"]
 

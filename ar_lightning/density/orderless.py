@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ar_lightning.core.condition import Condition
-from ar_lightning.density import Density, Step
+from ar_lightning.density.density import Density, Step
+from ar_lightning.density.sampling import Draw, sample_orderless, sample_orderless_naive
 from ar_lightning.models.base import token_order
-from ar_lightning.sampling import Draw, sample_orderless, sample_orderless_naive
 
 __all__ = ["OrderlessDensity"]
 

@@ -1,0 +1,1 @@
+"""A network and a likelihood: scores and samples."""
