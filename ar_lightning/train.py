@@ -23,7 +23,7 @@ from ar_lightning.config import save_config
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import write_json
 from ar_lightning.csv_metrics import CSVMetrics
-from ar_lightning.data.arrays import Dataset
+from ar_lightning.data.base import Dataset
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.lit import LitDensity
 from ar_lightning.machine import machine

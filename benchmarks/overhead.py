@@ -12,7 +12,7 @@ import torch
 
 from ar_lightning.checks import check_config
 from ar_lightning.config import load_config
-from ar_lightning.data.arrays import Dataset
+from ar_lightning.data.base import Dataset
 from ar_lightning.train import build_data_module, build_lit, run
 from benchmarks.speed import Setup
 from benchmarks.timing import seconds_of

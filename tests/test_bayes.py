@@ -11,7 +11,7 @@ import torch
 from ar_lightning.checkpoints import load
 from ar_lightning.core.spec import DataSpec, Shapes
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.data.npz import NpzArrays
+from ar_lightning.data.user.npz import NpzArrays
 from ar_lightning.density.density import Density
 from ar_lightning.likelihoods.discrete import Bernoulli
 from ar_lightning.lit import LitDensity

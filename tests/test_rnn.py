@@ -14,7 +14,7 @@ from ar_lightning.config import load_config
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule, LaneSampler
-from ar_lightning.data.text import TextFile
+from ar_lightning.data.user.text import TextFile
 from ar_lightning.density.density import Density
 from ar_lightning.lit import LitDensity
 from ar_lightning.nn.recurrent import Memory, Recurrent, carried

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.data.arrays import Split
+from ar_lightning.data.base import Split
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ar_lightning.core.errors import UserError, did_you_mean
-from ar_lightning.data.arrays import SPLITS, read_npz
+from ar_lightning.data.base import SPLITS, read_npz
 
 __all__ = ["Columns", "read_columns", "read_hdf5"]
 

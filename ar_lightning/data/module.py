@@ -16,9 +16,9 @@ from ar_lightning.core.condition import Condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Decay, PositiveInt
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import Dataset, Split, Splits
-from ar_lightning.data.dequantised import Dequantised
+from ar_lightning.data.base import Dataset, Split, Splits
 from ar_lightning.data.mutated import mutated
+from ar_lightning.data.transforms import Dequantised
 
 __all__ = ["ArrayDataModule", "Batch", "EpochSampler", "LaneSampler"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ar_lightning.core.errors import UserError, nearest
-from ar_lightning.data.arrays import SPLITS, hold_out
+from ar_lightning.data.base import SPLITS, hold_out
 
 __all__ = ["SplitFolder"]
 

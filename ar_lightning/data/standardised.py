@@ -15,7 +15,7 @@ import numpy as np
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Table
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits, hold_out, shuffled
+from ar_lightning.data.base import SPLITS, Dataset, Split, Splits, hold_out, shuffled
 
 __all__ = ["Rows", "StandardisedTable", "fold_of"]
 

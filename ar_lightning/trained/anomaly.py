@@ -14,7 +14,7 @@ import torch
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import write_json, written
-from ar_lightning.data.arrays import Split
+from ar_lightning.data.base import Split
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.lit import MAX_CLASSES
 from ar_lightning.media.write import write_samples

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import write_json, written
-from ar_lightning.data.arrays import SPLITS
+from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
 from ar_lightning.lit import MAX_CLASSES

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.stats import multivariate_normal
 
 from ar_lightning.checks import build_dataset
-from ar_lightning.data.arrays import Splits
-from ar_lightning.data.uci import FOLDS
+from ar_lightning.data.base import Splits
+from ar_lightning.data.datasets.uci import FOLDS
 
 __all__ = ["cross_validate", "gaussian_log_likelihood"]
 

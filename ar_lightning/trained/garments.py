@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ar_lightning.data.folder import fitted
+from ar_lightning.data.user.image_folder import fitted
 
 __all__ = ["KINDS", "garment"]
 

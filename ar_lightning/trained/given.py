@@ -10,14 +10,14 @@ import numpy as np
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Audio, Table, Text
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import Dataset, Split, Splits, read_npz
-from ar_lightning.data.audio import SUFFIXES as SOUNDS
-from ar_lightning.data.audio import SoundFormat, read_audio
+from ar_lightning.data.base import Dataset, Split, Splits, read_npz
 from ar_lightning.data.cache import open_image
 from ar_lightning.data.columns import read_columns
-from ar_lightning.data.folder import SUFFIXES as IMAGES
-from ar_lightning.data.folder import fitted
 from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.data.user.audio_folder import SUFFIXES as SOUNDS
+from ar_lightning.data.user.audio_folder import SoundFormat, read_audio
+from ar_lightning.data.user.image_folder import SUFFIXES as IMAGES
+from ar_lightning.data.user.image_folder import fitted
 from ar_lightning.media.text import to_levels
 from ar_lightning.trained.npz import channels_first, labels_of, name_of_examples
 

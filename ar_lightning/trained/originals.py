@@ -14,7 +14,7 @@ from ar_lightning.core.condition import as_condition
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import read_npz
+from ar_lightning.data.base import read_npz
 from ar_lightning.data.cache import open_image
 from ar_lightning.media.text import to_levels, to_text
 from ar_lightning.trained.npz import channels_first, labels_of, name_of_examples, name_of_labels

@@ -11,8 +11,8 @@ import torch
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import shuffled
-from ar_lightning.data.npz import NpzArrays
+from ar_lightning.data.base import shuffled
+from ar_lightning.data.user.npz import NpzArrays
 from tests.commands import result, run_here
 
 

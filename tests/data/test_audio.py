@@ -14,9 +14,9 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Audio
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data import download
-from ar_lightning.data.arrays import SPLITS
-from ar_lightning.data.audio import AudioFolder, SoundFormat, read_audio
+from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.data.user.audio_folder import AudioFolder, SoundFormat, read_audio
 from ar_lightning.media.mu_law import decode
 from tests.data.files import one_line
 
@@ -139,7 +139,7 @@ def test_what_is_decoded_is_kept_until_a_file_changes(folder: Path, kept: Path, 
     first = numbers(made(folder))
     assert all(isinstance(split.x, np.memmap) for split in made(folder).load().values())
     with monkeypatch.context() as patch:
-        patch.setattr("ar_lightning.data.audio.read_audio", None)
+        patch.setattr("ar_lightning.data.user.audio_folder.read_audio", None)
         assert numbers(made(folder)) == first
         with pytest.raises(TypeError):
             made(folder, levels=16).load()

@@ -12,8 +12,8 @@ import torch
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import SPLITS, Splits
-from ar_lightning.data.cifar import CIFAR10
+from ar_lightning.data.base import SPLITS, Splits
+from ar_lightning.data.datasets.cifar10 import CIFAR10
 from ar_lightning.data.module import ArrayDataModule
 from tests.data.files import Files, Server, one_line, put, real_data
 

@@ -9,9 +9,9 @@ import torch
 from scipy.stats import kstest
 
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.dequantised import Dequantised, levels_of
 from ar_lightning.data.images import Digits
 from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.data.transforms import Dequantised, levels_of
 from tests.cases import REAL_CASES, random_values
 from tests.commands import QUICK, result, run_here
 

@@ -13,9 +13,9 @@ from PIL import Image
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data import cache, download
-from ar_lightning.data.arrays import SPLITS
-from ar_lightning.data.folder import ImageFolder
+from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.data.user.image_folder import ImageFolder
 from tests.data.files import one_line
 
 

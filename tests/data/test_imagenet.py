@@ -12,9 +12,10 @@ from PIL import Image
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data import cache, imagenet
-from ar_lightning.data.arrays import SPLITS, Splits
-from ar_lightning.data.imagenet import ImageNet32, ImageNet64
+from ar_lightning.data import cache
+from ar_lightning.data.base import SPLITS, Splits
+from ar_lightning.data.datasets import imagenet
+from ar_lightning.data.datasets.imagenet import ImageNet32, ImageNet64
 from ar_lightning.data.module import ArrayDataModule
 from tests.data.files import one_line
 

@@ -8,7 +8,7 @@ import torch
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import SPLITS, Dataset
+from ar_lightning.data.base import SPLITS, Dataset
 from ar_lightning.data.images import BinarizedMNIST, Digits, amat_bytes, flipped, quantised, read_amat
 from ar_lightning.registry import DATA, find
 from ar_lightning.schema import schema_of

@@ -13,8 +13,8 @@ import soundfile
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Audio
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import SPLITS
-from ar_lightning.data.speech import SPEAKERS, WORDS, SpeechCommandsDigits, SpokenDigits
+from ar_lightning.data.base import SPLITS
+from ar_lightning.data.datasets.speech import SPEAKERS, WORDS, SpeechCommandsDigits, SpokenDigits
 from tests.data.files import Server, one_line, real_data
 
 

@@ -14,9 +14,9 @@ from ar_lightning.checkpoints import build_density
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Table
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import SPLITS
+from ar_lightning.data.base import SPLITS
 from ar_lightning.data.standardised import fold_of
-from ar_lightning.data.table import TableFile
+from ar_lightning.data.user.table import TableFile
 from tests.data.files import one_line
 
 NAMES = ("fixed acidity", "pH", "alcohol")
@@ -277,5 +277,5 @@ def test_missing_files(tmp_path: Path) -> None:
 
 
 def test_import_needs_neither_torch_nor_h5py() -> None:
-    code = "import sys, ar_lightning.data.uci; print({'torch', 'h5py', 'sklearn'} & set(sys.modules))"
+    code = "import sys, ar_lightning.data.datasets.uci; print({'torch', 'h5py', 'sklearn'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"

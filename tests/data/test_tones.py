@@ -9,8 +9,8 @@ import pytest
 
 from ar_lightning.core.medium import Audio
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import SPLITS
-from ar_lightning.data.tones import FREQUENCIES, NOISE, PHASES, RATE, Tones
+from ar_lightning.data.base import SPLITS
+from ar_lightning.data.datasets.tones import FREQUENCIES, NOISE, PHASES, RATE, Tones
 
 ENTROPY = -(NOISE[0] * np.log(NOISE[0]) + 2 * (NOISE[1:3] * np.log(NOISE[1:3])).sum())  # of the noise, nats a sample
 

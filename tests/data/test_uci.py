@@ -7,8 +7,8 @@ import pytest
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Table
-from ar_lightning.data.arrays import SPLITS
-from ar_lightning.data.uci import BostonHousing, BreastCancer, Ionosphere, Parkinsons, RedWine, WhiteWine, Wine
+from ar_lightning.data.base import SPLITS
+from ar_lightning.data.datasets.uci import BostonHousing, BreastCancer, Ionosphere, Parkinsons, RedWine, WhiteWine, Wine
 from ar_lightning.trained.folds import gaussian_log_likelihood
 from tests.data.files import one_line, real_data
 

@@ -13,7 +13,7 @@ from ar_lightning.core.errors import UserError, nearest
 from ar_lightning.core.fields import Fraction, PositiveInt
 from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits
+from ar_lightning.data.base import SPLITS, Dataset, Split, Splits
 from ar_lightning.data.download import data_root, obtain
 
 __all__ = ["TextFile", "TinyShakespeare"]

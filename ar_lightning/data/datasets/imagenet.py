@@ -13,7 +13,7 @@ import numpy as np
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import PositiveInt
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import Split, Splits
+from ar_lightning.data.base import Split, Splits
 from ar_lightning.data.cache import CHUNK, Blocks, cached_split, decoded, fingerprint, open_image, stamp
 from ar_lightning.data.download import ENVIRONMENT, data_root
 from ar_lightning.data.images import EightBitImages, treatment

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import Dataset, Split, Splits
+from ar_lightning.data.base import Dataset, Split, Splits
 
 if TYPE_CHECKING:
     import torch

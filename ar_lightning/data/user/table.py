@@ -5,7 +5,7 @@ from typing import Literal
 
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
-from ar_lightning.data.arrays import SPLITS, hold_out
+from ar_lightning.data.base import SPLITS, hold_out
 from ar_lightning.data.columns import read_columns
 from ar_lightning.data.standardised import Rows, StandardisedTable, fold_of
 

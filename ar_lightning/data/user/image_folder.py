@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import SPLITS, Split, Splits
+from ar_lightning.data.base import SPLITS, Split, Splits
 from ar_lightning.data.cache import cached_split, decoded, fingerprint, open_image, stamp
 from ar_lightning.data.download import ENVIRONMENT, data_root
 from ar_lightning.data.images import EightBitImages, treatment

@@ -11,7 +11,7 @@ import numpy as np
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import PositiveInt
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import SPLITS, Split, Splits, read_npz
+from ar_lightning.data.base import SPLITS, Split, Splits, read_npz
 from ar_lightning.data.download import data_root, obtain
 from ar_lightning.data.images import EightBitImages, treatment
 

@@ -9,7 +9,7 @@ import numpy as np
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits, hold_out, read_npz
+from ar_lightning.data.base import SPLITS, Dataset, Split, Splits, hold_out, read_npz
 from ar_lightning.data.images import flipped, treatment
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import NonNegativeInt
-from ar_lightning.data.arrays import hold_out
+from ar_lightning.data.base import hold_out
 from ar_lightning.data.columns import read_columns, read_hdf5
 from ar_lightning.data.download import ENVIRONMENT, data_root
 from ar_lightning.data.standardised import Rows, StandardisedTable, fold_of

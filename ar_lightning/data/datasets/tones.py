@@ -10,7 +10,7 @@ import numpy as np
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
 from ar_lightning.core.medium import Audio
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits
+from ar_lightning.data.base import SPLITS, Dataset, Split, Splits
 
 __all__ = ["Tones"]
 

@@ -14,7 +14,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
 from ar_lightning.core.medium import Audio
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.arrays import SPLITS, Dataset, Split, Splits
+from ar_lightning.data.base import SPLITS, Dataset, Split, Splits
 from ar_lightning.data.cache import Blocks, cached_split, fingerprint, stamp
 from ar_lightning.data.download import ENVIRONMENT, data_root
 from ar_lightning.data.split_folder import SplitFolder
