@@ -19,7 +19,9 @@ from ar_lightning.callbacks.samples import SampleGrids
 from ar_lightning.callbacks.throughput import Throughput
 from ar_lightning.callbacks.trial import TrialReporter
 from ar_lightning.checkpoints import build_density, read_checkpoint
-from ar_lightning.config import save_config
+from ar_lightning.config.resolve import save_config
+from ar_lightning.config.schema import schema_of
+from ar_lightning.config.sections import DATA_MODULE
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import write_json
 from ar_lightning.csv_metrics import CSVMetrics
@@ -30,8 +32,6 @@ from ar_lightning.machine import machine
 from ar_lightning.media.images import curves_png
 from ar_lightning.precision import with_possible_precision
 from ar_lightning.revision import git_revision
-from ar_lightning.schema import schema_of
-from ar_lightning.sections import DATA_MODULE
 from ar_lightning.tensorboard import TensorBoard
 from ar_lightning.tracking import Wandb, make_loggers
 from ar_lightning.trainer import make_trainer

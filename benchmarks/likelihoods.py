@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from ar_lightning.cli import main as run
-from ar_lightning.config import load_config
-from ar_lightning.layers import flat
+from ar_lightning.config.overlay import flat
+from ar_lightning.config.resolve import load_config
 from ar_lightning.trained.reproductions import ROOT, keep, kept_in
 
 DEFAULT = [*sorted((ROOT / "conf").glob("*.yaml")), *sorted((ROOT / "conf" / "conditional").glob("*.yaml"))]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ar_lightning.checks import check_config
-from ar_lightning.config import load_config
+from ar_lightning.config.checks import check_config
+from ar_lightning.config.resolve import load_config
 from ar_lightning.data.base import Dataset
 from ar_lightning.train import build_data_module, build_lit, run
 from benchmarks.speed import Setup

@@ -27,8 +27,8 @@ from optuna.trial import TrialState, create_trial
 from rich.console import Console
 from rich.table import Table
 
-from ar_lightning.config import explicit_settings
-from ar_lightning.registry import SAMPLERS
+from ar_lightning.config.registry import SAMPLERS
+from ar_lightning.config.resolve import explicit_settings
 from ar_lightning.sweep import worker as workers
 from ar_lightning.sweep.child import Child
 from ar_lightning.sweep.definition import Sweep

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from ar_lightning.checkpoints import build_density
+from ar_lightning.config.registry import MODELS
+from ar_lightning.config.schema import schema_of
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.nn.conv import CausalConv
 from ar_lightning.nn.masked import reads
-from ar_lightning.registry import MODELS
-from ar_lightning.schema import schema_of
 from benchmarks.plain import (
     PlainDiagonalBiLSTM,
     PlainGatedPixelCNN,

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from ar_lightning import checks
 from ar_lightning.cli import main
-from ar_lightning.registry import REGISTRIES
-from ar_lightning.sections import SECTIONS, TOP_LEVEL, section_schema
+from ar_lightning.config import checks
+from ar_lightning.config.registry import REGISTRIES
+from ar_lightning.config.sections import SECTIONS, TOP_LEVEL, section_schema
 
 FILES: dict[str, str | bytes] = {
     "ok.yaml": "model: nade",

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from ar_lightning.config import explicit_settings, load_config, save_config
+from ar_lightning.config.registry import REGISTRIES
+from ar_lightning.config.resolve import explicit_settings, load_config, save_config
+from ar_lightning.config.sections import SECTIONS, section_schema
 from ar_lightning.core.errors import UserError
-from ar_lightning.registry import REGISTRIES
-from ar_lightning.sections import SECTIONS, section_schema
 
 CONFIGS = sorted((Path(__file__).parents[1] / "conf").rglob("*.yaml"))
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from ar_lightning import load
-from ar_lightning.config import load_config
+from ar_lightning.config.resolve import load_config
 from ar_lightning.core.medium import Audio, Table, Text
 from benchmarks.likelihoods import BUNDLED
 from tests.commands import QUICK, ROOT, result, run_here

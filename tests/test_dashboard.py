@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ar_lightning.registry import REGISTRIES
-from ar_lightning.sections import section_schema
+from ar_lightning.config.registry import REGISTRIES
+from ar_lightning.config.sections import section_schema
 from ar_lightning.sweep.chronicle import Chronicle
 from ar_lightning.sweep.plots import write_plots
 from tests.commands import QUICK, ROOT, run_here

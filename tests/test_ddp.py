@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ar_lightning import load
-from ar_lightning.checks import build_dataset
-from ar_lightning.config import load_config
+from ar_lightning.config.checks import build_dataset
+from ar_lightning.config.resolve import load_config
 from ar_lightning.train import build_data_module
 from tests.commands import QUICK, ROOT, result, run_apart
 

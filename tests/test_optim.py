@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from ar_lightning.config.registry import OPTIMIZERS, SCHEDULES
 from ar_lightning.optim import constant, cosine, exponential, sgd
-from ar_lightning.registry import OPTIMIZERS, SCHEDULES
 from tests.commands import QUICK, result, run_here
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ar_lightning import precision
-from ar_lightning.config import load_config
+from ar_lightning.config.resolve import load_config
 from ar_lightning.precision import with_possible_precision
 from tests.commands import QUICK, run_here
 

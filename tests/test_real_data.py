@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ar_lightning.registry import MODELS
+from ar_lightning.config.registry import MODELS
 from tests.cases import small
 from tests.commands import QUICK, result, run_here
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ar_lightning.checkpoints import build_density, load
-from ar_lightning.config import load_config
+from ar_lightning.config.resolve import load_config
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule, LaneSampler

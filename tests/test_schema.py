@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import pytest
 
+from ar_lightning.config.registry import REGISTRIES, find, target_of
+from ar_lightning.config.schema import REQUIRED, Field, schema_of
+from ar_lightning.config.sections import DATA_MODULE, SECTIONS
 from ar_lightning.core.fields import Decay, Fraction, NonNegativeInt, PositiveFloat, PositiveInt, conform, type_name
-from ar_lightning.registry import REGISTRIES, find, target_of
-from ar_lightning.schema import REQUIRED, Field, schema_of
-from ar_lightning.sections import DATA_MODULE, SECTIONS
 
 REGISTERED = [target for registry in REGISTRIES.values() for target in registry.values()]
 TARGETS = [*REGISTERED, *SECTIONS.values(), DATA_MODULE]

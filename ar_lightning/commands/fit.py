@@ -26,8 +26,8 @@ def run(args: list[str]) -> int:
     if parsed.config is None and parsed.resume is None and not parsed.overrides:
         raise UserError("nothing to do: give a config, such as --config conf/pixelrnn.yaml (--help explains)")
 
-    from ar_lightning.checks import check_config
-    from ar_lightning.config import load_config
+    from ar_lightning.config.checks import check_config
+    from ar_lightning.config.resolve import load_config
 
     if parsed.resume is not None:
         if parsed.config is not None:

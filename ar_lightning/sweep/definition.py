@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
-from ar_lightning.config import resolve
+from ar_lightning.config.overlay import Settings, read_yaml
+from ar_lightning.config.resolve import resolve
+from ar_lightning.config.schema import schema_of
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import PositiveFloat, PositiveInt
 from ar_lightning.core.files import written
-from ar_lightning.layers import Settings, read_yaml
-from ar_lightning.schema import schema_of
 from ar_lightning.sweep.dimensions import Space, parse_space
 from ar_lightning.sweep.space import probes
 

@@ -18,11 +18,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from ar_lightning.config.overlay import Settings
+from ar_lightning.config.registry import REGISTRIES
+from ar_lightning.config.sections import SECTIONS
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.fields import conform, yaml_text
-from ar_lightning.layers import Settings
-from ar_lightning.registry import REGISTRIES
-from ar_lightning.sections import SECTIONS
 
 __all__ = ["Choice", "Dimension", "Params", "Space", "parse_space"]
 

@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from ar_lightning.config import load_config
+from ar_lightning.config.resolve import load_config
 from ar_lightning.core.errors import UserError
 from ar_lightning.wandb_mode import wandb_mode
 from ar_lightning.wandb_run import has_ended, training_run

@@ -13,7 +13,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from ar_lightning.config import resolve, save_config
+from ar_lightning.config.resolve import resolve, save_config
 from ar_lightning.core.files import written
 from ar_lightning.sweep.dimensions import parse_space
 from ar_lightning.sweep.outcomes import best_first, duration, metrics_of, ran, with_unit

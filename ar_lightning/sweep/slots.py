@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ar_lightning.checks import may_have
+from ar_lightning.config.checks import may_have
 from ar_lightning.core.errors import UserError
 from ar_lightning.machine import cores
 

@@ -9,8 +9,8 @@ from decimal import Decimal
 from itertools import product
 from typing import Any
 
+from ar_lightning.config.overlay import Settings
 from ar_lightning.core.fields import yaml_text
-from ar_lightning.layers import Settings
 from ar_lightning.sweep.dimensions import Dimension, Params, Space
 
 __all__ = ["grid", "own_values", "probes", "settings_of", "suggest"]

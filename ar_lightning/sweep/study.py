@@ -22,8 +22,8 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from ar_lightning.config.registry import find
 from ar_lightning.core.errors import UserError
-from ar_lightning.registry import find
 from ar_lightning.sweep.definition import Sweep
 from ar_lightning.sweep.space import grid, own_values
 

@@ -20,14 +20,14 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ar_lightning.checks import check_config
-from ar_lightning.config import explicit_settings
+from ar_lightning.config.checks import check_config
+from ar_lightning.config.overlay import COMMAND_LINE, Settings, parse_overrides, read_yaml
+from ar_lightning.config.registry import REGISTRIES, target_of
+from ar_lightning.config.resolve import explicit_settings
+from ar_lightning.config.schema import schema_of
+from ar_lightning.config.sections import SECTIONS, TOP_LEVEL
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.fields import conform, yaml_text
-from ar_lightning.layers import COMMAND_LINE, Settings, parse_overrides, read_yaml
-from ar_lightning.registry import REGISTRIES, target_of
-from ar_lightning.schema import schema_of
-from ar_lightning.sections import SECTIONS, TOP_LEVEL
 from ar_lightning.sweep.definition import DIRECTIONS, KEYS, METRICS, Sweep
 from ar_lightning.sweep.slots import groups_of
 from ar_lightning.sweep.space import grid, probes

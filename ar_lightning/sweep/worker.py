@@ -23,7 +23,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ar_lightning.config import save_config
+from ar_lightning.config.resolve import save_config
 from ar_lightning.core.errors import BAD_INPUT, INTERRUPTED, UserError
 from ar_lightning.sweep.child import Child
 from ar_lightning.sweep.definition import Sweep, saved_sweep

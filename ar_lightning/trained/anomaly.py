@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ar_lightning.config.registry import DATA
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import write_json, written
 from ar_lightning.data.base import Split
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.lit import MAX_CLASSES
 from ar_lightning.media.write import write_samples
-from ar_lightning.registry import DATA
 from ar_lightning.trained.detectors import (
     Metrics,
     code_bits,

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ar_lightning.config.overlay import Settings, flat, read_yaml
 from ar_lightning.core.errors import UserError, nearest
-from ar_lightning.layers import Settings, flat, read_yaml
 
 __all__ = ["DoneRun", "Point", "Setting", "read_runs"]
 

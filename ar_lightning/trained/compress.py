@@ -164,7 +164,7 @@ def _load(run: str) -> tuple[Density, dict[str, Any], bytes]:
 def _read(density: Density, config: dict[str, Any], source: str) -> Original:
     if not source.startswith("data:"):
         return read_original(Path(source).expanduser(), density.spec, density.conditional)
-    from ar_lightning.checks import build_dataset
+    from ar_lightning.config.checks import build_dataset
     from ar_lightning.train import build_data_module
 
     return read_examples(source, build_data_module(config, build_dataset(config["data"])), density.conditional)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ar_lightning.config.registry import DATA
 from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import write_json, written
@@ -17,7 +18,6 @@ from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
 from ar_lightning.lit import MAX_CLASSES
-from ar_lightning.registry import DATA
 from ar_lightning.trained.embedding import embedding_png
 from ar_lightning.trained.layers import Layer, layer_of, layer_outputs, sites_first
 from ar_lightning.trained.probe import Comparison, Examples, compare_probes

@@ -13,7 +13,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ar_lightning.checks import build_dataset
+from ar_lightning.config.checks import build_dataset
+from ar_lightning.config.registry import DATA
+from ar_lightning.config.schema import schema_of
 from ar_lightning.core.condition import as_condition
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.medium import Audio, Table, Text
@@ -23,8 +25,6 @@ from ar_lightning.data.module import ArrayDataModule, Batch
 from ar_lightning.data.transforms import levels_of
 from ar_lightning.data.user.image_folder import fitted
 from ar_lightning.density.density import Density
-from ar_lightning.registry import DATA
-from ar_lightning.schema import schema_of
 from ar_lightning.trained.garments import KINDS, garment
 from ar_lightning.trained.given import Given, GivenDataset, read_given
 from ar_lightning.trained.reopen import reopen

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ar_lightning.checks import check_config
-from ar_lightning.config import load_config
+from ar_lightning.config.checks import check_config
+from ar_lightning.config.overlay import flat, parse_overrides
+from ar_lightning.config.resolve import load_config
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import written
-from ar_lightning.layers import flat, parse_overrides
 from ar_lightning.trained.folds import cross_validate
 from ar_lightning.trained.reproductions import ROOT, Reproduction, changed, keep, read_reproduction, read_reproductions
 from ar_lightning.trained.results_page import results_page

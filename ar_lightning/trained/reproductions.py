@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ar_lightning.config import explicit_settings, load_config
+from ar_lightning.config.overlay import Settings, flat
+from ar_lightning.config.resolve import explicit_settings, load_config
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import write_json, written
-from ar_lightning.layers import Settings, flat
 from ar_lightning.trained.published import Published, published_for, published_like
 
 __all__ = ["ROOT", "Reproduction", "changed", "keep", "kept_in", "read_reproduction", "read_reproductions"]

@@ -120,7 +120,7 @@ def _condition(density: Density, config: dict[str, Any], n: int, label: int | No
 
 def _data(config: dict[str, Any]) -> ArrayDataModule:
     """Return the data that the density was trained on."""
-    from ar_lightning.checks import build_dataset
+    from ar_lightning.config.checks import build_dataset
 
     return build_data_module(config, build_dataset(config["data"]))
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ar_lightning.config.registry import DATA
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import written
-from ar_lightning.registry import DATA
 from ar_lightning.trained.evaluate import log_class_prior, scores
 from ar_lightning.trained.given import given_data, read_given
 from ar_lightning.trained.reopen import reopen

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from ar_lightning.config.registry import DATA, find
+from ar_lightning.config.schema import schema_of
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Dataset
 from ar_lightning.data.images import BinarizedMNIST, Digits, amat_bytes, flipped, quantised, read_amat
-from ar_lightning.registry import DATA, find
-from ar_lightning.schema import schema_of
 from tests.data.files import Files, one_line, put, real_data
 
 

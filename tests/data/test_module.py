@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from ar_lightning.config.schema import schema_of
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Dataset, Split, Splits
 from ar_lightning.data.images import Digits
 from ar_lightning.data.module import ArrayDataModule, Batch
-from ar_lightning.schema import schema_of
 
 
 class Counting(Dataset):

@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
+from ar_lightning.config.registry import MODELS
+from ar_lightning.config.schema import schema_of
 from ar_lightning.density.density import Density
 from ar_lightning.density.sampling import Draw, sampler_of
-from ar_lightning.registry import MODELS
-from ar_lightning.schema import schema_of
 from tests.cases import CASES, EVERY_CASE, LARGE_CASES, Case, every_value, random_values, seeded
 from tests.invariants.test_causality import parameters
 

@@ -12,8 +12,8 @@ import torch
 
 from ar_lightning.callbacks.samples import SampleGrids
 from ar_lightning.checkpoints import load
+from ar_lightning.config.registry import MODELS
 from ar_lightning.data.images import Digits
-from ar_lightning.registry import MODELS
 from tests.cases import SMALL, small
 from tests.commands import QUICK, result, run_apart, run_here, start
 

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from ar_lightning.config import load_config, save_config
+from ar_lightning.config.resolve import load_config, save_config
 from ar_lightning.sweep.pipe import attach
 
 CRASHES, HANGS, TAKES_ITS_WORKER_DOWN = 13, 17, 19  # values of model.hidden

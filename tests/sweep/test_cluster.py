@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ar_lightning.config import load_config
+from ar_lightning.config.resolve import load_config
 from ar_lightning.sweep.sweep_file import read_sweep
 from tests.commands import ROOT, result, run_here
 from tests.postgres import free_port

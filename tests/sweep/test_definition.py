@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from ar_lightning import checks
 from ar_lightning.cli import main
+from ar_lightning.config import checks
 from ar_lightning.core.errors import UserError
 from ar_lightning.sweep import slots
 from ar_lightning.sweep.definition import saved_sweep

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ar_lightning.config import load_config
+from ar_lightning.config.resolve import load_config
 from ar_lightning.sweep.obituary import mourn
 from ar_lightning.wandb_run import training_run
 from tests.wandb_home import KEY, clean_environment, no_process_left, sync
@@ -78,7 +78,7 @@ def test_a_training_that_was_killed(online: pytest.MonkeyPatch, stub: WandbStub,
 BEGUN = """
 import os, sys
 from pathlib import Path
-from ar_lightning.config import load_config
+from ar_lightning.config.resolve import load_config
 from ar_lightning.wandb_run import training_run
 
 config = load_config(sys.argv[1])

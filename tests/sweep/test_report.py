@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from PIL import Image
 from rich.console import Console
 
-from ar_lightning.config import load_config, resolve
+from ar_lightning.config.resolve import load_config, resolve
 from ar_lightning.sweep.plots import write_plots
 from ar_lightning.sweep.report import write_report
 from ar_lightning.sweep.summary import summary

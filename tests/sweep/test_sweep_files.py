@@ -7,10 +7,10 @@ from pathlib import Path
 import optuna
 import pytest
 
-from ar_lightning.checks import check_config
-from ar_lightning.config import save_config
-from ar_lightning.layers import Settings
-from ar_lightning.registry import MODELS
+from ar_lightning.config.checks import check_config
+from ar_lightning.config.overlay import Settings
+from ar_lightning.config.registry import MODELS
+from ar_lightning.config.resolve import save_config
 from ar_lightning.sweep.definition import Sweep
 from ar_lightning.sweep.space import probes, settings_of, suggest
 from ar_lightning.sweep.study import baseline_of

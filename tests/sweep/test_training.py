@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from ar_lightning.config import load_config
+from ar_lightning.config.resolve import load_config
 from tests.commands import result, run_apart
 from tests.sweep.sweeping import Sweeping, ended, until
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from ar_lightning.config.registry import MODELS
 from ar_lightning.core.condition import Condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.models.base import token_order
 from ar_lightning.models.pixelcnnpp import elu
-from ar_lightning.registry import MODELS
 from ar_lightning.trained.embedding import embed, embedding_png
 from ar_lightning.trained.features import POOLS, features, read_examples, representations
 from ar_lightning.trained.layers import default_layer, layer_of, layer_outputs, layers, sites_first

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ar_lightning.checks import build_dataset
-from ar_lightning.config import load_config
+from ar_lightning.config.checks import build_dataset
+from ar_lightning.config.overlay import flat
+from ar_lightning.config.resolve import load_config
 from ar_lightning.core.errors import UserError
-from ar_lightning.layers import flat
 from ar_lightning.machine import machine
 from ar_lightning.train import build_data_module, build_lit
 from ar_lightning.trained.reproduce import reproduce

@@ -13,13 +13,13 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ar_lightning.config.overlay import COMMAND_LINE, Layer, Settings, flat, parse_overrides, read_layers
+from ar_lightning.config.registry import REGISTRIES
+from ar_lightning.config.schema import REQUIRED, Field
+from ar_lightning.config.sections import DEFAULTS, SECTIONS, TOP_LEVEL, section_schema
 from ar_lightning.core.errors import UserError, did_you_mean, nearest
 from ar_lightning.core.fields import conform, literals, type_name, yaml_text
 from ar_lightning.core.files import written
-from ar_lightning.layers import COMMAND_LINE, Layer, Settings, flat, parse_overrides, read_layers
-from ar_lightning.registry import REGISTRIES
-from ar_lightning.schema import REQUIRED, Field
-from ar_lightning.sections import DEFAULTS, SECTIONS, TOP_LEVEL, section_schema
 
 __all__ = ["explicit_settings", "load_config", "resolve", "save_config", "saved_config"]
 

@@ -2,9 +2,9 @@
 
 from functools import lru_cache
 
+from ar_lightning.config.registry import target_of
+from ar_lightning.config.schema import Field, Schema, schema_of
 from ar_lightning.core.fields import NonNegativeInt
-from ar_lightning.registry import target_of
-from ar_lightning.schema import Field, Schema, schema_of
 
 __all__ = ["DATA_MODULE", "DEFAULTS", "SECTIONS", "TOP_LEVEL", "section_schema"]
 

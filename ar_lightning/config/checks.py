@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ar_lightning.config.registry import DATA, LIKELIHOODS, MODELS, find
+from ar_lightning.config.schema import schema_of
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import yaml_text
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.registry import DATA, LIKELIHOODS, MODELS, find
-from ar_lightning.schema import schema_of
 
 __all__ = ["build_dataset", "check_config"]
 

@@ -10,10 +10,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from ar_lightning.config.registry import REGISTRIES
+from ar_lightning.config.sections import SECTIONS, section_schema
 from ar_lightning.core.errors import UserError, nearest
 from ar_lightning.core.fields import yaml_text
-from ar_lightning.registry import REGISTRIES
-from ar_lightning.sections import SECTIONS, section_schema
 
 __all__ = ["COMMAND_LINE", "Layer", "Settings", "flat", "parse_overrides", "read_layers", "read_yaml"]
 
