@@ -7,13 +7,13 @@ from typing import Any
 import torch
 
 from ar_lightning import __version__
-from ar_lightning.artifacts import download, is_artifact
 from ar_lightning.config.registry import find
 from ar_lightning.config.resolve import saved_config
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.spec import DataSpec, Shapes
 from ar_lightning.density.density import Density
 from ar_lightning.density.orderless import OrderlessDensity
+from ar_lightning.tracking.wandb_artifacts import download, is_artifact
 
 __all__ = [
     "CHECKPOINT_KEY",

@@ -24,7 +24,6 @@ from ar_lightning.config.schema import schema_of
 from ar_lightning.config.sections import DATA_MODULE
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import write_json
-from ar_lightning.csv_metrics import CSVMetrics
 from ar_lightning.data.base import Dataset
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.lit import LitDensity
@@ -32,8 +31,9 @@ from ar_lightning.machine import machine
 from ar_lightning.media.images import curves_png
 from ar_lightning.precision import with_possible_precision
 from ar_lightning.revision import git_revision
-from ar_lightning.tensorboard import TensorBoard
-from ar_lightning.tracking import Wandb, make_loggers
+from ar_lightning.tracking.csv import CSVMetrics
+from ar_lightning.tracking.loggers import Wandb, make_loggers
+from ar_lightning.tracking.tensorboard import TensorBoard
 from ar_lightning.trainer import make_trainer
 
 __all__ = ["build_data_module", "build_lit", "run"]

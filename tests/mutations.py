@@ -383,7 +383,7 @@ BUGS = {
         "run.nll == min(best.values(), default=None)", "tests/trained/test_compare.py",
     ),
     "events after a checkpoint stay": Bug(
-        "ar_lightning/tensorboard.py", 'self._kwargs["purge_step"] = step + 1', "pass", "tests/test_tensorboard.py"
+        "ar_lightning/tracking/tensorboard.py", 'self._kwargs["purge_step"] = step + 1', "pass", "tests/test_tensorboard.py"
     ),
     "Muon takes the momentum as it is": Bug(
         "ar_lightning/muon.py", "for _ in range(STEPS):", "for _ in range(0):", "tests/test_muon.py"

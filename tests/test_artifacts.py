@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from ar_lightning import load
-from ar_lightning.artifacts import download, is_artifact
 from ar_lightning.cli import main
 from ar_lightning.core.errors import UserError
-from ar_lightning.wandb_run import WandbRun
+from ar_lightning.tracking.wandb_artifacts import download, is_artifact
+from ar_lightning.tracking.wandb_run import WandbRun
 from tests.commands import QUICK, run_here
 from tests.wandb_home import KEY, isolate
 from tests.wandb_stub import WandbStub
@@ -25,7 +25,7 @@ def online(monkeypatch: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> 
     isolate(monkeypatch, tmp_path)
     monkeypatch.setenv("WANDB_BASE_URL", stub.url)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setattr("ar_lightning.wandb_api.PATIENCE", 5)
+    monkeypatch.setattr("ar_lightning.tracking.wandb_api.PATIENCE", 5)
     yield stub
     wandb.teardown()  # it remembers the address of its server
 

@@ -20,7 +20,7 @@ from tests.wandb_home import KEY, isolate, python
 from tests.wandb_stub import StubRun, WandbStub
 
 pytest.importorskip("wandb_workspaces", reason="wandb-workspaces is not installed")
-from ar_lightning.workspace import CONFIG_KEYS, dump, workspace
+from ar_lightning.tracking.wandb_workspace import CONFIG_KEYS, dump, workspace
 
 ONLINE = [o for o in QUICK if not o.startswith("tracking.")]
 
@@ -127,7 +127,7 @@ def test_what_fails_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, case: str, says: str
 ) -> None:
     isolate(monkeypatch, tmp_path)
-    monkeypatch.setattr("ar_lightning.wandb_api.PATIENCE", 2)
+    monkeypatch.setattr("ar_lightning.tracking.wandb_api.PATIENCE", 2)
     with WandbStub(refuse_keys=True) as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url if case == "refused" else "http://127.0.0.1:9")
         if case != "no key":
@@ -135,7 +135,8 @@ def test_what_fails_is_one_line(
         if case == "no package":
             found = importlib.util.find_spec
             monkeypatch.setattr(
-                "ar_lightning.workspace.find_spec", lambda n: None if n == "wandb_workspaces" else found(n)
+                "ar_lightning.tracking.wandb_workspace.find_spec",
+                lambda n: None if n == "wandb_workspaces" else found(n),
             )
         assert run_here("dashboard", *(["--dump"] if case == "no package" else [])) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from ar_lightning.tensorboard import FOLDER, TensorBoard
+from ar_lightning.tracking.tensorboard import FOLDER, TensorBoard
 from tests.commands import QUICK, run_apart, run_here
 
 accumulator = pytest.importorskip(

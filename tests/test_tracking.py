@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.csv_metrics import CSVMetrics
-from ar_lightning.tracking import Wandb, make_loggers
-from ar_lightning.wandb_mode import wandb_mode
-from ar_lightning.wandb_run import WandbRun, has_ended
+from ar_lightning.tracking.csv import CSVMetrics
+from ar_lightning.tracking.loggers import Wandb, make_loggers
+from ar_lightning.tracking.wandb_mode import wandb_mode
+from ar_lightning.tracking.wandb_run import WandbRun, has_ended
 from tests.wandb_home import KEY, isolate, python, sync
 from tests.wandb_stub import WandbStub
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ar_lightning.wandb_run import ENVIRONMENT
+from ar_lightning.tracking.wandb_run import ENVIRONMENT
 from tests.wandb_stub import WandbStub
 
 __all__ = ["KEY", "clean_environment", "isolate", "no_process_left", "python", "sync"]

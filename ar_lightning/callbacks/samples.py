@@ -14,8 +14,8 @@ from ar_lightning.core.fields import NonNegativeInt, PositiveFloat, PositiveInt
 from ar_lightning.core.medium import Table
 from ar_lightning.density.density import Density
 from ar_lightning.media.write import completions_shown, write_completions, write_samples
-from ar_lightning.tensorboard import TensorBoard
-from ar_lightning.tracking import Wandb
+from ar_lightning.tracking.loggers import Wandb
+from ar_lightning.tracking.tensorboard import TensorBoard
 
 __all__ = ["SampleGrids"]
 

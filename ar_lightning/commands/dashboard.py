@@ -14,7 +14,7 @@ def run(args: list[str]) -> int:
     parser.add_argument("--dump", action="store_true", help="print the spec; needs no account, key or network")
     given = parser.parse_args(args)
 
-    from ar_lightning.workspace import dump, save, workspace
+    from ar_lightning.tracking.wandb_workspace import dump, save, workspace
 
     if given.dump:
         import json

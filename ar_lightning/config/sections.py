@@ -12,7 +12,7 @@ __all__ = ["DATA_MODULE", "DEFAULTS", "SECTIONS", "TOP_LEVEL", "section_schema"]
 SECTIONS = {
     "trainer": "ar_lightning.trainer:make_trainer",
     "samples": "ar_lightning.callbacks.samples:SampleGrids",
-    "tracking": "ar_lightning.tracking:make_loggers",
+    "tracking": "ar_lightning.tracking.loggers:make_loggers",
 }
 DATA_MODULE = "ar_lightning.data.module:ArrayDataModule"
 DEFAULTS = {"likelihood": "auto", "data": "digits", "optimizer": "adam", "schedule": "constant"}

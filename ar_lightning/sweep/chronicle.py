@@ -21,8 +21,8 @@ from ar_lightning.sweep.logged import Logged
 from ar_lightning.sweep.outcomes import best_first, duration, ran
 from ar_lightning.sweep.study import is_counted, outcome_of
 from ar_lightning.sweep.views import importances, of_objective
-from ar_lightning.wandb_mode import wandb_mode
-from ar_lightning.wandb_run import WandbRun
+from ar_lightning.tracking.wandb_mode import wandb_mode
+from ar_lightning.tracking.wandb_run import WandbRun
 
 __all__ = ["Chronicle"]
 

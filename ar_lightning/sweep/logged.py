@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ar_lightning.core.files import written
-from ar_lightning.wandb_run import WandbRun
+from ar_lightning.tracking.wandb_run import WandbRun
 
 __all__ = ["Logged"]
 

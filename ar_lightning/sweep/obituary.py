@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ar_lightning.config.resolve import load_config
 from ar_lightning.core.errors import UserError
-from ar_lightning.wandb_mode import wandb_mode
-from ar_lightning.wandb_run import has_ended, training_run
+from ar_lightning.tracking.wandb_mode import wandb_mode
+from ar_lightning.tracking.wandb_run import has_ended, training_run
 
 __all__ = ["main", "mourn"]
 

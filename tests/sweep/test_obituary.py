@@ -12,7 +12,7 @@ import pytest
 
 from ar_lightning.config.resolve import load_config
 from ar_lightning.sweep.obituary import mourn
-from ar_lightning.wandb_run import training_run
+from ar_lightning.tracking.wandb_run import training_run
 from tests.wandb_home import KEY, clean_environment, no_process_left, sync
 from tests.wandb_stub import StubRun, WandbStub
 
@@ -79,7 +79,7 @@ BEGUN = """
 import os, sys
 from pathlib import Path
 from ar_lightning.config.resolve import load_config
-from ar_lightning.wandb_run import training_run
+from ar_lightning.tracking.wandb_run import training_run
 
 config = load_config(sys.argv[1])
 run = training_run(Path(sys.argv[2]), config, config["tracking"], print)

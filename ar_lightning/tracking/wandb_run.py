@@ -15,8 +15,8 @@ from typing import Any
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import written
-from ar_lightning.wandb_log import mend
-from ar_lightning.wandb_mode import has_key, wandb_mode
+from ar_lightning.tracking.wandb_mode import has_key, wandb_mode
+from ar_lightning.tracking.wandb_repair import mend
 
 __all__ = ["STEP", "WandbRun", "has_ended", "training_run"]
 

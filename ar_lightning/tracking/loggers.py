@@ -15,9 +15,9 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
 
-from ar_lightning.csv_metrics import CSVMetrics
-from ar_lightning.tensorboard import TensorBoard
-from ar_lightning.wandb_run import WandbRun, training_run
+from ar_lightning.tracking.csv import CSVMetrics
+from ar_lightning.tracking.tensorboard import TensorBoard
+from ar_lightning.tracking.wandb_run import WandbRun, training_run
 
 __all__ = ["Wandb", "make_loggers"]
 

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.wandb_api import wandb_api
+from ar_lightning.tracking.wandb_api import wandb_api
 
 __all__ = ["BEST", "download", "is_artifact"]
 

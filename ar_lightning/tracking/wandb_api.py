@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.wandb_mode import has_key
-from ar_lightning.wandb_run import ENVIRONMENT
+from ar_lightning.tracking.wandb_mode import has_key
+from ar_lightning.tracking.wandb_run import ENVIRONMENT
 
 __all__ = ["wandb_api"]
 

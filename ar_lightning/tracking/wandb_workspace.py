@@ -4,8 +4,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.wandb_api import wandb_api
-from ar_lightning.wandb_run import STEP
+from ar_lightning.tracking.wandb_api import wandb_api
+from ar_lightning.tracking.wandb_run import STEP
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
