@@ -10,9 +10,9 @@ A trained density, from Python:
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ar_lightning.checkpoints import load
     from ar_lightning.core.condition import Condition
     from ar_lightning.density.density import Density
+    from ar_lightning.training.checkpoints import load
 
 __all__ = ["Condition", "Density", "load"]
 __version__ = "0.1.0"
@@ -21,9 +21,9 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """Import PyTorch only when a density is asked for, so that the command line answers at once."""
     if name in __all__:
-        from ar_lightning import checkpoints
         from ar_lightning.core import condition
         from ar_lightning.density import density
+        from ar_lightning.training import checkpoints
 
         return {"Condition": condition.Condition, "Density": density.Density, "load": checkpoints.load}[name]
     raise AttributeError(f"module 'ar_lightning' has no attribute '{name}'")

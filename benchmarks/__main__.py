@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from ar_lightning.core.files import write_json, written
-from ar_lightning.machine import machine
+from ar_lightning.training.provenance import machine
 from benchmarks.limits import rates
 from benchmarks.overhead import overhead
 from benchmarks.report import plot, tables

@@ -155,7 +155,7 @@ BUGS = {
         "odd = self.advance(x.shape[2]) % 2 == 0", EXACT + " -k streaming_equals and pixelcnnpp",
     ),
     "weights are initialised on a share of the examples": Bug(
-        "ar_lightning/lit.py", 'split("train", INITIAL)', 'split("train", INITIAL // self.trainer.world_size)',
+        "ar_lightning/training/lit.py", 'split("train", INITIAL)', 'split("train", INITIAL // self.trainer.world_size)',
         TRAIN + " -k two_processes and pixelcnnpp",
     ),
     "a mixture forgets the scale of its components": Bug(
@@ -233,7 +233,7 @@ BUGS = {
         "tests/data/test_table.py",
     ),
     "the Bayes classifier forgets the prior": Bug(
-        "ar_lightning/lit.py", "(log_p + self.log_prior).argmax(1)", "log_p.argmax(1)", "tests/test_bayes.py"
+        "ar_lightning/training/lit.py", "(log_p + self.log_prior).argmax(1)", "log_p.argmax(1)", "tests/test_bayes.py"
     ),
     "Row LSTM streams from a state of zeros": Bug(
         "ar_lightning/nn/lstm.py", "as_steps(self.c0.expand(", "as_steps((self.c0 * 0).expand(",
@@ -263,7 +263,7 @@ BUGS = {
         "ar_lightning/data/module.py", "[self.seed, self.epoch]", "[self.seed, id(self)]", TRAIN + " -k killed and nade"
     ),
     "resume starts from the averaged weights": Bug(
-        "ar_lightning/trainer.py", "        with written(Path(path))",
+        "ar_lightning/training/trainer.py", "        with written(Path(path))",
         "        checkpoint.pop('current_model_state', None)\n        with written(Path(path))",
         TRAIN + " -k killed and nade",
     ),
@@ -272,10 +272,10 @@ BUGS = {
         "return torch.rand(n, rows, self.likelihood.noise)", EXACT + " -k any_batch and independent",
     ),
     "an epoch's randomness depends on the epochs before": Bug(
-        "ar_lightning/lit.py", "torch.manual_seed(epoch_seed(", "((", TRAIN + " -k prolonged"
+        "ar_lightning/training/lit.py", "torch.manual_seed(epoch_seed(", "((", TRAIN + " -k prolonged"
     ),
     "EMA weights are not what is loaded": Bug(
-        "ar_lightning/checkpoints.py", 'checkpoint["state_dict"].items()',
+        "ar_lightning/training/checkpoints.py", 'checkpoint["state_dict"].items()',
         'checkpoint.get("current_model_state", checkpoint["state_dict"]).items()', TRAIN + " -k averaged and nade",
     ),
     "bits per dimension in nats": Bug(
@@ -298,7 +298,7 @@ BUGS = {
         "ar_lightning/sweep/study.py", "if times <= MAX_LOST and", "if", STUDY
     ),
     "trials outlive their worker": Bug(
-        "ar_lightning/sweep/pipe.py", "            self._verdicts.put(json.loads(line))\n        _kill_group()\n",
+        "ar_lightning/training/trial_pipe.py", "            self._verdicts.put(json.loads(line))\n        _kill_group()\n",
         "            self._verdicts.put(json.loads(line))\n", WORKER + " -k between_two_reports",
     ),
     "a retry begins again": Bug(
@@ -330,7 +330,7 @@ BUGS = {
         "tests/sweep/test_space.py",
     ),
     "a trial is judged by its last epoch": Bug(
-        "ar_lightning/callbacks/trial.py", 'if not self.best or metrics["val/nll"] < self.best["val/nll"]:', "if True:",
+        "ar_lightning/training/trial.py", 'if not self.best or metrics["val/nll"] < self.best["val/nll"]:', "if True:",
         "tests/sweep/test_training.py -k best_epoch",
     ),
     "a password is written to sweep.yaml": Bug(
@@ -386,7 +386,7 @@ BUGS = {
         "ar_lightning/tracking/tensorboard.py", 'self._kwargs["purge_step"] = step + 1', "pass", "tests/test_tensorboard.py"
     ),
     "Muon takes the momentum as it is": Bug(
-        "ar_lightning/muon.py", "for _ in range(STEPS):", "for _ in range(0):", "tests/test_muon.py"
+        "ar_lightning/training/muon.py", "for _ in range(STEPS):", "for _ in range(0):", "tests/test_muon.py"
     ),
 }  # fmt: skip
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from ar_lightning.checkpoints import load
 from ar_lightning.core.spec import DataSpec, Shapes
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.user.npz import NpzArrays
 from ar_lightning.density.density import Density
 from ar_lightning.likelihoods.discrete import Bernoulli
-from ar_lightning.lit import LitDensity
 from ar_lightning.models.tables import Independent
+from ar_lightning.training.checkpoints import load
+from ar_lightning.training.lit import LitDensity
 from tests.cases import CASES, CLASSES, Case, random_values
 from tests.commands import QUICK, result, run_apart, run_here
 
@@ -110,7 +110,7 @@ def test_reported_accuracy_is_the_loaded_density_s_on_one_process_and_two(labell
 def test_others_report_no_accuracy(labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = [*options(labelled), *QUICK]
     assert run_here(*base, "model.conditional=false", f"run_dir={tmp_path / 'unconditional'}") == 0
-    monkeypatch.setattr("ar_lightning.lit.MAX_CLASSES", 2)
+    monkeypatch.setattr("ar_lightning.training.lit.MAX_CLASSES", 2)
     assert run_here(*base, f"run_dir={tmp_path / 'too-many-classes'}") == 0
     for run in tmp_path.iterdir():
         assert "test/accuracy" not in result(run) and result(run)["test/nll"] > 0

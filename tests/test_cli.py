@@ -267,7 +267,7 @@ def trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[st
         calls.append((config, run_dir, resume))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ar_lightning.train.run", run)
+    monkeypatch.setattr("ar_lightning.training.fit.run", run)
     return calls
 
 

@@ -9,7 +9,7 @@ import torch
 from ar_lightning import load
 from ar_lightning.config.checks import build_dataset
 from ar_lightning.config.resolve import load_config
-from ar_lightning.train import build_data_module
+from ar_lightning.training.fit import build_data_module
 from tests.commands import QUICK, ROOT, result, run_apart
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 
-from ar_lightning.checkpoints import build_density
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec, Shapes
 from ar_lightning.density.density import Density, Step
@@ -14,6 +13,7 @@ from ar_lightning.density.sampling import Draw, sample_naive, sample_sequence
 from ar_lightning.models.made import MADE
 from ar_lightning.nn.masked import MaskedMLP, masked_linear, reads, spread_degrees, staircase
 from ar_lightning.nn.streaming import streaming
+from ar_lightning.training.checkpoints import build_density
 from tests.cases import BINARY, CLASSES, SPECS, Case, every_value, random_values, seeded
 from tests.invariants.test_exactness import SAMPLES, assert_frequencies
 

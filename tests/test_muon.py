@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ar_lightning.muon import Muon, orthogonalize
+from ar_lightning.training.muon import Muon, orthogonalize
 
 
 def trained(params: list[Tensor], make: object, steps: int = 5) -> list[Tensor]:

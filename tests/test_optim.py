@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ar_lightning.config.registry import OPTIMIZERS, SCHEDULES
-from ar_lightning.optim import constant, cosine, exponential, sgd
+from ar_lightning.training.optim import constant, cosine, exponential, sgd
 from tests.commands import QUICK, result, run_here
 
 

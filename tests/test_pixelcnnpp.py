@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ar_lightning.checkpoints import build_density
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec, Shapes
 from ar_lightning.data.images import Digits
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
 from ar_lightning.density.sampling import Draw, sample_raster
-from ar_lightning.lit import LitDensity
 from ar_lightning.models.pixelcnnpp import Border, GatedResnet, PixelCNNpp, concat_elu
 from ar_lightning.nn.weightnorm import initialise_from_data, normalise_weights
+from ar_lightning.training.checkpoints import build_density
+from ar_lightning.training.lit import LitDensity
 from tests.cases import random_values, seeded
 
 SIZES = [(1, 3), (2, 3), (4, 4), (5, 7), (8, 8)]

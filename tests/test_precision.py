@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ar_lightning import precision
 from ar_lightning.config.resolve import load_config
-from ar_lightning.precision import with_possible_precision
+from ar_lightning.training import precision
+from ar_lightning.training.precision import with_possible_precision
 from tests.commands import QUICK, run_here
 
 HALF = {"accelerator": "cpu", "precision": "bf16-mixed", "devices": 1}

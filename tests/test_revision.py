@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from ar_lightning.revision import git_revision
+from ar_lightning.training.revision import git_revision
 
 
 def git(folder: Path, *command: str) -> None:

@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from ar_lightning.checkpoints import build_density, load
 from ar_lightning.config.resolve import load_config
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule, LaneSampler
 from ar_lightning.data.user.text import TextFile
 from ar_lightning.density.density import Density
-from ar_lightning.lit import LitDensity
 from ar_lightning.nn.recurrent import Memory, Recurrent, carried
 from ar_lightning.nn.streaming import streaming
+from ar_lightning.training.checkpoints import build_density, load
+from ar_lightning.training.lit import LitDensity
 from tests.cases import seeded
 from tests.commands import QUICK, ROOT, result, run_apart, run_here
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ar_lightning.callbacks import throughput
-from ar_lightning.callbacks.throughput import Throughput
+from ar_lightning.training import throughput
+from ar_lightning.training.throughput import Throughput
 
 
 @pytest.fixture

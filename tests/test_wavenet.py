@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ar_lightning.checkpoints import build_density
 from ar_lightning.core.condition import Condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec, Shapes
@@ -14,6 +13,7 @@ from ar_lightning.density.density import Density
 from ar_lightning.models.wavenet import WaveNet
 from ar_lightning.nn.dilated import DilatedStack
 from ar_lightning.nn.streaming import streaming
+from ar_lightning.training.checkpoints import build_density
 from tests.cases import defaults, schema_of, seeded
 
 T = 60

@@ -75,19 +75,19 @@ DATA = {
 }
 
 OPTIMIZERS = {
-    "adam": "ar_lightning.optim:adam",
-    "adamw": "ar_lightning.optim:adamw",
-    "rmsprop": "ar_lightning.optim:rmsprop",
-    "sgd": "ar_lightning.optim:sgd",
-    "adagrad": "ar_lightning.optim:adagrad",
-    "muon": "ar_lightning.optim:muon",
+    "adam": "ar_lightning.training.optim:adam",
+    "adamw": "ar_lightning.training.optim:adamw",
+    "rmsprop": "ar_lightning.training.optim:rmsprop",
+    "sgd": "ar_lightning.training.optim:sgd",
+    "adagrad": "ar_lightning.training.optim:adagrad",
+    "muon": "ar_lightning.training.optim:muon",
 }
 
 SCHEDULES = {
-    "constant": "ar_lightning.optim:constant",
-    "cosine": "ar_lightning.optim:cosine",
-    "exponential": "ar_lightning.optim:exponential",
-    "plateau": "ar_lightning.optim:plateau",
+    "constant": "ar_lightning.training.optim:constant",
+    "cosine": "ar_lightning.training.optim:cosine",
+    "exponential": "ar_lightning.training.optim:exponential",
+    "plateau": "ar_lightning.training.optim:plateau",
 }
 
 REGISTRIES: dict[str, dict[str, str]] = {

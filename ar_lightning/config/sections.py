@@ -10,8 +10,8 @@ __all__ = ["DATA_MODULE", "DEFAULTS", "SECTIONS", "TOP_LEVEL", "section_schema"]
 
 # Sections whose keys do not depend on a name.
 SECTIONS = {
-    "trainer": "ar_lightning.trainer:make_trainer",
-    "samples": "ar_lightning.callbacks.samples:SampleGrids",
+    "trainer": "ar_lightning.training.trainer:make_trainer",
+    "samples": "ar_lightning.training.samples:SampleGrids",
     "tracking": "ar_lightning.tracking.loggers:make_loggers",
 }
 DATA_MODULE = "ar_lightning.data.module:ArrayDataModule"

@@ -44,7 +44,7 @@ def as_text(density: "Density") -> str:
     """Return a line for each fact.
 
     Example:
-        >>> from ar_lightning.checkpoints import build_density
+        >>> from ar_lightning.training.checkpoints import build_density
         >>> config = {"model": {"name": "markov"}, "likelihood": {"name": "bernoulli"}}
         >>> build_density(config, DataSpec((1, 8), levels=2))
         Density p(x) = prod_i p(x_i | x_<i)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ar_lightning.sweep.pipe import VARIABLE
+from ar_lightning.training.trial_pipe import VARIABLE
 
 __all__ = ["Child"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ar_lightning.config.checks import may_have
 from ar_lightning.core.errors import UserError
-from ar_lightning.machine import cores
+from ar_lightning.training.provenance import cores
 
 __all__ = ["Slot", "groups_of", "scrubbed", "slots_of"]
 

@@ -17,7 +17,6 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import write_json, written
 from ar_lightning.data.base import Split
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.lit import MAX_CLASSES
 from ar_lightning.media.write import write_samples
 from ar_lightning.trained.detectors import (
     Metrics,
@@ -40,6 +39,7 @@ from ar_lightning.trained.outliers import (
     training_examples,
 )
 from ar_lightning.trained.reopen import Reopened, reopen
+from ar_lightning.training.lit import MAX_CLASSES
 
 __all__ = ["Anomaly", "Detector", "anomaly"]
 

@@ -10,7 +10,6 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from ar_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_of, folder_of, read_checkpoint, rebuild
 from ar_lightning.config.checks import check_config, check_devices, may_have
 from ar_lightning.config.overlay import Settings, flat, parse_overrides
 from ar_lightning.config.registry import DATA
@@ -20,8 +19,9 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import conform
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
-from ar_lightning.precision import with_possible_precision
-from ar_lightning.train import build_data_module
+from ar_lightning.training.checkpoints import CHECKPOINT_KEY, checkpoint_of, folder_of, read_checkpoint, rebuild
+from ar_lightning.training.fit import build_data_module
+from ar_lightning.training.precision import with_possible_precision
 
 __all__ = ["Reopened", "reopen"]
 

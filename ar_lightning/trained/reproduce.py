@@ -105,6 +105,6 @@ def _train(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
     config = config | {"run_dir": str(run_dir)}
     dataset = check_config(config)
 
-    from ar_lightning.train import run as train  # now that all else is well: it imports PyTorch
+    from ar_lightning.training.fit import run as train  # now that all else is well: it imports PyTorch
 
     return train(config, dataset, run_dir, resume=begun)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ar_lightning.checkpoints import CHECKPOINT_KEY, checkpoint_of, folder_of, read_checkpoint, rebuild
 from ar_lightning.core.condition import Condition, repeated, rows_of
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import written
@@ -18,9 +17,10 @@ from ar_lightning.core.medium import Table
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
 from ar_lightning.media.write import write_samples
-from ar_lightning.train import build_data_module
 from ar_lightning.trained.drawing import check_class, stem_of
 from ar_lightning.trained.prompts import read_prompt
+from ar_lightning.training.checkpoints import CHECKPOINT_KEY, checkpoint_of, folder_of, read_checkpoint, rebuild
+from ar_lightning.training.fit import build_data_module
 
 __all__ = ["sample"]
 

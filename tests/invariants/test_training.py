@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from ar_lightning.callbacks.samples import SampleGrids
-from ar_lightning.checkpoints import load
 from ar_lightning.config.registry import MODELS
 from ar_lightning.data.images import Digits
+from ar_lightning.training.checkpoints import load
+from ar_lightning.training.samples import SampleGrids
 from tests.cases import SMALL, small
 from tests.commands import QUICK, result, run_apart, run_here, start
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from ar_lightning.config.resolve import load_config, save_config
-from ar_lightning.sweep.pipe import attach
+from ar_lightning.training.trial_pipe import attach
 
 CRASHES, HANGS, TAKES_ITS_WORKER_DOWN = 13, 17, 19  # values of model.hidden
 EPOCHS = "STUB_EPOCHS"

@@ -21,10 +21,10 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from ar_lightning.callbacks.progress import EpochLines
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
 from ar_lightning.core.files import written
+from ar_lightning.training.progress import EpochLines
 
 __all__ = ["compile_model", "make_trainer"]
 

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ExponentialLR, LambdaLR, ReduceLROnPlateau
 
 from ar_lightning.core.fields import Decay, Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat
-from ar_lightning.muon import Muon
+from ar_lightning.training.muon import Muon
 
 __all__ = ["adagrad", "adam", "adamw", "constant", "cosine", "exponential", "muon", "plateau", "rmsprop", "sgd"]
 

@@ -9,13 +9,13 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
 from ar_lightning import __version__
-from ar_lightning.checkpoints import CHECKPOINT_KEY
 from ar_lightning.config.registry import find
 from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.density.density import Density, Step
 from ar_lightning.density.metrics import BitsPerDim, NegativeLogLikelihood
 from ar_lightning.nn.recurrent import Memory, carried
+from ar_lightning.training.checkpoints import CHECKPOINT_KEY
 
 __all__ = ["LitDensity"]
 

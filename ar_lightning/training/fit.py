@@ -15,10 +15,6 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ar_lightning import __version__
-from ar_lightning.callbacks.samples import SampleGrids
-from ar_lightning.callbacks.throughput import Throughput
-from ar_lightning.callbacks.trial import TrialReporter
-from ar_lightning.checkpoints import build_density, read_checkpoint
 from ar_lightning.config.resolve import save_config
 from ar_lightning.config.schema import schema_of
 from ar_lightning.config.sections import DATA_MODULE
@@ -26,15 +22,19 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import write_json
 from ar_lightning.data.base import Dataset
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.lit import LitDensity
-from ar_lightning.machine import machine
 from ar_lightning.media.images import curves_png
-from ar_lightning.precision import with_possible_precision
-from ar_lightning.revision import git_revision
 from ar_lightning.tracking.csv import CSVMetrics
 from ar_lightning.tracking.loggers import Wandb, make_loggers
 from ar_lightning.tracking.tensorboard import TensorBoard
-from ar_lightning.trainer import make_trainer
+from ar_lightning.training.checkpoints import build_density, read_checkpoint
+from ar_lightning.training.lit import LitDensity
+from ar_lightning.training.precision import with_possible_precision
+from ar_lightning.training.provenance import machine
+from ar_lightning.training.revision import git_revision
+from ar_lightning.training.samples import SampleGrids
+from ar_lightning.training.throughput import Throughput
+from ar_lightning.training.trainer import make_trainer
+from ar_lightning.training.trial import TrialReporter
 
 __all__ = ["build_data_module", "build_lit", "run"]
 
