@@ -21,7 +21,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ar_lightning.trained.reopen import reopen
+from ar_lightning.inference.open import reopen
 
 ROOT = Path(__file__).parent.parent
 TRAININGS = {

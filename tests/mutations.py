@@ -338,40 +338,40 @@ BUGS = {
         "tests/sweep/test_postgres.py -k password",
     ),
     "a code writes what only fills up the last window": Bug(
-        "ar_lightning/trained/codec.py", "coded = ~self.padding[here]", "coded = torch.ones_like(self.padding[here])",
+        "ar_lightning/inference/codec/codec.py", "coded = ~self.padding[here]", "coded = torch.ones_like(self.padding[here])",
         CODEC,
     ),
     "a code is under the worst member": Bug(
-        "ar_lightning/trained/codec.py", "return torch.stack(scores).argmax(0)",
+        "ar_lightning/inference/codec/codec.py", "return torch.stack(scores).argmax(0)",
         "return torch.stack(scores).argmin(0)", CODEC,
     ),
     "log p(x) of a conditional density forgets the prior": Bug(
-        "ar_lightning/trained/evaluate.py", "joint = log_p + log_prior.to(log_p.device)", "joint = log_p", EVALUATE
+        "ar_lightning/inference/evaluate.py", "joint = log_p + log_prior.to(log_p.device)", "joint = log_p", EVALUATE
     ),
     "lanes of a text are scored in the order they are read": Bug(
-        "ar_lightning/trained/score.py", "torch.cat([part.rows for part in parts]).argsort()",
+        "ar_lightning/inference/score.py", "torch.cat([part.rows for part in parts]).argsort()",
         "torch.arange(sum(len(part.rows) for part in parts))", EVALUATE,
     ),
     "a table is scored in units of its own": Bug(
-        "ar_lightning/trained/translation.py", "((offset + scale * x - new_offset) / new_scale).float()", "x", EVALUATE
+        "ar_lightning/inference/translate.py", "((offset + scale * x - new_offset) / new_scale).float()", "x", EVALUATE
     ),
     "devices draw the same samples": Bug(
-        "ar_lightning/trained/sample.py", "noise=noise[rows], progress", "noise=noise[: len(rows)], progress",
+        "ar_lightning/inference/sample.py", "noise=noise[rows], progress", "noise=noise[: len(rows)], progress",
         "tests/trained/test_sample.py -k shared",
     ),
     "left and right masks are exchanged": Bug(
-        "ar_lightning/trained/complete.py", 'return mask if kind == "left" else ~mask',
+        "ar_lightning/inference/complete.py", 'return mask if kind == "left" else ~mask',
         'return ~mask if kind == "left" else mask', "tests/trained/test_complete.py",
     ),
     "outliers are the negatives": Bug(
-        "ar_lightning/trained/detectors.py", "np.repeat([0, 1],", "np.repeat([1, 0],", "tests/trained/test_anomaly.py"
+        "ar_lightning/inference/anomaly/scores.py", "np.repeat([0, 1],", "np.repeat([1, 0],", "tests/trained/test_anomaly.py"
     ),
     "complexity is added": Bug(
-        "ar_lightning/trained/detectors.py", "return nll / math.log(2) - bits", "return nll / math.log(2) + bits",
+        "ar_lightning/inference/anomaly/scores.py", "return nll / math.log(2) - bits", "return nll / math.log(2) + bits",
         "tests/trained/test_anomaly.py",
     ),
     "features see one class alone": Bug(
-        "ar_lightning/trained/features.py", "            for y in classes:", "            for y in classes[:1]:",
+        "ar_lightning/inference/features/features.py", "            for y in classes:", "            for y in classes[:1]:",
         "tests/trained/test_features.py",
     ),
     "a mixture's weights see the value itself": Bug(
@@ -379,7 +379,7 @@ BUGS = {
         "tests/test_conditionals.py",
     ),
     "a comparison ranks across settings": Bug(
-        "ar_lightning/trained/comparison_table.py", "run.nll == best.get(run.setting)",
+        "ar_lightning/inference/compare/table.py", "run.nll == best.get(run.setting)",
         "run.nll == min(best.values(), default=None)", "tests/trained/test_compare.py",
     ),
     "events after a checkpoint stay": Bug(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ar_lightning.commands.parser import Parser, add_run, positive
 
 if TYPE_CHECKING:
-    from ar_lightning.trained.anomaly import Anomaly
+    from ar_lightning.inference.anomaly.anomaly import Anomaly
 
 __all__ = ["run"]
 
@@ -26,7 +26,7 @@ def run(args: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/anomaly/WHAT)")
     given = parser.parse_args(args)
 
-    from ar_lightning.trained.anomaly import anomaly
+    from ar_lightning.inference.anomaly.anomaly import anomaly
 
     _print(anomaly(**vars(given)))
     return 0

@@ -15,8 +15,8 @@ def run(args: list[str]) -> int:
 
     from rich.console import Console
 
-    from ar_lightning.trained.compare import compare
-    from ar_lightning.trained.comparison_table import as_rich, title_of
+    from ar_lightning.inference.compare.compare import compare
+    from ar_lightning.inference.compare.table import as_rich, title_of
 
     found = compare(**vars(given))
     console = Console()

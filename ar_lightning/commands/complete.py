@@ -20,7 +20,7 @@ def run(args: list[str]) -> int:
     add_drawing(parser, 8, "completions", "that of the example")
     given = parser.parse_args(args)
 
-    from ar_lightning.trained.complete import complete
+    from ar_lightning.inference.complete import complete
 
     for kind, path in complete(**vars(given)).items():
         print(f"{kind}: {path}")

@@ -15,7 +15,7 @@ def run(args: list[str]) -> int:
     parser.add_argument("--out", metavar="FILE", help="compressed file (default: FILE.arl; of data:test, RUN/test.arl)")
     given = parser.parse_args(args)
 
-    from ar_lightning.trained.compress import compress
+    from ar_lightning.inference.codec.file import compress
 
     outcome = compress(given.run, given.file, given.out)
     print(outcome)

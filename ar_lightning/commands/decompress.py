@@ -13,7 +13,7 @@ def run(args: list[str]) -> int:
     parser.add_argument("--out", metavar="FILE", help="decompressed file (default: FILE-decoded, with its old ending)")
     given = parser.parse_args(args)
 
-    from ar_lightning.trained.compress import decompress
+    from ar_lightning.inference.codec.file import decompress
 
     print(f"decompressed: {decompress(given.run, given.file, given.out)}")
     return 0

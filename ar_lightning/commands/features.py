@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ar_lightning.commands.parser import Parser, add_run
 
 if TYPE_CHECKING:
-    from ar_lightning.trained.features import Features
+    from ar_lightning.inference.features.features import Features
 
 __all__ = ["run"]
 
@@ -23,9 +23,9 @@ def run(args: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/features)")
     given = parser.parse_intermixed_args(args)
 
-    from ar_lightning.trained.features import features
-    from ar_lightning.trained.layers import default_layer, layers
-    from ar_lightning.trained.reopen import reopen
+    from ar_lightning.inference.features.features import features
+    from ar_lightning.inference.features.hidden import default_layer, layers
+    from ar_lightning.inference.open import reopen
 
     if given.layer == "list":
         density = reopen(given.run, given.overrides).density

@@ -7,7 +7,7 @@ from ar_lightning.commands.parser import Parser
 from ar_lightning.core.errors import INTERRUPTED, UserError
 
 if TYPE_CHECKING:
-    from ar_lightning.trained.reproduce import Reproduced
+    from ar_lightning.inference.reproduce import Reproduced
 
 __all__ = ["run"]
 
@@ -27,7 +27,7 @@ def run(args: list[str]) -> int:
     if given.name and "=" in given.name:
         raise UserError(f"command line: give the NAME of a row before {given.name}; --list prints them")
 
-    from ar_lightning.trained.reproduce import reproduce, write_page
+    from ar_lightning.inference.reproduce import reproduce, write_page
 
     if given.page:
         print("written:", write_page())
@@ -50,8 +50,8 @@ def _print_rows() -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    from ar_lightning.trained.reproduce import run_dir_of
-    from ar_lightning.trained.reproductions import read_reproductions
+    from ar_lightning.inference.reproduce import run_dir_of
+    from ar_lightning.inference.reproductions import read_reproductions
 
     name = Column("name", no_wrap=True)  # one that is cut short cannot be copied
     table = Table(name, "published", "ours", Column("state", min_width=16), box=None)

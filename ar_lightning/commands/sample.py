@@ -16,7 +16,7 @@ def run(args: list[str]) -> int:
     parser.add_argument("--device", default="auto", help="cpu, or cuda:0,cuda:1 to share them (default: all GPUs)")
     given = parser.parse_args(args)
 
-    from ar_lightning.trained.sample import sample as draw
+    from ar_lightning.inference.sample import sample as draw
 
     files = draw(**vars(given))
     for kind, path in files.items():

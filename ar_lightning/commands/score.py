@@ -17,7 +17,7 @@ def run(args: list[str]) -> int:
     parser.add_argument("--out", metavar="FILE", default="scores.csv", help="the CSV (default scores.csv)")
     given = parser.parse_intermixed_args(args)
 
-    from ar_lightning.trained.score import score
+    from ar_lightning.inference.score import score
 
     found = score(**vars(given))
     mean = f"{-found['nll']:.4f} nats, {found['bpd']:.4f} bits/dim on average"

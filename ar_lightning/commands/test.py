@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ar_lightning.commands.parser import Parser, add_run
 
 if TYPE_CHECKING:
-    from ar_lightning.trained.evaluate import Evaluation
+    from ar_lightning.inference.evaluate import Evaluation
 
 __all__ = ["run"]
 
@@ -21,8 +21,8 @@ def run(args: list[str]) -> int:
     from dataclasses import asdict
 
     from ar_lightning.core.files import write_json
-    from ar_lightning.trained.evaluate import evaluate
-    from ar_lightning.trained.reopen import reopen
+    from ar_lightning.inference.evaluate import evaluate
+    from ar_lightning.inference.open import reopen
 
     opened = reopen(given.run, given.overrides, resize=True)
     with opened.computing():

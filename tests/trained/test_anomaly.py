@@ -13,8 +13,9 @@ from sklearn.datasets import load_digits
 
 from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.trained.anomaly import anomaly
-from ar_lightning.trained.detectors import (
+from ar_lightning.inference.anomaly.anomaly import anomaly
+from ar_lightning.inference.anomaly.outliers import fitted_levels, own_examples
+from ar_lightning.inference.anomaly.scores import (
     code_bits,
     complexity,
     independent_nll,
@@ -22,9 +23,8 @@ from ar_lightning.trained.detectors import (
     metrics_of,
     typicality,
 )
-from ar_lightning.trained.evaluate import evaluate
-from ar_lightning.trained.outliers import fitted_levels, own_examples
-from ar_lightning.trained.reopen import reopen
+from ar_lightning.inference.evaluate import evaluate
+from ar_lightning.inference.open import reopen
 from tests.commands import QUICK, run_here
 
 SMALL_WAVENET = ["model=wavenet", "model.channels=4", "model.layers=3", "model.stacks=1", "data=tones"]

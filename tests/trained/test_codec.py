@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ar_lightning import load
 from ar_lightning.density.density import Density
-from ar_lightning.trained import codec
-from ar_lightning.trained.codec import check_codable, decode, encode, level_probs
-from ar_lightning.trained.compress import Compressed, compress, decompress
+from ar_lightning.inference.codec import codec
+from ar_lightning.inference.codec.codec import check_codable, decode, encode, level_probs
+from ar_lightning.inference.codec.file import Compressed, compress, decompress
 from tests.cases import CASES, REAL_CASES, Case, every_value, random_values
 from tests.commands import QUICK, run_apart, run_here
 

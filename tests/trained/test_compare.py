@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.trained.compare import compare
-from ar_lightning.trained.comparison_page import comparison_page
-from ar_lightning.trained.comparison_runs import read_runs
-from ar_lightning.trained.comparison_table import as_rich, make_rows
-from ar_lightning.trained.published import PUBLISHED
+from ar_lightning.inference.compare.compare import compare
+from ar_lightning.inference.compare.page import comparison_page
+from ar_lightning.inference.compare.published import PUBLISHED
+from ar_lightning.inference.compare.runs import read_runs
+from ar_lightning.inference.compare.table import as_rich, make_rows
 from tests.browser import chromium
 from tests.commands import ROOT, run_here
 
@@ -79,7 +79,7 @@ def test_committed_results_from_the_command_line(tmp_path: Path, capsys: pytest.
 
 
 def test_reading_runs_imports_no_pytorch() -> None:
-    code = "import sys; from ar_lightning.trained.comparison_runs import read_runs; read_runs(sys.argv[1:])"
+    code = "import sys; from ar_lightning.inference.compare.runs import read_runs; read_runs(sys.argv[1:])"
     code += "; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code, str(RESULTS / "digits" / "nade")], check=True, cwd=ROOT)
 

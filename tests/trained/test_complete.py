@@ -12,7 +12,7 @@ from PIL import Image
 from ar_lightning import load
 from ar_lightning.core.errors import UserError
 from ar_lightning.density.density import Density
-from ar_lightning.trained.complete import complete, mask_of
+from ar_lightning.inference.complete import complete, mask_of
 from tests.commands import QUICK, run_here
 
 RUNS = {

@@ -9,8 +9,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits, load_wine
 
-from ar_lightning.trained.evaluate import evaluate, scores
-from ar_lightning.trained.reopen import reopen
+from ar_lightning.inference.evaluate import evaluate, scores
+from ar_lightning.inference.open import reopen
 from tests.commands import QUICK, result, run_here
 
 SMALL_WAVENET = ["model=wavenet", "model.channels=4", "model.layers=3", "model.stacks=1", "data=tones"]

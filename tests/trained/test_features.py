@@ -13,13 +13,13 @@ from ar_lightning.config.registry import MODELS
 from ar_lightning.core.condition import Condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
+from ar_lightning.inference.features.embedding import embed, embedding_png
+from ar_lightning.inference.features.features import POOLS, features, read_examples, representations
+from ar_lightning.inference.features.hidden import default_layer, layer_of, layer_outputs, layers, sites_first
+from ar_lightning.inference.features.probe import Examples, compare_probes
+from ar_lightning.inference.open import reopen
 from ar_lightning.models.base import token_order
 from ar_lightning.models.pixelcnnpp import elu
-from ar_lightning.trained.embedding import embed, embedding_png
-from ar_lightning.trained.features import POOLS, features, read_examples, representations
-from ar_lightning.trained.layers import default_layer, layer_of, layer_outputs, layers, sites_first
-from ar_lightning.trained.probe import Examples, compare_probes
-from ar_lightning.trained.reopen import reopen
 from tests.cases import CLASSES, EVERY_CASE, Case, random_values
 from tests.commands import QUICK, run_here
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from ar_lightning import Density, load
-from ar_lightning.trained.prompts import read_prompt
+from ar_lightning.inference.prompts import read_prompt
 from tests.commands import QUICK, run_here
 
 

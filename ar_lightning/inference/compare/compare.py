@@ -6,10 +6,10 @@ from typing import Literal, NamedTuple
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import written
-from ar_lightning.trained.comparison_curves import all_curves_png
-from ar_lightning.trained.comparison_page import comparison_page
-from ar_lightning.trained.comparison_runs import read_runs
-from ar_lightning.trained.comparison_table import Group, as_csv, as_markdown, by_data, make_rows
+from ar_lightning.inference.compare.curves import all_curves_png
+from ar_lightning.inference.compare.page import comparison_page
+from ar_lightning.inference.compare.runs import read_runs
+from ar_lightning.inference.compare.table import Group, as_csv, as_markdown, by_data, make_rows
 
 __all__ = ["Comparison", "compare"]
 

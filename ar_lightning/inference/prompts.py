@@ -10,9 +10,9 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Audio, Text
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.user.audio_folder import read_audio
+from ar_lightning.inference.inputs import read_picture
 from ar_lightning.media.mu_law import encode
 from ar_lightning.media.text import to_levels
-from ar_lightning.trained.given import read_picture
 
 __all__ = ["read_prompt"]
 

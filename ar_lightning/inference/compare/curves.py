@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
+from ar_lightning.inference.compare.table import Group, Row, title_of
 from ar_lightning.media.plots import plain_log, usual_limit
-from ar_lightning.trained.comparison_table import Group, Row, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

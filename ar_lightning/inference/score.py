@@ -12,9 +12,9 @@ from torch import Tensor
 from ar_lightning.config.registry import DATA
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import written
-from ar_lightning.trained.evaluate import log_class_prior, scores
-from ar_lightning.trained.given import given_data, read_given
-from ar_lightning.trained.reopen import reopen
+from ar_lightning.inference.evaluate import log_class_prior, scores
+from ar_lightning.inference.inputs import given_data, read_given
+from ar_lightning.inference.open import reopen
 
 __all__ = ["score"]
 

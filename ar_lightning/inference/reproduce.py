@@ -11,9 +11,16 @@ from ar_lightning.config.overlay import flat, parse_overrides
 from ar_lightning.config.resolve import load_config
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import written
-from ar_lightning.trained.folds import cross_validate
-from ar_lightning.trained.reproductions import ROOT, Reproduction, changed, keep, read_reproduction, read_reproductions
-from ar_lightning.trained.results_page import results_page
+from ar_lightning.inference.folds import cross_validate
+from ar_lightning.inference.reproductions import (
+    ROOT,
+    Reproduction,
+    changed,
+    keep,
+    read_reproduction,
+    read_reproductions,
+)
+from ar_lightning.inference.results_page import results_page
 
 __all__ = ["Reproduced", "reproduce", "run_dir_of", "write_page"]
 

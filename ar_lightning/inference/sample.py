@@ -16,9 +16,9 @@ from ar_lightning.core.files import written
 from ar_lightning.core.medium import Table
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
+from ar_lightning.inference.drawing import check_class, stem_of
+from ar_lightning.inference.prompts import read_prompt
 from ar_lightning.media.write import write_samples
-from ar_lightning.trained.drawing import check_class, stem_of
-from ar_lightning.trained.prompts import read_prompt
 from ar_lightning.training.checkpoints import CHECKPOINT_KEY, checkpoint_of, folder_of, read_checkpoint, rebuild
 from ar_lightning.training.fit import build_data_module
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ar_lightning.trained.published import PUBLISHED
-from ar_lightning.trained.reproductions import Reproduction
+from ar_lightning.inference.compare.published import PUBLISHED
+from ar_lightning.inference.reproductions import Reproduction
 
 __all__ = ["results_page"]
 

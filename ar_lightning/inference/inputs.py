@@ -18,8 +18,8 @@ from ar_lightning.data.user.audio_folder import SUFFIXES as SOUNDS
 from ar_lightning.data.user.audio_folder import SoundFormat, read_audio
 from ar_lightning.data.user.image_folder import SUFFIXES as IMAGES
 from ar_lightning.data.user.image_folder import fitted
+from ar_lightning.inference.npz import channels_first, labels_of, name_of_examples
 from ar_lightning.media.text import to_levels
-from ar_lightning.trained.npz import channels_first, labels_of, name_of_examples
 
 __all__ = ["Given", "GivenDataset", "given_data", "read_given", "read_picture"]
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from ar_lightning.trained.comparison_curves import AXES, By, curve_png, has_curves
-from ar_lightning.trained.comparison_table import Cell, Group, Row, by_data, columns, footnotes, title_of
+from ar_lightning.inference.compare.curves import AXES, By, curve_png, has_curves
+from ar_lightning.inference.compare.table import Cell, Group, Row, by_data, columns, footnotes, title_of
 
 __all__ = ["comparison_page"]
 

@@ -15,8 +15,8 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.trained.originals import png
-from ar_lightning.trained.outliers import is_image, pooled, spec_of_values
+from ar_lightning.inference.anomaly.outliers import is_image, pooled, spec_of_values
+from ar_lightning.inference.codec.originals import png
 
 __all__ = ["Metrics", "code_bits", "complexity", "independent_nll", "likelihood_ratio", "metrics_of", "typicality"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, NamedTuple
 
-from ar_lightning.trained.comparison_runs import DoneRun, Setting
-from ar_lightning.trained.published import Published, published_for
+from ar_lightning.inference.compare.published import Published, published_for
+from ar_lightning.inference.compare.runs import DoneRun, Setting
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

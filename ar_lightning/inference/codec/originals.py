@@ -16,8 +16,8 @@ from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import read_npz
 from ar_lightning.data.cache import open_image
+from ar_lightning.inference.npz import channels_first, labels_of, name_of_examples, name_of_labels
 from ar_lightning.media.text import to_levels, to_text
-from ar_lightning.trained.npz import channels_first, labels_of, name_of_examples, name_of_labels
 
 __all__ = ["Original", "blanks", "png", "read_examples", "read_original", "restored"]
 

@@ -26,8 +26,8 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import written
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
-from ar_lightning.trained.codec import check_codable, decode, encode
-from ar_lightning.trained.originals import Original, blanks, png, read_examples, read_original, restored
+from ar_lightning.inference.codec.codec import check_codable, decode, encode
+from ar_lightning.inference.codec.originals import Original, blanks, png, read_examples, read_original, restored
 from ar_lightning.training.checkpoints import CHECKPOINT_KEY, checkpoint_of, folder_of, read_checkpoint, rebuild
 
 __all__ = ["Compressed", "compress", "decompress"]

@@ -25,10 +25,10 @@ from ar_lightning.data.module import ArrayDataModule, Batch
 from ar_lightning.data.transforms import levels_of
 from ar_lightning.data.user.image_folder import fitted
 from ar_lightning.density.density import Density
-from ar_lightning.trained.garments import KINDS, garment
-from ar_lightning.trained.given import Given, GivenDataset, read_given
-from ar_lightning.trained.reopen import reopen
-from ar_lightning.trained.translation import translation
+from ar_lightning.inference.anomaly.garments import KINDS, garment
+from ar_lightning.inference.inputs import Given, GivenDataset, read_given
+from ar_lightning.inference.open import reopen
+from ar_lightning.inference.translate import translation
 
 __all__ = ["SYNTHETIC", "Examples", "outliers", "own_examples", "pooled", "spec_of_values", "training_examples"]
 

@@ -17,8 +17,16 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import write_json, written
 from ar_lightning.data.base import Split
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.media.write import write_samples
-from ar_lightning.trained.detectors import (
+from ar_lightning.inference.anomaly.histograms import histograms_png
+from ar_lightning.inference.anomaly.outliers import (
+    SYNTHETIC,
+    Examples,
+    outliers,
+    own_examples,
+    spec_of_values,
+    training_examples,
+)
+from ar_lightning.inference.anomaly.scores import (
     Metrics,
     code_bits,
     complexity,
@@ -27,18 +35,10 @@ from ar_lightning.trained.detectors import (
     metrics_of,
     typicality,
 )
-from ar_lightning.trained.evaluate import log_class_prior, scores
-from ar_lightning.trained.given import Given, given_data
-from ar_lightning.trained.histograms import histograms_png
-from ar_lightning.trained.outliers import (
-    SYNTHETIC,
-    Examples,
-    outliers,
-    own_examples,
-    spec_of_values,
-    training_examples,
-)
-from ar_lightning.trained.reopen import Reopened, reopen
+from ar_lightning.inference.evaluate import log_class_prior, scores
+from ar_lightning.inference.inputs import Given, given_data
+from ar_lightning.inference.open import Reopened, reopen
+from ar_lightning.media.write import write_samples
 from ar_lightning.training.lit import MAX_CLASSES
 
 __all__ = ["Anomaly", "Detector", "anomaly"]

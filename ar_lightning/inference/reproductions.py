@@ -14,7 +14,7 @@ from ar_lightning.config.overlay import Settings, flat
 from ar_lightning.config.resolve import explicit_settings, load_config
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import write_json, written
-from ar_lightning.trained.published import Published, published_for, published_like
+from ar_lightning.inference.compare.published import Published, published_for, published_like
 
 __all__ = ["ROOT", "Reproduction", "changed", "keep", "kept_in", "read_reproduction", "read_reproductions"]
 

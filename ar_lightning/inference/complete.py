@@ -10,11 +10,11 @@ from tqdm import tqdm
 from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.density.density import Density
+from ar_lightning.inference.drawing import check_class, stem_of
+from ar_lightning.inference.evaluate import EVALUATED
+from ar_lightning.inference.inputs import given_data, read_given
+from ar_lightning.inference.open import Reopened, reopen
 from ar_lightning.media.write import write_completions, write_samples
-from ar_lightning.trained.drawing import check_class, stem_of
-from ar_lightning.trained.evaluate import EVALUATED
-from ar_lightning.trained.given import given_data, read_given
-from ar_lightning.trained.reopen import Reopened, reopen
 
 __all__ = ["complete", "mask_of"]
 

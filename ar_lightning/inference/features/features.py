@@ -17,11 +17,11 @@ from ar_lightning.core.files import write_json, written
 from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
-from ar_lightning.trained.embedding import embedding_png
-from ar_lightning.trained.layers import Layer, layer_of, layer_outputs, sites_first
-from ar_lightning.trained.probe import Comparison, Examples, compare_probes
-from ar_lightning.trained.reopen import Reopened, reopen
-from ar_lightning.trained.translation import translation
+from ar_lightning.inference.features.embedding import embedding_png
+from ar_lightning.inference.features.hidden import Layer, layer_of, layer_outputs, sites_first
+from ar_lightning.inference.features.probe import Comparison, Examples, compare_probes
+from ar_lightning.inference.open import Reopened, reopen
+from ar_lightning.inference.translate import translation
 from ar_lightning.training.lit import MAX_CLASSES
 
 __all__ = ["POOLS", "Features", "Pool", "features", "read_examples", "representations"]

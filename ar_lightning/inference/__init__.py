@@ -1,0 +1,1 @@
+"""What a trained density is good for."""

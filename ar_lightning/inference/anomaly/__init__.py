@@ -1,0 +1,1 @@
+"""Telling other data from a density's own."""

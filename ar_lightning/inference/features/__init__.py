@@ -1,0 +1,1 @@
+"""Hidden representations and what they know."""
