@@ -11,8 +11,8 @@ import pytest
 
 from ar_lightning.config.registry import REGISTRIES
 from ar_lightning.config.sections import section_schema
-from ar_lightning.sweep.chronicle import Chronicle
-from ar_lightning.sweep.plots import write_plots
+from ar_lightning.sweep.report.plots import write_plots
+from ar_lightning.sweep.wandb import Chronicle
 from tests.commands import QUICK, ROOT, run_here
 from tests.sweep.studies import searched
 from tests.sweep.test_chronicle import sweep_in

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ar_lightning.commands import COMMANDS as KNOWN
 from ar_lightning.config.resolve import load_config
-from ar_lightning.sweep.sweep_file import read_sweep
+from ar_lightning.sweep.file import read_sweep
 from benchmarks.report import tables
 from tests.commands import QUICK, ROOT, run_here
 

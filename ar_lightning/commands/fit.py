@@ -52,7 +52,7 @@ def run(args: list[str]) -> int:
         print(f"\ninterrupted; continue with: python run.py --resume {run_dir}", file=sys.stderr)
         return INTERRUPTED
     if _rank() == 0:
-        from ar_lightning.help import result_table
+        from ar_lightning.commands.help import result_table
 
         result_table(result, run_dir)
     if pipe and trial:
@@ -62,7 +62,7 @@ def run(args: list[str]) -> int:
 
 
 def _help() -> str:
-    from ar_lightning.help import fit_help
+    from ar_lightning.commands.help import fit_help
 
     return fit_help()
 

@@ -8,7 +8,7 @@ __all__ = ["run"]
 def run(args: list[str]) -> int:
     """Print the registries."""
     Parser("list").parse_args(args)
-    from ar_lightning.help import registry_tables
+    from ar_lightning.commands.help import registry_tables
 
     print(registry_tables())
     return 0

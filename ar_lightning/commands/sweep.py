@@ -14,7 +14,7 @@ def run(args: list[str]) -> int:
     if parsed.config is None:
         raise UserError("nothing to search: give a sweep file, such as --config sweeps/pixelrnn.yaml (--help explains)")
 
-    from ar_lightning.sweep.sweep_file import read_sweep
+    from ar_lightning.sweep.file import read_sweep
 
     read = read_sweep(parsed.config, parsed.overrides)
 
@@ -24,6 +24,6 @@ def run(args: list[str]) -> int:
 
 
 def _help() -> str:
-    from ar_lightning.help import sweep_help
+    from ar_lightning.commands.help import sweep_help
 
     return sweep_help()

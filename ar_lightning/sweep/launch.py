@@ -16,15 +16,15 @@ from optuna.study import Study, load_study
 from rich.console import Console
 
 from ar_lightning.core.errors import INTERRUPTED, UserError
-from ar_lightning.sweep.chronicle import Chronicle
 from ar_lightning.sweep.definition import Sweep
 from ar_lightning.sweep.journal import JOURNAL, mend_journal
-from ar_lightning.sweep.report import write_report
+from ar_lightning.sweep.report.live import LiveTable
+from ar_lightning.sweep.report.summary import summary
+from ar_lightning.sweep.report.write import write_report
 from ar_lightning.sweep.slots import Slot, scrubbed, slots_of
 from ar_lightning.sweep.storage import open_storage, patiently, shown
 from ar_lightning.sweep.study import baseline_of, join
-from ar_lightning.sweep.summary import summary
-from ar_lightning.sweep.table import LiveTable
+from ar_lightning.sweep.wandb import Chronicle
 
 __all__ = ["launch", "report"]
 

@@ -17,8 +17,8 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.sweep.chronicle import Chronicle
 from ar_lightning.sweep.definition import Sweep
+from ar_lightning.sweep.wandb import Chronicle
 from tests.sweep.studies import BPD, PLAIN, SPEED, new_study, searched, trial
 from tests.wandb_home import KEY, clean_environment, no_process_left, python
 from tests.wandb_stub import StubRun, WandbStub
@@ -133,7 +133,7 @@ def test_importances_that_cannot_be_computed_are_one_line(
     def fail(study: Study) -> dict[str, float]:
         raise RuntimeError("no variance\nanywhere")
 
-    online.setattr("ar_lightning.sweep.chronicle.importances", fail)
+    online.setattr("ar_lightning.sweep.wandb.importances", fail)
     chronicle = Chronicle.of(sweep_in(tmp_path / "sweep"), five())
     assert chronicle is not None
     chronicle.finish({})
@@ -166,7 +166,7 @@ def part(study: Study, count: int) -> Study:
 KILLED = """
 import os, sys, time
 from pathlib import Path
-from ar_lightning.sweep.chronicle import Chronicle
+from ar_lightning.sweep.wandb import Chronicle
 from tests.sweep.test_chronicle import five, sweep_in
 
 study = five()

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ar_lightning.config.resolve import load_config
-from ar_lightning.sweep.sweep_file import read_sweep
+from ar_lightning.sweep.file import read_sweep
 from tests.commands import ROOT, result, run_here
 from tests.postgres import free_port
 

@@ -14,8 +14,8 @@ from ar_lightning.config import checks
 from ar_lightning.core.errors import UserError
 from ar_lightning.sweep import slots
 from ar_lightning.sweep.definition import saved_sweep
+from ar_lightning.sweep.file import read_sweep
 from ar_lightning.sweep.space import probes, settings_of
-from ar_lightning.sweep.sweep_file import read_sweep
 from tests.test_cli import apart, contents
 
 GOOD: dict[str, Any] = {

@@ -18,10 +18,10 @@ from PIL import Image
 from rich.console import Console
 
 from ar_lightning.config.resolve import load_config, resolve
-from ar_lightning.sweep.plots import write_plots
-from ar_lightning.sweep.report import write_report
-from ar_lightning.sweep.summary import summary
-from ar_lightning.sweep.views import branches, importances, of_objective
+from ar_lightning.sweep.report.plots import write_plots
+from ar_lightning.sweep.report.summary import summary
+from ar_lightning.sweep.report.views import branches, importances, of_objective
+from ar_lightning.sweep.report.write import write_report
 from tests.sweep.studies import BPD, BRANCHES, PLAIN, SPEED, new_study, searched, trial
 
 PICTURES = {"history", "importances", "slices", "parallel coordinates", "intermediate values"}
@@ -233,7 +233,7 @@ def test_a_thousand_trials_take_seconds(tmp_path: Path) -> None:
 def test_a_report_needs_no_display(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from tests.sweep.studies import searched;"
-        "from ar_lightning.sweep.report import write_report; write_report(searched(9), Path(sys.argv[1]));"
+        "from ar_lightning.sweep.report.write import write_report; write_report(searched(9), Path(sys.argv[1]));"
         "assert 'torch' not in sys.modules"
     )
     env = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "DISPLAY", "WAYLAND_DISPLAY")}

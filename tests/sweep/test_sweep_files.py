@@ -12,9 +12,9 @@ from ar_lightning.config.overlay import Settings
 from ar_lightning.config.registry import MODELS
 from ar_lightning.config.resolve import save_config
 from ar_lightning.sweep.definition import Sweep
+from ar_lightning.sweep.file import read_sweep
 from ar_lightning.sweep.space import probes, settings_of, suggest
 from ar_lightning.sweep.study import baseline_of
-from ar_lightning.sweep.sweep_file import read_sweep
 from ar_lightning.training.fit import build_data_module, build_lit
 from tests.commands import QUICK, ROOT, result, run_here
 

@@ -8,8 +8,8 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
+from ar_lightning.sweep.report.live import LiveTable, events, head, remaining, rows
 from ar_lightning.sweep.study import outcome_of
-from ar_lightning.sweep.table import LiveTable, events, head, remaining, rows
 from tests.sweep.studies import BPD, BRANCHES, PLAIN, SPEED, START, new_study, searched, trial
 
 NOW = START + timedelta(seconds=100)

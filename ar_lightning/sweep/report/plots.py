@@ -20,9 +20,9 @@ from optuna.trial import TrialState
 
 from ar_lightning.core.files import written
 from ar_lightning.media.plots import BEST, MANY, fit_most, plain_log, styled
-from ar_lightning.sweep.outcomes import baseline, best_first, metrics_of, value_text, with_unit
-from ar_lightning.sweep.space_plots import importance_plot, parallel_plot, slice_plot
-from ar_lightning.sweep.views import NothingToShowError, branches, complete_trials, is_lower_better, of_objective
+from ar_lightning.sweep.report.outcomes import baseline, best_first, metrics_of, value_text, with_unit
+from ar_lightning.sweep.report.space_plots import importance_plot, parallel_plot, slice_plot
+from ar_lightning.sweep.report.views import NothingToShowError, branches, complete_trials, is_lower_better, of_objective
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,7 +8,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ar_lightning.sweep.dimensions import Params, Space, parse_space
-from ar_lightning.sweep.outcomes import best_first
+from ar_lightning.sweep.report.outcomes import best_first
 
 __all__ = [
     "EVALUATOR",

@@ -9,9 +9,9 @@ from optuna.trial import FrozenTrial
 from rich.table import Table
 
 from ar_lightning.core.fields import yaml_text
-from ar_lightning.sweep.outcomes import baseline, best_first, metrics_of, ran, retries, unit, value_text
+from ar_lightning.sweep.report.outcomes import baseline, best_first, metrics_of, ran, retries, unit, value_text
+from ar_lightning.sweep.report.views import importances, of_objective
 from ar_lightning.sweep.study import outcome_of
-from ar_lightning.sweep.views import importances, of_objective
 
 __all__ = ["summary"]
 

@@ -18,9 +18,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ar_lightning.sweep.definition import Sweep
 from ar_lightning.sweep.logged import Logged
-from ar_lightning.sweep.outcomes import best_first, duration, ran
+from ar_lightning.sweep.report.outcomes import best_first, duration, ran
+from ar_lightning.sweep.report.views import importances, of_objective
 from ar_lightning.sweep.study import is_counted, outcome_of
-from ar_lightning.sweep.views import importances, of_objective
 from ar_lightning.tracking.wandb_mode import wandb_mode
 from ar_lightning.tracking.wandb_run import WandbRun
 

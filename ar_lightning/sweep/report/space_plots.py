@@ -7,8 +7,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from ar_lightning.media.plots import BEST, MANY, fit_most, plain_log, styled, usual_limit, whiten, wrapped
-from ar_lightning.sweep.outcomes import best_first, with_unit
-from ar_lightning.sweep.views import (
+from ar_lightning.sweep.report.outcomes import best_first, with_unit
+from ar_lightning.sweep.report.views import (
     EVALUATOR,
     NothingToShowError,
     complete_trials,

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ar_lightning.sweep.outcomes import best_first, current, duration, ran, retries, unit, value_text
+from ar_lightning.sweep.report.outcomes import best_first, current, duration, ran, retries, unit, value_text
 from ar_lightning.sweep.study import is_counted, outcome_of
 
 __all__ = ["LiveTable", "Row", "events", "head", "remaining", "rows"]

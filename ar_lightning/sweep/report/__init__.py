@@ -1,0 +1,1 @@
+"""What a sweep leaves: tables, plots, the best config."""
