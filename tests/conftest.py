@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.wandb_stub import WandbStub
+from tests.support.wandb_stub import WandbStub
 
 
 @pytest.fixture

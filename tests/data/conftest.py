@@ -12,7 +12,7 @@ import pytest
 
 from ar_lightning.data.datasets.mnist import MNIST, FashionMNIST
 from ar_lightning.data.images import BinarizedMNIST, amat_bytes
-from tests.data.files import Files, Server, idx_gz
+from tests.support.files import Files, Server, idx_gz
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import shuffled
 from ar_lightning.data.user.npz import NpzArrays
-from tests.commands import result, run_here
+from tests.support.commands import result, run_here
 
 
 def saved(folder: Path, **arrays: Any) -> str:

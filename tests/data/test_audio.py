@@ -18,7 +18,7 @@ from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.user.audio_folder import AudioFolder, SoundFormat, read_audio
 from ar_lightning.media.mu_law import decode
-from tests.data.files import one_line
+from tests.support.files import one_line
 
 
 @pytest.fixture(autouse=True)

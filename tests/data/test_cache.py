@@ -13,7 +13,7 @@ from PIL import Image
 from ar_lightning.core.errors import UserError
 from ar_lightning.data import cache
 from ar_lightning.data.cache import Blocks, cached_split, decoded, fingerprint, open_image, stamp
-from tests.data.files import one_line
+from tests.support.files import one_line
 
 X = np.random.default_rng(0).integers(0, 256, (10, 3, 4, 5), dtype=np.uint8)
 Y = np.arange(10)

@@ -15,7 +15,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Splits
 from ar_lightning.data.datasets.cifar10 import CIFAR10
 from ar_lightning.data.module import ArrayDataModule
-from tests.data.files import Files, Server, one_line, put, real_data
+from tests.support.files import Files, Server, one_line, put, real_data
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 FOLDER = "cifar-10-batches-bin"

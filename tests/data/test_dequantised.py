@@ -12,8 +12,8 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.images import Digits
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.transforms import Dequantised, levels_of
-from tests.cases import REAL_CASES, random_values
-from tests.commands import QUICK, result, run_here
+from tests.support.cases import REAL_CASES, random_values
+from tests.support.commands import QUICK, result, run_here
 
 
 def batches(seed: int = 0) -> ArrayDataModule:

@@ -16,7 +16,7 @@ from ar_lightning.data import cache, download
 from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.user.image_folder import ImageFolder
-from tests.data.files import one_line
+from tests.support.files import one_line
 
 
 @pytest.fixture(autouse=True)

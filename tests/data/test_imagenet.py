@@ -17,7 +17,7 @@ from ar_lightning.data.base import SPLITS, Splits
 from ar_lightning.data.datasets import imagenet
 from ar_lightning.data.datasets.imagenet import ImageNet32, ImageNet64
 from ar_lightning.data.module import ArrayDataModule
-from tests.data.files import one_line
+from tests.support.files import one_line
 
 BATCHES = (1, 2, 10)  # 10 sorts before 2 as text
 

@@ -12,7 +12,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Dataset
 from ar_lightning.data.images import BinarizedMNIST, Digits, amat_bytes, flipped, quantised, read_amat
-from tests.data.files import Files, one_line, put, real_data
+from tests.support.files import Files, one_line, put, real_data
 
 
 @pytest.mark.parametrize("name", DATA)

@@ -12,7 +12,7 @@ from ar_lightning.data import download
 from ar_lightning.data.base import SPLITS, Splits
 from ar_lightning.data.datasets.mnist import MNIST, FashionMNIST, read_idx
 from ar_lightning.data.images import BinarizedMNIST
-from tests.data.files import Files, Server, idx_gz, one_line, put, real_data
+from tests.support.files import Files, Server, idx_gz, one_line, put, real_data
 
 IDX = [MNIST, FashionMNIST]
 

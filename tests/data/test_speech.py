@@ -15,7 +15,7 @@ from ar_lightning.core.medium import Audio
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS
 from ar_lightning.data.datasets.speech import SPEAKERS, WORDS, SpeechCommandsDigits, SpokenDigits
-from tests.data.files import Server, one_line, real_data
+from tests.support.files import Server, one_line, real_data
 
 
 def sound(amplitude: float, samples: int, rate: int) -> bytes:

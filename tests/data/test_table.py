@@ -17,7 +17,7 @@ from ar_lightning.data.base import SPLITS
 from ar_lightning.data.standardised import fold_of
 from ar_lightning.data.user.table import TableFile
 from ar_lightning.training.checkpoints import build_density
-from tests.data.files import one_line
+from tests.support.files import one_line
 
 NAMES = ("fixed acidity", "pH", "alcohol")
 X = np.random.default_rng(0).normal([7, 3, 10], [2, 0.1, 1], (60, 3)).round(4)

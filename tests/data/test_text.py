@@ -15,7 +15,7 @@ from ar_lightning.data.download import data_root
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.user.text import TextFile, TinyShakespeare
 from ar_lightning.media.text import to_text
-from tests.data.files import REAL, Server, one_line, real_data
+from tests.support.files import REAL, Server, one_line, real_data
 
 LINES = "Où êtes-vous ?\r\nIci naïve Zoë\n" * 40
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ar_lightning.density.density import Density
-from tests.cases import EVERY_CASE, LARGE_CASES, Case, random_values, seeded
+from tests.support.cases import EVERY_CASE, LARGE_CASES, Case, random_values, seeded
 
 UNSEEN = {"independent": 0, "markov": 1}  # how many values back a model sees, where that is not all of them
 

@@ -10,7 +10,7 @@ from scipy.stats import kstest
 
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
-from tests.cases import CLASSES, REAL_CASES, Case, random_values, seeded
+from tests.support.cases import CLASSES, REAL_CASES, Case, random_values, seeded
 from tests.invariants.test_causality import parameters
 
 SAMPLES = 1000

@@ -7,7 +7,7 @@ import torch
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
-from tests.cases import Case, random_values
+from tests.support.cases import Case, random_values
 from tests.invariants.test_causality import changes
 
 H, W = 4, 10

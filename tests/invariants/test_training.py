@@ -14,8 +14,8 @@ from ar_lightning.config.registry import MODELS
 from ar_lightning.data.images import Digits
 from ar_lightning.training.checkpoints import load
 from ar_lightning.training.samples import SampleGrids
-from tests.cases import SMALL, small
-from tests.commands import QUICK, result, run_apart, run_here, start
+from tests.support.cases import SMALL, small
+from tests.support.commands import QUICK, result, run_apart, run_here, start
 
 EXACT = ("train/nll", "train/bpd", "val/nll", "val/bpd", "train/loss", "train/grad_norm")
 

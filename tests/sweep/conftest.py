@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.wandb_home import KEY, isolate
-from tests.wandb_stub import WandbStub
+from tests.support.wandb_home import KEY, isolate
+from tests.support.wandb_stub import WandbStub
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from optuna.trial import TrialState
 from ar_lightning.core.errors import UserError
 from ar_lightning.sweep.definition import Sweep
 from ar_lightning.sweep.wandb import Chronicle
-from tests.sweep.studies import BPD, PLAIN, SPEED, new_study, searched, trial
-from tests.wandb_home import KEY, clean_environment, no_process_left, python
-from tests.wandb_stub import StubRun, WandbStub
+from tests.support.studies import BPD, PLAIN, SPEED, new_study, searched, trial
+from tests.support.wandb_home import KEY, clean_environment, no_process_left, python
+from tests.support.wandb_stub import StubRun, WandbStub
 
 ROOT = Path(__file__).parents[2]
 HOST = socket.gethostname()

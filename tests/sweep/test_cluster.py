@@ -11,8 +11,8 @@ import yaml
 
 from ar_lightning.config.resolve import load_config
 from ar_lightning.sweep.file import read_sweep
-from tests.commands import ROOT, result, run_here
-from tests.postgres import free_port
+from tests.support.commands import ROOT, result, run_here
+from tests.support.postgres import free_port
 
 CLUSTER = ROOT / "sweeps" / "cluster"
 SCRIPTS = sorted([*CLUSTER.glob("*.sbatch"), *CLUSTER.glob("*.sh")])

@@ -16,7 +16,7 @@ from ar_lightning.sweep import slots
 from ar_lightning.sweep.definition import saved_sweep
 from ar_lightning.sweep.file import read_sweep
 from ar_lightning.sweep.space import probes, settings_of
-from tests.test_cli import apart, contents
+from tests.commands.test_cli import apart, contents
 
 GOOD: dict[str, Any] = {
     "config": "nade.yaml",

@@ -13,8 +13,8 @@ import pytest
 from ar_lightning.config.resolve import load_config
 from ar_lightning.sweep.obituary import mourn
 from ar_lightning.tracking.wandb_run import training_run
-from tests.wandb_home import KEY, clean_environment, no_process_left, sync
-from tests.wandb_stub import StubRun, WandbStub
+from tests.support.wandb_home import KEY, clean_environment, no_process_left, sync
+from tests.support.wandb_stub import StubRun, WandbStub
 
 ROOT = Path(__file__).parents[2]
 TRIAL = """

@@ -9,9 +9,9 @@ from urllib.parse import quote
 import pytest
 
 from ar_lightning.sweep.study import outcome_of
-from tests.postgres import PASSWORD, Postgres, postgres_server
-from tests.sweep.stub_trial import EPOCHS, PAUSE
-from tests.sweep.sweeping import Sweeping, assert_none_ran_twice_at_once, ended, until
+from tests.support.postgres import PASSWORD, Postgres, postgres_server
+from tests.support.stub_trial import EPOCHS, PAUSE
+from tests.support.sweeping import Sweeping, assert_none_ran_twice_at_once, ended, until
 
 SLOW = {PAUSE: "0.2", EPOCHS: "16"}
 

@@ -22,7 +22,7 @@ from ar_lightning.sweep.report.plots import write_plots
 from ar_lightning.sweep.report.summary import summary
 from ar_lightning.sweep.report.views import branches, importances, of_objective
 from ar_lightning.sweep.report.write import write_report
-from tests.sweep.studies import BPD, BRANCHES, PLAIN, SPEED, new_study, searched, trial
+from tests.support.studies import BPD, BRANCHES, PLAIN, SPEED, new_study, searched, trial
 
 PICTURES = {"history", "importances", "slices", "parallel coordinates", "intermediate values"}
 
@@ -232,7 +232,7 @@ def test_a_thousand_trials_take_seconds(tmp_path: Path) -> None:
 
 def test_a_report_needs_no_display(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from tests.sweep.studies import searched;"
+        "import sys; from pathlib import Path; from tests.support.studies import searched;"
         "from ar_lightning.sweep.report.write import write_report; write_report(searched(9), Path(sys.argv[1]));"
         "assert 'torch' not in sys.modules"
     )

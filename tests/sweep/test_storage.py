@@ -20,7 +20,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.sweep import storage as storages
 from ar_lightning.sweep.journal import JOURNAL, LOCK_GRACE, mend_journal
 from ar_lightning.sweep.storage import check_storage, open_storage, patiently, shown
-from tests.postgres import PASSWORD, Postgres, free_port, postgres_server
+from tests.support.postgres import PASSWORD, Postgres, free_port, postgres_server
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 SECRET = "hunter2"

@@ -16,7 +16,7 @@ from ar_lightning.sweep.file import read_sweep
 from ar_lightning.sweep.space import probes, settings_of, suggest
 from ar_lightning.sweep.study import baseline_of
 from ar_lightning.training.fit import build_data_module, build_lit
-from tests.commands import QUICK, ROOT, result, run_here
+from tests.support.commands import QUICK, ROOT, result, run_here
 
 FILES = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
 NOTHING_TO_TUNE = {

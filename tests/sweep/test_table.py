@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ar_lightning.sweep.report.live import LiveTable, events, head, remaining, rows
 from ar_lightning.sweep.study import outcome_of
-from tests.sweep.studies import BPD, BRANCHES, PLAIN, SPEED, START, new_study, searched, trial
+from tests.support.studies import BPD, BRANCHES, PLAIN, SPEED, START, new_study, searched, trial
 
 NOW = START + timedelta(seconds=100)
 

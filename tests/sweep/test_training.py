@@ -11,8 +11,8 @@ import pytest
 from optuna.trial import TrialState
 
 from ar_lightning.config.resolve import load_config
-from tests.commands import result, run_apart
-from tests.sweep.sweeping import Sweeping, ended, until
+from tests.support.commands import result, run_apart
+from tests.support.sweeping import Sweeping, ended, until
 
 TINY = [
     "model.hidden=20", "trainer.max_epochs=3", "trainer.limit_train=20", "trainer.accelerator=cpu", "samples.n=4",

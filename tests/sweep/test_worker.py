@@ -10,8 +10,8 @@ import pytest
 from optuna.trial import TrialState
 
 from ar_lightning.sweep.study import tell
-from tests.sweep.stub_trial import CRASHES, EPOCHS, PAUSE, TAKES_ITS_WORKER_DOWN, value
-from tests.sweep.sweeping import SPACE, Sweeping, assert_none_ran_twice_at_once, ended, until
+from tests.support.stub_trial import CRASHES, EPOCHS, PAUSE, TAKES_ITS_WORKER_DOWN, value
+from tests.support.sweeping import SPACE, Sweeping, assert_none_ran_twice_at_once, ended, until
 
 ENDLESS = {PAUSE: "1000"}
 SLOW = {PAUSE: "0.1", EPOCHS: "16"}

@@ -10,7 +10,7 @@ from ar_lightning.inference.compare.table import Cell, Group, Row, by_data, colu
 
 __all__ = ["comparison_page"]
 
-TEMPLATE = Path(__file__).with_name("comparison.html")
+TEMPLATE = Path(__file__).with_name("page.html")
 SHOWN = 1500  # characters of sampled text
 WAVS = 8  # recordings of a run
 

@@ -1,1 +1,0 @@
-"""Lightning callbacks: sample grids, throughput and what the terminal shows."""

@@ -1,1 +1,0 @@
-"""What one does with a trained density: sample, complete, test, score, compress, compare."""

@@ -1,0 +1,438 @@
+"""Plant one bug at a time in a copy of the project and see a test fail: `python -m tests.mutations.bugs [NAME ...]`.
+
+A test that cannot fail proves nothing. Each bug below is one that peers have had, or that an invariant exists to catch.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+
+
+class Bug(NamedTuple):
+    """A line to replace, and the tests one of which must fail."""
+
+    file: str
+    right: str
+    wrong: str
+    tests: str
+
+
+CAUSAL = "tests/invariants/test_causality.py"
+EXACT = "tests/invariants/test_exactness.py"
+DENSITY = "tests/invariants/test_densities.py"
+TRAIN = "tests/invariants/test_training.py"
+STUDY = "tests/sweep/test_study.py"
+WORKER = "tests/sweep/test_worker.py"
+CODEC = "tests/inference/test_codec.py"
+EVALUATE = "tests/inference/test_evaluate.py"
+BUGS = {
+    "raster model reads the pixel itself": Bug(
+        "ar_lightning/models/base.py", "left = F.pad(z, (1, 0))[..., :-1]", "left = z", CAUSAL
+    ),
+    "raster model reads its own row": Bug(
+        "ar_lightning/models/base.py", "above = F.pad(z, (0, 0, 1, 0))[:, :, :-1]", "above = z", CAUSAL
+    ),
+    "sequence model is not shifted": Bug(
+        "ar_lightning/models/base.py", "past = with_past(self.before, self.tokens(z)[:, order], 1, 1)[:, :-1]",
+        "past = self.tokens(z)[:, order]", CAUSAL + " -k nade",
+    ),
+    "blind spot: the first layer sees two rows of three columns": Bug(
+        "ar_lightning/nn/conv.py", "height=3, width=7", "height=1, width=1", CAUSAL
+    ),
+    "NADE forgets what came before a block": Bug(
+        "ar_lightning/nn/prefix.py", "    A[0] += a\n", "    A[0] += a * 0\n", CAUSAL
+    ),
+    "the last sites of the order are swapped back wrongly": Bug(
+        "ar_lightning/models/base.py", "index_copy(1, order, ordered)",
+        "index_copy(1, order.flip(0), ordered)", CAUSAL,
+    ),
+    "softmax of another temperature than the sampler's": Bug(
+        "ar_lightning/likelihoods/discrete.py", "nll = F.cross_entropy(logits.flatten(0, 1)",
+        "nll = F.cross_entropy(2 * logits.flatten(0, 1)", EXACT + " -k frequencies",
+    ),
+    "Bernoulli scored as a regression": Bug(
+        "ar_lightning/likelihoods/discrete.py", "return -F.binary_cross_entropy_with_logits(logits, x.to(logits.dtype), ",
+        "return -F.mse_loss(logits.sigmoid(), x.to(logits.dtype), ", EXACT + " -k sum_to_one and independent",
+    ),
+    "the first site is not scored": Bug(
+        "ar_lightning/density/density.py", ".flatten(1).sum(1)", ".flatten(1)[:, 1:].sum(1)",
+        EXACT + " -k sum_to_one and independent",
+    ),
+    "sampler draws from another distribution": Bug(
+        "ar_lightning/likelihoods/discrete.py", "return (noise[:, 0] < p).long()", "return (noise[:, 0] * 0.9 < p).long()",
+        EXACT + " -k frequencies and independent",
+    ),
+    "sampler takes the mode": Bug(
+        "ar_lightning/likelihoods/discrete.py", "return below.sum(1).clamp_(max=logits.shape[1] - 1)",
+        "return logits.argmax(1)", EXACT + " -k frequencies",
+    ),
+    "temperature is ignored": Bug(
+        "ar_lightning/likelihoods/discrete.py", "(params)[:, 0] / temperature)", "(params)[:, 0])",
+        EXACT + " -k temperature and independent",
+    ),
+    "the temperature of a mixture is another": Bug(
+        "ar_lightning/likelihoods/logistic.py", "return choose(logits / temperature, noise",
+        "return choose(logits / temperature**0.5, noise", EXACT + " -k tempers and logistic",
+    ),
+    "streaming forgets the row above": Bug(
+        "ar_lightning/nn/streaming.py", 'past["tail"] = window.narrow(dim, window.shape[dim] - n, n)',
+        'past["tail"] = window.narrow(dim, window.shape[dim] - n, n) * (dim != 2)', EXACT + " -k streaming_equals",
+    ),
+    "streaming keeps the last row's pixels": Bug(
+        "ar_lightning/nn/conv.py", "before=[self.weight.new_zeros(batch, self.weight.shape[1])] * self.left",
+        "before=past.get('before', [self.weight.new_zeros(batch, self.weight.shape[1])] * self.left)",
+        EXACT + " -k streaming_equals and pixelcnn",
+    ),
+    "green reads itself": Bug(
+        "ar_lightning/models/base.py", "earlier = F.pad(z, (0, 0, 0, 0, inputs, 0))[:, :-inputs]", "earlier = z",
+        CAUSAL + " -k row_lstm",
+    ),
+    "every colour reads every other": Bug(
+        "ar_lightning/nn/conv.py", "torch.ones(colours, colours).tril()", "torch.ones(colours, colours)",
+        CAUSAL + " -k row_lstm",
+    ),
+    "colours do not read each other": Bug(
+        "ar_lightning/nn/conv.py", "torch.ones(colours, colours).tril()", "torch.eye(colours)", CAUSAL + " -k row_lstm"
+    ),
+    "a kernel reads pixels to the right": Bug(
+        "ar_lightning/nn/conv.py", "mask[:, :, above, left + 1 :] = 0", "mask[:, :, above, left + 1 :] = 1",
+        CAUSAL + " -k jacobian and pixelcnn",
+    ),
+    "the right-to-left LSTM is not shifted down": Bug(
+        "ar_lightning/nn/lstm.py", "there + F.pad(back.flip(3)[:, :, :-1], (0, 0, 1, 0))", "there + back.flip(3)",
+        CAUSAL + " -k diagonal",
+    ),
+    "the Diagonal BiLSTM streams without its second map": Bug(
+        "ar_lightning/nn/lstm.py", 'return h + past["shifted"][n]', "return h",
+        EXACT + " -k streaming_equals and diagonal",
+    ),
+    "the gate's gradient forgets the slope of its sigmoid": Bug(
+        "ar_lightning/nn/gates.py", "torch.mul(torch.addcmul(through, through, s, value=-1), t, out=db)",
+        "torch.mul(through, t, out=db)", "tests/nn/test_gates.py",
+    ),
+    "a compiled NADE learns from the gradient of one site too few": Bug(
+        "ar_lightning/nn/kernels/nade_compiled.py", "dW.append((x[:, None] * da).sum(0))",
+        "dW.append((x[:, None] * (da - g[:, None] * v)).sum(0))", "tests/nn/test_compile.py",
+    ),
+    "the gradient of a Row LSTM's states goes the wrong way": Bug(
+        "ar_lightning/nn/kernels/lstm_scans.py", "zip(daround.split(h), spans,", "zip(daround.split(h), spans[::-1],",
+        "tests/nn/test_lstm.py",
+    ),
+    "a diagonal's cell state comes from above": Bug(
+        "ar_lightning/nn/kernels/lstm_scans.py", "c = cells[..., above].clone()", "c = cells.roll(batch, 2)[..., above]",
+        EXACT + " -k streaming_equals and diagonal",
+    ),
+    "the vertical stack is one row ahead": Bug(
+        "ar_lightning/models/gated_pixelcnn.py", "self.first.above(above)", "self.first.above(above.roll(-1, 2))",
+        CAUSAL + " -k gated",
+    ),
+    "attention reads the future": Bug("ar_lightning/nn/attention.py", "is_causal=True", "is_causal=False",
+        CAUSAL + " -k transformer"),
+    "attention forgets the newest key": Bug(
+        "ar_lightning/nn/attention.py", "return kv[0, :, :, :end], kv[1, :, :, :end]",
+        "return kv[0, :, :, : max(1, end - 1)], kv[1, :, :, : max(1, end - 1)]",
+        EXACT + " -k streaming_equals and transformer",
+    ),
+    "the logistic mixture forgets the tails": Bug(
+        "ar_lightning/likelihoods/logistic.py", "torch.where(level == 0, up_to, torch.where(",
+        "torch.where(level < 0, up_to, torch.where(", EXACT + " -k sum_to_one and logistic",
+    ),
+    "green is drawn from the mixture as if red were not known": Bug(
+        "ar_lightning/likelihoods/logistic.py", "log_weights = log_weights + self._log_mass(mixture, c, earlier",
+        "log_weights = log_weights + 0 * self._log_mass(mixture, c, earlier", EXACT + " -k frequencies and logistic",
+    ),
+    "draws from the logistics are cut, not rounded": Bug(
+        "ar_lightning/likelihoods/logistic.py", "((self.levels - 1) / 2)).round()", "((self.levels - 1) / 2)).floor()",
+        EXACT + " -k frequencies and logistic",
+    ),
+    "a coarse row is computed at odd rows": Bug(
+        "ar_lightning/nn/resample.py", "odd = self.advance(x.shape[2]) % 2",
+        "odd = self.advance(x.shape[2]) % 2 == 0", EXACT + " -k streaming_equals and pixelcnnpp",
+    ),
+    "weights are initialised on a share of the examples": Bug(
+        "ar_lightning/training/lit.py", 'split("train", INITIAL)', 'split("train", INITIAL // self.trainer.world_size)',
+        TRAIN + " -k two_processes and pixelcnnpp",
+    ),
+    "a mixture forgets the scale of its components": Bug(
+        "ar_lightning/likelihoods/mixtures.py", " - scales.log()).logsumexp(dim)", ").logsumexp(dim)",
+        DENSITY + " -k conditional_integrates and nade",
+    ),
+    "a mixture draws from components of equal weight": Bug(
+        "ar_lightning/likelihoods/mixtures.py", "choose(log_weights, which)", "choose(0 * log_weights, which)",
+        DENSITY + " -k samples_have and nade",
+    ),
+    "the temperature of a density is another": Bug(
+        "ar_lightning/likelihoods/mixtures.py", "x[:, None], 1) / temperature", "x[:, None], 1) / temperature**0.5",
+        DENSITY + " -k samples_have and independent",
+    ),
+    "log-probabilities of members are averaged": Bug(
+        "ar_lightning/density/density.py", "torch.stack(scores).logsumexp(0) - math.log(len(scores))",
+        "torch.stack(scores).mean(0)", EXACT + " -k sum_to_one and made",
+    ),
+    "what is known says nothing about the member": Bug(
+        "ar_lightning/density/density.py", "scores[:, k] = (terms", "scores[:, k] = 0 * (terms",
+        EXACT + " -k completions and made",
+    ),
+    "the Jacobian has the wrong sign": Bug(
+        "ar_lightning/density/density.py", "return scores[0] - self.spec.log_volume", "return scores[0] + self.spec.log_volume",
+        "tests/data/test_dequantised.py -k subtracts",
+    ),
+    "a prompt is read a token late": Bug(
+        "ar_lightning/density/sampling.py", "model.scan(past[:, :-1], cond)", "model.scan(past[:, 1:], cond)",
+        EXACT + " -k same_seed and nade",
+    ),
+    "an output of MADE reads its own value": Bug(
+        "ar_lightning/models/made.py", "outputs - 1]", "outputs]", CAUSAL + " -k made"
+    ),
+    "MADE streams without the newest value": Bug(
+        "ar_lightning/nn/masked.py", "slice(ends[i][n + 1])", "slice(ends[i][max(n, 1)])",
+        EXACT + " -k streaming_equals and made",
+    ),
+    "masked weights at the edge of the stairs learn": Bug(
+        "ar_lightning/nn/masked.py", "            dweight[units, edge] *= mask\n", "", "tests/models/test_made.py -k staircase"
+    ),
+    "few unknown values weigh as little as they are": Bug(
+        "ar_lightning/density/orderless.py", "weight = known.shape[1] / unknown.flatten(1).sum(1)", "weight = 1.0",
+        "tests/models/test_deep_nade.py",
+    ),
+    "completion in the member's own order": Bug(
+        "ar_lightning/density/orderless.py", "        if mask is None:\n            return orders\n", "        return orders\n",
+        "tests/models/test_deep_nade.py",
+    ),
+    "a dilated convolution reads the future": Bug(
+        "ar_lightning/nn/dilated.py", "h[rows:].addmm_(x[:-rows], W[tap])",
+        "h[:-rows].addmm_(x[rows:], W[tap])",
+        CAUSAL + " -k claimed and wavenet",
+    ),
+    "WaveNet writes a step late into its rings": Bug(
+        "ar_lightning/nn/dilated.py", "self._slots(start)[:, 0], x[:, 0]", "self._slots(start + 1)[:, 0], x[:, 0]",
+        EXACT + " -k streaming_equals and wavenet",
+    ),
+    "an RNN streams from zeros": Bug(
+        "ar_lightning/nn/recurrent.py", "tuple(s.transpose(0, 1).contiguous() for s",
+        "tuple(0 * s.transpose(0, 1).contiguous() for s", EXACT + " -k streaming_equals and rnn",
+    ),
+    "a window forgets the token before it": Bug(
+        "ar_lightning/nn/recurrent.py", 'model.before = memory.setdefault("before", {})', "model.before = {}",
+        "tests/models/test_rnn.py",
+    ),
+    "states go to other lanes": Bug(
+        "ar_lightning/nn/recurrent.py", "lambda t: t[:lanes]", "lambda t: t[-lanes:]", "tests/models/test_rnn.py"
+    ),
+    "the last windows of a stream are not scored": Bug(
+        "ar_lightning/data/module.py", "LaneSampler(len(self._batches[name]), lanes, rank, world)",
+        "LaneSampler(len(self._batches[name]) // lanes * lanes, lanes, rank, world)", "tests/data tests/models/test_rnn.py",
+    ),
+    "columns are standardised by all rows": Bug(
+        "ar_lightning/data/standardised.py", "for name in rows.standardise_by]", "for name in SPLITS]",
+        "tests/data/test_table.py",
+    ),
+    "the Bayes classifier forgets the prior": Bug(
+        "ar_lightning/training/lit.py", "(log_p + self.log_prior).argmax(1)", "log_p.argmax(1)", "tests/density/test_bayes.py"
+    ),
+    "Row LSTM streams from a state of zeros": Bug(
+        "ar_lightning/nn/lstm.py", "as_steps(self.c0.expand(", "as_steps((self.c0 * 0).expand(",
+        EXACT + " -k streaming_equals and row_lstm",
+    ),
+    "a sample depends on its batch": Bug(
+        "ar_lightning/density/density.py", "noise[part].to(self.device)", "noise[: len(part)].to(self.device)",
+        EXACT + " -k any_batch and independent",
+    ),
+    "completion overwrites known values": Bug(
+        "ar_lightning/density/sampling.py", "torch.where(self.mask[here], self.known[here], drawn)", "drawn",
+        EXACT + " -k completions and independent",
+    ),
+    "the cache survives an error": Bug(
+        "ar_lightning/nn/streaming.py", "    finally:\n        for m in modules:\n            m.past = None",
+        "    finally:\n        pass", EXACT + " -k no_trace",
+    ),
+    "evaluation is padded under DDP": Bug(
+        "ar_lightning/data/module.py", "sampler = UnrepeatedDistributedSampler(",
+        "sampler = torch.utils.data.DistributedSampler(", TRAIN + " -k two_processes and markov",
+    ),
+    "the mean of batch means": Bug(
+        "ar_lightning/density/metrics.py", "self.nats += nll.double().sum()\n        self.examples += nll.numel()",
+        "self.nats += nll.double().mean()\n        self.examples += 1", TRAIN + " -k two_processes and markov",
+    ),
+    "shuffling forgets the epoch": Bug(
+        "ar_lightning/data/module.py", "[self.seed, self.epoch]", "[self.seed, id(self)]", TRAIN + " -k killed and nade"
+    ),
+    "resume starts from the averaged weights": Bug(
+        "ar_lightning/training/trainer.py", "        with written(Path(path))",
+        "        checkpoint.pop('current_model_state', None)\n        with written(Path(path))",
+        TRAIN + " -k killed and nade",
+    ),
+    "samples do not depend on the seed": Bug(
+        "ar_lightning/density/density.py", "return torch.rand(n, rows, self.likelihood.noise, generator=generator)",
+        "return torch.rand(n, rows, self.likelihood.noise)", EXACT + " -k any_batch and independent",
+    ),
+    "an epoch's randomness depends on the epochs before": Bug(
+        "ar_lightning/training/lit.py", "torch.manual_seed(epoch_seed(", "((", TRAIN + " -k prolonged"
+    ),
+    "EMA weights are not what is loaded": Bug(
+        "ar_lightning/training/checkpoints.py", 'checkpoint["state_dict"].items()',
+        'checkpoint.get("current_model_state", checkpoint["state_dict"]).items()', TRAIN + " -k averaged and nade",
+    ),
+    "bits per dimension in nats": Bug(
+        "ar_lightning/density/metrics.py", "(self.dims * math.log(2))", "self.dims", TRAIN + " -k reported"
+    ),
+    "of several retries of a trial all run": Bug(
+        "ar_lightning/sweep/study.py", "    if not is_first_of_its_claim(me, trials):\n", "    if False:\n", STUDY
+    ),
+    "two workers that ask at once run one trial too many": Bug(
+        "ar_lightning/sweep/study.py", "and t.number < number) for t", "and t.number < 0) for t", STUDY
+    ),
+    "a trial that finished late is run again": Bug(
+        "ar_lightning/sweep/study.py", "[parent].state != TrialState.FAIL:",
+        "[parent].state == TrialState.WAITING:", STUDY,
+    ),
+    "workers are dead when the storage was away": Bug(
+        "ar_lightning/sweep/study.py", "min(now - self._looked, self.lease / 4)", "now - self._looked", STUDY
+    ),
+    "a trial that kills its workers is tried for ever": Bug(
+        "ar_lightning/sweep/study.py", "if times <= MAX_LOST and", "if", STUDY
+    ),
+    "trials outlive their worker": Bug(
+        "ar_lightning/training/trial_pipe.py", "            self._verdicts.put(json.loads(line))\n        _kill_group()\n",
+        "            self._verdicts.put(json.loads(line))\n", WORKER + " -k between_two_reports",
+    ),
+    "a retry begins again": Bug(
+        "ar_lightning/sweep/worker.py", 'resume = (run_dir / "config.yaml").is_file()', "resume = False",
+        WORKER + " -k killed",
+    ),
+    "a retry does not repeat what was reported": Bug(
+        "ar_lightning/sweep/worker.py", "            self._report_again(trial)\n", "            pass\n",
+        WORKER + " -k killed",
+    ),
+    "an interrupted trial is not queued again": Bug(
+        "ar_lightning/sweep/worker.py", "            return queue_again(self.study, frozen, lost=False)\n",
+        "            return None\n", WORKER + " -k interrupted",
+    ),
+    "half a line in the journal stays there": Bug(
+        "ar_lightning/sweep/launch.py", "(dropped := mend_journal(sweep.folder / JOURNAL))", "(dropped := 0)",
+        WORKER + " -k power",
+    ),
+    "a worker goes on with a trial that another has taken": Bug(
+        "ar_lightning/sweep/worker.py",
+        "            except UpdateFinishedTrialError:\n                self._abandon()\n",
+        "            except UpdateFinishedTrialError:\n                pass\n", WORKER + " -k between_two_reports",
+    ),
+    "a trial sees the ranks of the job around it": Bug(
+        "ar_lightning/sweep/slots.py", "if not RANK_VARIABLES.fullmatch(key)", "if key", "tests/sweep/test_slots.py"
+    ),
+    "workers with one seed propose the same points": Bug(
+        "ar_lightning/sweep/samplers.py", "(self.seed * 1_000_003 + trial.number)", "(self.seed * 1_000_003)",
+        "tests/sweep/test_space.py",
+    ),
+    "a trial is judged by its last epoch": Bug(
+        "ar_lightning/training/trial.py", 'if not self.best or metrics["val/nll"] < self.best["val/nll"]:', "if True:",
+        "tests/sweep/test_training.py -k best_epoch",
+    ),
+    "a password is written to sweep.yaml": Bug(
+        "ar_lightning/sweep/launch.py", 'sweep.storage = sweep.storage.replace(f":{password}@", "@", 1)', "pass",
+        "tests/sweep/test_postgres.py -k password",
+    ),
+    "a code writes what only fills up the last window": Bug(
+        "ar_lightning/inference/codec/codec.py", "coded = ~self.padding[here]", "coded = torch.ones_like(self.padding[here])",
+        CODEC,
+    ),
+    "a code is under the worst member": Bug(
+        "ar_lightning/inference/codec/codec.py", "return torch.stack(scores).argmax(0)",
+        "return torch.stack(scores).argmin(0)", CODEC,
+    ),
+    "log p(x) of a conditional density forgets the prior": Bug(
+        "ar_lightning/inference/evaluate.py", "joint = log_p + log_prior.to(log_p.device)", "joint = log_p", EVALUATE
+    ),
+    "lanes of a text are scored in the order they are read": Bug(
+        "ar_lightning/inference/score.py", "torch.cat([part.rows for part in parts]).argsort()",
+        "torch.arange(sum(len(part.rows) for part in parts))", EVALUATE,
+    ),
+    "a table is scored in units of its own": Bug(
+        "ar_lightning/inference/translate.py", "((offset + scale * x - new_offset) / new_scale).float()", "x", EVALUATE
+    ),
+    "devices draw the same samples": Bug(
+        "ar_lightning/inference/sample.py", "noise=noise[rows], progress", "noise=noise[: len(rows)], progress",
+        "tests/inference/test_sample.py -k shared",
+    ),
+    "left and right masks are exchanged": Bug(
+        "ar_lightning/inference/complete.py", 'return mask if kind == "left" else ~mask',
+        'return ~mask if kind == "left" else mask', "tests/inference/test_complete.py",
+    ),
+    "outliers are the negatives": Bug(
+        "ar_lightning/inference/anomaly/scores.py", "np.repeat([0, 1],", "np.repeat([1, 0],", "tests/inference/test_anomaly.py"
+    ),
+    "complexity is added": Bug(
+        "ar_lightning/inference/anomaly/scores.py", "return nll / math.log(2) - bits", "return nll / math.log(2) + bits",
+        "tests/inference/test_anomaly.py",
+    ),
+    "features see one class alone": Bug(
+        "ar_lightning/inference/features/features.py", "            for y in classes:", "            for y in classes[:1]:",
+        "tests/inference/test_features.py",
+    ),
+    "a mixture's weights see the value itself": Bug(
+        "ar_lightning/density/conditionals.py", "before = ordered.cumsum(1) - ordered", "before = ordered.cumsum(1)",
+        "tests/density/test_conditionals.py",
+    ),
+    "a comparison ranks across settings": Bug(
+        "ar_lightning/inference/compare/table.py", "run.nll == best.get(run.setting)",
+        "run.nll == min(best.values(), default=None)", "tests/inference/test_compare.py",
+    ),
+    "events after a checkpoint stay": Bug(
+        "ar_lightning/tracking/tensorboard.py", 'self._kwargs["purge_step"] = step + 1', "pass", "tests/tracking/test_tensorboard.py"
+    ),
+    "Muon takes the momentum as it is": Bug(
+        "ar_lightning/training/muon.py", "for _ in range(STEPS):", "for _ in range(0):", "tests/training/test_muon.py"
+    ),
+}  # fmt: skip
+
+
+def caught(bug: Bug) -> bool:
+    """Whether a test fails once the bug is in a copy of the project."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "project"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", "runs", "*_cache", "__pycache__"))
+        source = (copy / bug.file).read_text()
+        assert source.count(bug.right) >= 1, f"{bug.file} no longer says: {bug.right}"
+        (copy / bug.file).write_text(source.replace(bug.right, bug.wrong))
+        paths, _, only = bug.tests.partition(" -k ")
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-n0",
+            *paths.split(),
+            *(["-k", only] if only else []),
+        ]
+        done = subprocess.run(command, cwd=copy, env=_environment(copy), capture_output=True, text=True, check=False)
+        assert done.returncode in (0, 1), done.stdout + done.stderr  # 2 and above: the tests could not run
+        return done.returncode == 1
+
+
+def _environment(copy: Path) -> dict[str, str]:
+    import os
+
+    return os.environ | {"PYTHONPATH": str(copy)}
+
+
+def main() -> int:
+    chosen = sys.argv[1:] or list(BUGS)
+    missed = []
+    for name in chosen:
+        found = caught(BUGS[name])
+        print(f"{'caught' if found else 'MISSED'}  {name}", flush=True)
+        missed += [] if found else [name]
+    print(f"{len(chosen) - len(missed)} of {len(chosen)} planted bugs caught")
+    return len(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,9 +1,0 @@
-"""A real worker, whose trials are stubs."""
-
-import sys
-
-from ar_lightning.sweep.worker import main
-from tests.sweep.stub_trial import command
-
-if __name__ == "__main__":
-    sys.exit(main(command=command))

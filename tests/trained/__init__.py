@@ -1,1 +1,0 @@
-"""Tests of what one does with a trained density."""

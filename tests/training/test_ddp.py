@@ -1,0 +1,38 @@
+"""One training on two processes, from the command line: one run directory, one W&B run, exact numbers."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from ar_lightning import load
+from ar_lightning.config.checks import build_dataset
+from ar_lightning.config.resolve import load_config
+from ar_lightning.training.fit import build_data_module
+from tests.support.commands import QUICK, ROOT, result, run_apart
+
+
+def images_of(config: str) -> torch.Tensor:
+    loaded = load_config(ROOT / config)
+    data = build_data_module(loaded, build_dataset(loaded["data"]))
+    data.setup()
+    return data.split("test")[0]
+
+
+def test_two_processes_are_one_training(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = [o for o in QUICK if not o.startswith(("trainer.devices", "trainer.limit_test", "tracking."))]
+    run_apart("--config", "conf/nade.yaml", *options, "trainer.devices=2", f"run_dir={run}", WANDB_MODE="offline")
+    assert result(run)["world_size"] == 2
+    assert len([p for p in (run / "wandb").glob("*run-*") if p.is_dir()]) == 1
+    assert {p.name for p in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {p.name for p in (run / "samples").iterdir()} == {"final.png", "final-completions.png"}
+    with (run / "metrics.csv").open() as file:
+        steps = [row["step"] for row in csv.DictReader(file) if row["train/loss"]]
+    assert len(steps) == len(set(steps)) == 2, "rank 0 writes, and no other"
+    x = images_of("conf/nade.yaml")
+    with torch.no_grad():
+        nll = -load(run).log_prob(x).double().mean().item()
+    assert result(run)["test/nll"] == pytest.approx(nll, rel=1e-6)
+    assert result(run)["test_examples"] == len(x)
