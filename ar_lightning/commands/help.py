@@ -11,7 +11,8 @@ from ar_lightning.config.registry import REGISTRIES, SWEEP_REGISTRIES, target_of
 from ar_lightning.config.schema import REQUIRED, Field, schema_of
 from ar_lightning.config.sections import DEFAULTS, SECTIONS, TOP_LEVEL, section_schema
 from ar_lightning.core.fields import type_name, yaml_text
-from ar_lightning.sweep.definition import KEYS, METRICS
+from ar_lightning.sweep.definition import KEYS
+from ar_lightning.training.trial_pipe import METRICS
 
 __all__ = ["fit_help", "names_of", "registry_tables", "result_table", "sweep_help"]
 

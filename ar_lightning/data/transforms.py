@@ -18,7 +18,7 @@ from ar_lightning.data.base import Dataset, Split, Splits
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Dequantised", "levels_of"]
+__all__ = ["Dequantised"]
 
 
 class Dequantised(Dataset):
@@ -72,8 +72,3 @@ class Dequantised(Dataset):
 
     def _scaled(self, x: Any) -> Any:
         return x * (2 / (self.spec.quantised or 1)) - 1
-
-
-def levels_of(z: "torch.Tensor", levels: int) -> "torch.Tensor":
-    """Return the levels `0..levels-1` in whose intervals real values lie; beyond the ends, the outermost."""
-    return ((z + 1) * (levels / 2)).floor().long().clamp(0, levels - 1)

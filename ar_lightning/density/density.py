@@ -16,8 +16,9 @@ from ar_lightning.density.sampling import Draw, in_batches, sample_naive, sample
 from ar_lightning.density.summary import as_html, as_picture, as_text
 from ar_lightning.likelihoods.discrete import Likelihood, choose
 
-__all__ = ["Density", "Step"]
+__all__ = ["MAX_CLASSES", "Density", "Step"]
 
+MAX_CLASSES = 100  # of the Bayes classifier, which takes a forward pass per class
 BATCH = 256  # samples drawn at a time, at most; the result does not depend on it
 
 

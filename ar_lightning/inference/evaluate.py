@@ -15,11 +15,10 @@ from tqdm import tqdm
 from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.density.density import Density
+from ar_lightning.density.density import MAX_CLASSES, Density
 from ar_lightning.density.metrics import BitsPerDim, NegativeLogLikelihood
+from ar_lightning.density.stream import Memory, carried
 from ar_lightning.inference.translate import check_data, translation
-from ar_lightning.nn.recurrent import Memory, carried
-from ar_lightning.training.lit import MAX_CLASSES
 
 __all__ = ["EVALUATED", "ClassLikelihood", "Evaluation", "Scored", "evaluate", "log_class_prior", "scores"]
 

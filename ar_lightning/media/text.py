@@ -7,9 +7,9 @@ from torch import Tensor
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import written
+from ar_lightning.core.levels import levels_of
 from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.transforms import levels_of
 
 __all__ = ["to_levels", "to_text", "write_texts"]
 

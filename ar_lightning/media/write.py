@@ -4,9 +4,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ar_lightning.core.levels import levels_of
 from ar_lightning.core.medium import Audio, Table, Text
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.transforms import levels_of
 from ar_lightning.media.images import completion_grid, image_grid, save_png
 from ar_lightning.media.sound import sound_sheet_png, write_wavs
 from ar_lightning.media.table import pair_plot_png, write_csv

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -15,26 +15,9 @@ from ar_lightning.core.files import written
 from ar_lightning.sweep.dimensions import Space, parse_space
 from ar_lightning.sweep.space import probes
 
-__all__ = ["DIRECTIONS", "KEYS", "METRICS", "Sweep", "saved_sweep"]
+__all__ = ["DIRECTIONS", "KEYS", "Sweep", "saved_sweep"]
 
 
-class Metric(NamedTuple):
-    """What a trial can be judged by: its unit, and whether it is known after every validation."""
-
-    unit: str
-    each_epoch: bool
-
-
-METRICS = {
-    "val/bpd": Metric("bits/dim", True),
-    "val/nll": Metric("nats per example", True),
-    "train/bpd": Metric("bits/dim", True),
-    "train/nll": Metric("nats per example", True),
-    "parameters": Metric("", False),
-    "seconds_training": Metric("s", False),
-    "examples_per_second": Metric("1/s", False),
-    "samples_per_second": Metric("1/s", False),
-}
 DIRECTIONS = ("minimize", "maximize")
 SAVED = "sweep.yaml"
 KEYS = schema_of("ar_lightning.sweep.definition:Sweep").fields  # the plain keys of a sweep file

@@ -28,10 +28,11 @@ from ar_lightning.config.schema import schema_of
 from ar_lightning.config.sections import SECTIONS, TOP_LEVEL
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.fields import conform, yaml_text
-from ar_lightning.sweep.definition import DIRECTIONS, KEYS, METRICS, Sweep
+from ar_lightning.sweep.definition import DIRECTIONS, KEYS, Sweep
 from ar_lightning.sweep.slots import groups_of
 from ar_lightning.sweep.space import grid, probes
 from ar_lightning.sweep.storage import check_storage
+from ar_lightning.training.trial_pipe import METRICS
 
 __all__ = ["read_sweep"]
 

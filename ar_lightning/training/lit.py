@@ -12,16 +12,15 @@ from ar_lightning import __version__
 from ar_lightning.config.registry import find
 from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError
-from ar_lightning.density.density import Density, Step
+from ar_lightning.density.density import MAX_CLASSES, Density, Step
 from ar_lightning.density.metrics import BitsPerDim, NegativeLogLikelihood
-from ar_lightning.nn.recurrent import Memory, carried
+from ar_lightning.density.stream import Memory, carried
 from ar_lightning.training.checkpoints import CHECKPOINT_KEY
 
 __all__ = ["LitDensity"]
 
 Batch = tuple[Tensor, Tensor | Condition | None]
 INITIAL = 64  # training examples that weights are initialised on, where the model does that
-MAX_CLASSES = 100  # of the Bayes classifier, which takes a forward pass per class
 
 
 class LitDensity(pl.LightningModule):

@@ -4,8 +4,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from ar_lightning.sweep.definition import METRICS
-from ar_lightning.training.trial_pipe import TrialPipe
+from ar_lightning.training.trial_pipe import METRICS, TrialPipe
 
 __all__ = ["TrialReporter"]
 

@@ -10,12 +10,31 @@ import signal
 import threading
 import time
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["VARIABLE", "TrialPipe", "attach", "is_trial"]
+__all__ = ["METRICS", "VARIABLE", "TrialPipe", "attach", "is_trial"]
 
 VARIABLE = "AR_LIGHTNING_TRIAL"
 ORPHAN_POLL = 1.0  # seconds
+
+
+class Metric(NamedTuple):
+    """What a trial can be judged by: its unit, and whether it is known after every validation."""
+
+    unit: str
+    each_epoch: bool
+
+
+METRICS = {
+    "val/bpd": Metric("bits/dim", True),
+    "val/nll": Metric("nats per example", True),
+    "train/bpd": Metric("bits/dim", True),
+    "train/nll": Metric("nats per example", True),
+    "parameters": Metric("", False),
+    "seconds_training": Metric("s", False),
+    "examples_per_second": Metric("1/s", False),
+    "samples_per_second": Metric("1/s", False),
+}
 
 
 def is_trial() -> bool:

@@ -8,10 +8,11 @@ import pytest
 import torch
 from scipy.stats import kstest
 
+from ar_lightning.core.levels import levels_of
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.images import Digits
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.data.transforms import Dequantised, levels_of
+from ar_lightning.data.transforms import Dequantised
 from tests.support.cases import REAL_CASES, random_values
 from tests.support.commands import QUICK, result, run_here
 

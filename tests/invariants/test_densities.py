@@ -10,8 +10,8 @@ from scipy.stats import kstest
 
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
-from tests.support.cases import CLASSES, REAL_CASES, Case, random_values, seeded
 from tests.invariants.test_causality import parameters
+from tests.support.cases import CLASSES, REAL_CASES, Case, random_values, seeded
 
 SAMPLES = 1000
 GRID = torch.linspace(-6, 6, 801, dtype=torch.float64).sinh()  # to 200, densely around zero

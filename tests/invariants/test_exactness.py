@@ -11,8 +11,8 @@ from ar_lightning.config.registry import MODELS
 from ar_lightning.config.schema import schema_of
 from ar_lightning.density.density import Density
 from ar_lightning.density.sampling import Draw, sampler_of
-from tests.support.cases import CASES, EVERY_CASE, LARGE_CASES, Case, every_value, random_values, seeded
 from tests.invariants.test_causality import parameters
+from tests.support.cases import CASES, EVERY_CASE, LARGE_CASES, Case, every_value, random_values, seeded
 
 SAMPLES = 20_000
 

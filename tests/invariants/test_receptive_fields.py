@@ -7,8 +7,8 @@ import torch
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
-from tests.support.cases import Case, random_values
 from tests.invariants.test_causality import changes
+from tests.support.cases import Case, random_values
 
 H, W = 4, 10
 Offsets = Iterable[tuple[int, int]]

@@ -10,8 +10,8 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Step
 from ar_lightning.density.orderless import OrderlessDensity
 from ar_lightning.models.deep_nade import BLOCK
-from tests.support.cases import BINARY, CLASSES, SPECS, Case, every_value, random_values, seeded
 from tests.invariants.test_exactness import SAMPLES, assert_frequencies
+from tests.support.cases import BINARY, CLASSES, SPECS, Case, every_value, random_values, seeded
 
 THREE = {"ensemble": 3}
 LIKELIHOODS = [

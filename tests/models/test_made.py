@@ -14,8 +14,8 @@ from ar_lightning.models.made import MADE
 from ar_lightning.nn.masked import MaskedMLP, masked_linear, reads, spread_degrees, staircase
 from ar_lightning.nn.streaming import streaming
 from ar_lightning.training.checkpoints import build_density
-from tests.support.cases import BINARY, CLASSES, SPECS, Case, every_value, random_values, seeded
 from tests.invariants.test_exactness import SAMPLES, assert_frequencies
+from tests.support.cases import BINARY, CLASSES, SPECS, Case, every_value, random_values, seeded
 
 MASKS = {"masks": 3, "order": "random"}
 ORDERS = {**MASKS, "vary_order": True, "direct": True}

@@ -15,7 +15,8 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule, LaneSampler
 from ar_lightning.data.user.text import TextFile
 from ar_lightning.density.density import Density
-from ar_lightning.nn.recurrent import Memory, Recurrent, carried
+from ar_lightning.density.stream import Memory, carried
+from ar_lightning.nn.recurrent import Recurrent
 from ar_lightning.nn.streaming import streaming
 from ar_lightning.training.checkpoints import build_density, load
 from ar_lightning.training.lit import LitDensity

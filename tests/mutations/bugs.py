@@ -218,11 +218,11 @@ BUGS = {
         "tuple(0 * s.transpose(0, 1).contiguous() for s", EXACT + " -k streaming_equals and rnn",
     ),
     "a window forgets the token before it": Bug(
-        "ar_lightning/nn/recurrent.py", 'model.before = memory.setdefault("before", {})', "model.before = {}",
+        "ar_lightning/density/stream.py", 'model.before = memory.setdefault("before", {})', "model.before = {}",
         "tests/models/test_rnn.py",
     ),
     "states go to other lanes": Bug(
-        "ar_lightning/nn/recurrent.py", "lambda t: t[:lanes]", "lambda t: t[-lanes:]", "tests/models/test_rnn.py"
+        "ar_lightning/density/stream.py", "lambda t: t[:lanes]", "lambda t: t[-lanes:]", "tests/models/test_rnn.py"
     ),
     "the last windows of a stream are not scored": Bug(
         "ar_lightning/data/module.py", "LaneSampler(len(self._batches[name]), lanes, rank, world)",

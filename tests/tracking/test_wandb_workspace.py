@@ -15,9 +15,9 @@ from ar_lightning.sweep.report.plots import write_plots
 from ar_lightning.sweep.wandb import Chronicle
 from tests.support.commands import QUICK, ROOT, run_here
 from tests.support.studies import searched
-from tests.sweep.test_chronicle import sweep_in
 from tests.support.wandb_home import KEY, isolate, python
 from tests.support.wandb_stub import StubRun, WandbStub
+from tests.sweep.test_chronicle import sweep_in
 
 pytest.importorskip("wandb_workspaces", reason="wandb-workspaces is not installed")
 from ar_lightning.tracking.wandb_workspace import CONFIG_KEYS, dump, workspace

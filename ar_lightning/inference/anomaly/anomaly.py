@@ -17,6 +17,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import write_json, written
 from ar_lightning.data.base import Split
 from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.density.density import MAX_CLASSES
 from ar_lightning.inference.anomaly.histograms import histograms_png
 from ar_lightning.inference.anomaly.outliers import (
     SYNTHETIC,
@@ -39,7 +40,6 @@ from ar_lightning.inference.evaluate import log_class_prior, scores
 from ar_lightning.inference.inputs import Given, given_data
 from ar_lightning.inference.open import Reopened, reopen
 from ar_lightning.media.write import write_samples
-from ar_lightning.training.lit import MAX_CLASSES
 
 __all__ = ["Anomaly", "Detector", "anomaly"]
 

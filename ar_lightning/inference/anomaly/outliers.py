@@ -18,11 +18,11 @@ from ar_lightning.config.registry import DATA
 from ar_lightning.config.schema import schema_of
 from ar_lightning.core.condition import as_condition
 from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.levels import levels_of
 from ar_lightning.core.medium import Audio, Table, Text
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Split
 from ar_lightning.data.module import ArrayDataModule, Batch
-from ar_lightning.data.transforms import levels_of
 from ar_lightning.data.user.image_folder import fitted
 from ar_lightning.density.density import Density
 from ar_lightning.inference.anomaly.garments import KINDS, garment

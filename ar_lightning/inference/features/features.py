@@ -16,13 +16,12 @@ from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import write_json, written
 from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.density.density import Density
+from ar_lightning.density.density import MAX_CLASSES, Density
 from ar_lightning.inference.features.embedding import embedding_png
 from ar_lightning.inference.features.hidden import Layer, layer_of, layer_outputs, sites_first
 from ar_lightning.inference.features.probe import Comparison, Examples, compare_probes
 from ar_lightning.inference.open import Reopened, reopen
 from ar_lightning.inference.translate import translation
-from ar_lightning.training.lit import MAX_CLASSES
 
 __all__ = ["POOLS", "Features", "Pool", "features", "read_examples", "representations"]
 

@@ -7,8 +7,8 @@ from typing import Any
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from ar_lightning.sweep.definition import METRICS
 from ar_lightning.sweep.study import NEVER_RAN, outcome_of
+from ar_lightning.training.trial_pipe import METRICS
 
 __all__ = [
     "baseline",

@@ -1,0 +1,49 @@
+"""Long streams: a model reads on where the window before ended."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ar_lightning.models.base import SequenceModel
+from ar_lightning.nn.streaming import Streaming
+
+__all__ = ["Memory", "carried"]
+
+Memory = dict[str, dict[str, Any]]  # what each module that remembers has read, by its name; tensors have lanes first
+
+
+@contextmanager
+def carried(model: SequenceModel, memory: Memory, lanes: int) -> Iterator[None]:
+    """Let a model read on where `memory` ends, and keep there where it ends itself, without gradients.
+
+    Truncated backpropagation through time: the forward pass goes on over windows of a stream, the backward pass ends at
+    the start of each (Williams & Peng, 1990). What precedes the first token is the last one of the window before.
+
+    Args:
+        model: one that `carries`.
+        memory: of the windows before, empty at the start of a stream; changed in place.
+        lanes: the first of those remembered that go on; a lane that ended is forgotten.
+    """
+    modules: dict[str, Any] = {n: m for n, m in model.named_modules() if isinstance(m, Streaming)}
+    for past in memory.values():
+        past.update({key: _mapped(value, lambda t: t[:lanes]) for key, value in past.items()})
+    try:
+        model.before = memory.setdefault("before", {})
+        for name, m in modules.items():
+            m.past = memory.setdefault(f"modules.{name}", {})
+        yield
+    finally:
+        model.before = None
+        for m in modules.values():
+            m.past = None
+    for past in memory.values():
+        past.update({key: _mapped(value, torch.Tensor.detach) for key, value in past.items()})
+
+
+def _mapped(value: Any, change: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(change(t) for t in value)
+    return change(value) if isinstance(value, Tensor) else value
