@@ -1,4 +1,4 @@
-"""The pictures of the two ways to browse a run without an account: `python docs/screenshots.py`.
+"""The pictures of the two ways to browse a run without an account: `python docs/tools/screenshots.py`.
 
 Trains NADE on the bundled digits for a few epochs, offline, then opens the run in `wandb leet`, whose terminal is drawn
 by pyte and rich, and in TensorBoard, both photographed by headless Chromium.
@@ -31,8 +31,8 @@ from rich.text import Text
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-DOCS = Path(__file__).parent
-ROOT = DOCS.parent
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "docs" / "images"
 COLUMNS, LINES = 150, 44  # of the terminal
 SETTLED = 6  # seconds until nothing moves any more
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
@@ -43,7 +43,7 @@ TRAINING = (
 
 
 def main() -> None:
-    """Train, and write docs/wandb-leet.png and docs/tensorboard.png."""
+    """Train, and write docs/images/wandb-leet.png and docs/images/tensorboard.png."""
     with tempfile.TemporaryDirectory() as home:
         run = Path(home) / "runs" / "nade"
         subprocess.run([sys.executable, "run.py", *TRAINING, f"run_dir={run}"], cwd=ROOT, check=True)
@@ -54,13 +54,13 @@ def main() -> None:
         page.write_text('<img src="leet.svg" width="1380">', encoding="utf-8")
         with chromium(1400, 1000) as browser:
             browser.get(page.as_uri())
-            browser.find_element(By.TAG_NAME, "img").screenshot(str(DOCS / "wandb-leet.png"))
+            browser.find_element(By.TAG_NAME, "img").screenshot(str(IMAGES / "wandb-leet.png"))
         with tensorboard(run.parent) as url, chromium(1400, 1120) as browser:
             browser.get(f"{url}/?tagFilter=(train%7Cval)/bpd%7Cgrad_norm%7Csamples&smoothing=0#timeseries")
             time.sleep(SETTLED)
             browser.find_element(By.XPATH, "//button[contains(., 'Settings')]").click()  # closes their pane
             time.sleep(1)
-            browser.save_screenshot(str(DOCS / "tensorboard.png"))
+            browser.save_screenshot(str(IMAGES / "tensorboard.png"))
 
 
 def terminal(command: list[str], home: Path) -> pyte.Screen:
