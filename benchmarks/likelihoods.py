@@ -12,7 +12,7 @@ from pathlib import Path
 from ar_lightning.cli import main as run
 from ar_lightning.config.overlay import flat
 from ar_lightning.config.resolve import load_config
-from ar_lightning.inference.reproductions import ROOT, keep, kept_in
+from benchmarks.published.rows import ROOT, keep, kept_in
 
 DEFAULT = [*sorted((ROOT / "conf").glob("*.yaml")), *sorted((ROOT / "conf" / "conditional").glob("*.yaml"))]
 BUNDLED = {"digits", "tones", "text", "wine", "breast_cancer"}  # data that is generated or comes with a library

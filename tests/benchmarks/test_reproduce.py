@@ -11,11 +11,11 @@ from ar_lightning.config.checks import build_dataset
 from ar_lightning.config.overlay import flat
 from ar_lightning.config.resolve import load_config
 from ar_lightning.core.errors import UserError
-from ar_lightning.inference.reproduce import reproduce
-from ar_lightning.inference.reproductions import changed, read_reproductions
-from ar_lightning.inference.results_page import results_page
 from ar_lightning.training.fit import build_data_module, build_lit
 from ar_lightning.training.provenance import machine
+from benchmarks.published.page import results_page
+from benchmarks.published.reproduce import reproduce
+from benchmarks.published.rows import changed, read_reproductions
 from tests.support.commands import ROOT, run_here
 from tests.support.files import real_data
 

@@ -9,7 +9,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Table
 from ar_lightning.data.base import SPLITS
 from ar_lightning.data.datasets.uci import BostonHousing, BreastCancer, Ionosphere, Parkinsons, RedWine, WhiteWine, Wine
-from ar_lightning.inference.folds import gaussian_log_likelihood
+from benchmarks.published.folds import gaussian_log_likelihood
 from tests.support.files import one_line, real_data
 
 # Rows, dimensions, the published mean test log-likelihood of a Gaussian, and what other folds may change about it.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ar_lightning.inference.compare.published import PUBLISHED
-from ar_lightning.inference.reproductions import Reproduction
+from benchmarks.published.rows import Reproduction
 
 __all__ = ["results_page"]
 

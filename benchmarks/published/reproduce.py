@@ -11,8 +11,9 @@ from ar_lightning.config.overlay import flat, parse_overrides
 from ar_lightning.config.resolve import load_config
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import written
-from ar_lightning.inference.folds import cross_validate
-from ar_lightning.inference.reproductions import (
+from benchmarks.published.folds import cross_validate
+from benchmarks.published.page import results_page
+from benchmarks.published.rows import (
     ROOT,
     Reproduction,
     changed,
@@ -20,7 +21,6 @@ from ar_lightning.inference.reproductions import (
     read_reproduction,
     read_reproductions,
 )
-from ar_lightning.inference.results_page import results_page
 
 __all__ = ["Reproduced", "reproduce", "run_dir_of", "write_page"]
 

@@ -1,6 +1,6 @@
-"""The rows to reproduce: configs in `conf/published/`, what is published of them, and what is kept of their runs.
+"""The rows to reproduce: configs in `conf/published/`, the numbers published for them, and the results kept here.
 
-Of a run the small files are kept in the repository, in `benchmarks/results/`. PyTorch is not imported.
+The small files of a run are kept in `benchmarks/results/`. This module does not import PyTorch.
 """
 
 import json

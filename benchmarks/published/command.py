@@ -1,0 +1,74 @@
+"""The command `reproduce`: train a published row, test it and compare; or list all rows."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from ar_lightning.commands.parser import Parser
+from ar_lightning.core.errors import INTERRUPTED, UserError
+
+if TYPE_CHECKING:
+    from benchmarks.published.reproduce import Reproduced
+
+__all__ = ["run"]
+
+
+def run(args: list[str]) -> int:
+    """Reproduce a row and print the comparison; without a name, print all rows."""
+    parser = Parser("reproduce")
+    parser.add_argument(
+        "name", metavar="NAME", nargs="?", help="stem of a config in conf/published (default: list all)"
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that differ from the config's")
+    parser.add_argument("--list", action="store_true", help="print the rows, their published values and ours")
+    parser.add_argument("--page", action="store_true", help="write RESULTS.md again from the results that are kept")
+    given = parser.parse_intermixed_args(args)
+    if given.name and (given.list or given.page):
+        raise UserError("command line: --list and --page are of all rows; leave out the name")
+    if given.name and "=" in given.name:
+        raise UserError(f"command line: give the NAME of a row before {given.name}; --list prints them")
+
+    from benchmarks.published.reproduce import reproduce, write_page
+
+    if given.page:
+        print("written:", write_page())
+        return 0
+    if given.name is None:
+        _print_rows()
+        return 0
+    try:
+        found = reproduce(given.name, given.overrides)
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns one into the other
+        again = " ".join(["python run.py reproduce", given.name, *given.overrides])
+        print(f"\ninterrupted; continue with: {again}", file=sys.stderr)
+        return INTERRUPTED
+    if found is not None:
+        _print_found(found)
+    return 0
+
+
+def _print_rows() -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    from benchmarks.published.reproduce import run_dir_of
+    from benchmarks.published.rows import read_reproductions
+
+    name = Column("name", no_wrap=True)  # one that is cut short cannot be copied
+    table = Table(name, "published", "ours", Column("state", min_width=16), box=None)
+    for row in read_reproductions():
+        begun = row.result is None and run_dir_of(row.name).exists()
+        value = f"{row.published.value:.2f} {row.published.unit}" if row.published else ""
+        state = f"begun: {run_dir_of(row.name)}" if begun else "reached" if row.reached else row.verdict
+        table.add_row(row.name, value, row.ours, state)
+    Console().print(table)
+
+
+def _print_found(found: "Reproduced") -> None:
+    row = found.row
+    print(f"run: {found.run_dir}")
+    print(f"{row.name}: {row.ours}; published: {row.published or 'nothing'}")
+    print(row.verdict)
+    if found.changed:
+        print(f"another experiment by {', '.join(found.changed)}: nothing is kept, and RESULTS.md stays as it was")
+    else:
+        print(f"kept in {row.folder}; RESULTS.md is written anew")
