@@ -11,7 +11,7 @@ from tests.support.commands import QUICK, run_here
 
 RUNS = {
     "nade": ["--config", "conf/nade.yaml", "model.hidden=16"],
-    "row_lstm": ["--config", "conf/pixelrnn.yaml", "model.hidden=8", "model.layers=2", "model.head=8"],
+    "row_lstm": ["--config", "conf/row_lstm.yaml", "model.hidden=8", "model.layers=2", "model.head=8"],
     "pixelcnn": ["--config", "conf/pixelcnn.yaml", "model.hidden=8", "model.layers=2", "model.head=8"],
     "conditional": ["--config", "conf/gated_pixelcnn.yaml", "model.hidden=8", "model.layers=2",
                     "model.conditional=true"],
