@@ -3,29 +3,25 @@
     x_{l+1}[t] = x_l[t] + z_l[t] R_l,    z_l = tanh(f_l) * sigmoid(g_l),    skip[t] = b + sum_l z_l[t] S_l
     (f_l, g_l)[t] = b_l + sum_j x_l[t - j d_l] W_lj + U_l[y] + u[t] V_l,    j = 0..k-1
 
-Activations are kept time first, `(n * B, C)`: a shift in time is then a slice of rows, a convolution is a matrix
-product for each of its k taps, nothing is padded, and the skips of all layers are one product over their joined units.
-
-While streaming, each layer remembers its last `(k - 1) d` inputs in a ring, into which the newest is written over the
-oldest: nothing is moved, and a step costs the same for any dilation. All taps but the newest are known before the step
-begins, in all layers: one gather and one batched product give what they add to the units.
+Activations are kept time first, `(n * B, C)`, so that a shift in time is a slice of rows and the skips of all layers
+are one product over their joined units; a layer is `kernels/dilated.py`. While streaming, a site costs the same for any
+dilation: all taps but the newest are known before its step begins, in all layers, so that one gather from the rings of
+past inputs and one batched product give what they add to the units.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from ar_lightning.nn.gates import activate_
+from ar_lightning.nn.kernels.dilated import DilatedLayer
 from ar_lightning.nn.kernels.rows_linear import RowsLinear
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["DilatedStack"]
 
-Layer = Callable[[int, Tensor], tuple[Tensor, Tensor]]  # of its index and inputs: its units, the next layer's inputs
+Layer = Callable[[int, Tensor], tuple[Tensor, Tensor]]  # (index, inputs) -> (units, inputs of the next layer)
 
 
 class DilatedStack(Streaming):
@@ -45,10 +41,6 @@ class DilatedStack(Streaming):
         features: number of features u of a site to condition on, 0 for none.
     """
 
-    delays: Tensor
-    sizes: Tensor
-    starts: Tensor
-
     def __init__(
         self, channels: int, skip: int, kernel: int, dilations: Sequence[int], dropout: float = 0.0, classes: int = 0,
         features: int = 0,
@@ -66,12 +58,7 @@ class DilatedStack(Streaming):
         if self.label is not None:
             nn.init.normal_(self.label.weight, std=0.1)
         self.local = nn.Parameter(torch.randn(depth, features, 2 * channels) * features**-0.5) if features else None
-
-        d = torch.tensor(self.dilations)
-        sizes = (kernel - 1) * d
-        self.register_buffer("delays", d[:, None] * torch.arange(kernel - 1, 0, -1), persistent=False)
-        self.register_buffer("sizes", sizes[:, None], persistent=False)
-        self.register_buffer("starts", (sizes.cumsum(0) - sizes)[:, None], persistent=False)
+        self.rings = Rings(kernel, dilations)
 
     @property
     def reach(self) -> int:
@@ -105,12 +92,13 @@ class DilatedStack(Streaming):
             z, x = layer(i, x)  # (n * B, C) each
             units.append(z)
         if self.past is not None:
-            self._remember(inputs, start, n)
+            kept = torch.stack(inputs).unflatten(1, (n, batch))
+            self.rings.write(self._ring(kept), kept, start)
         out: Tensor = self.skip(torch.cat(units, 1))
         return out.unflatten(0, (n, batch))
 
     def _all_sites(self, x: Tensor, start: int, bias: Tensor, given: Tensor | None) -> Layer:
-        """Return the function that computes a layer at all n sites of x together."""
+        """Return the function that computes a layer at all n sites of x together: `DilatedLayer`, with autocast."""
         n, batch = x.shape[:2]
         autocast = torch.is_autocast_enabled(x.device.type)
         dtype = torch.get_autocast_dtype(x.device.type) if autocast else x.dtype
@@ -127,18 +115,16 @@ class DilatedStack(Streaming):
             mask = None
             if self.training and self.dropout:
                 mask = F.dropout(torch.ones_like(x, dtype=dtype), self.dropout)
-            z, following = GatedLayer.apply(x.to(dtype), h, weights[i], residual[i], mask, self.dilations[i] * batch)
+            z, following = DilatedLayer.apply(x.to(dtype), h, weights[i], residual[i], mask, self.dilations[i] * batch)
             return z, following
 
         return layer
 
     def _with_past(self, i: int, h: Tensor, start: int, batch: int) -> Tensor:
-        """Add to the first pre-activations of a layer what the inputs that it remembers give to them."""
+        """Add to the first pre-activations of a layer the taps that reach back into its ring."""
         if "ring" not in (self.past or {}):
             return h
-        size, h = (self.kernel - 1) * self.dilations[i], h.clone()
-        slots = self.starts[i] + (start + torch.arange(size, device=h.device)) % size
-        past = self.past["ring"][slots].flatten(0, 1)  # type: ignore[index]  # oldest first
+        past, h = self.rings.last(self.past["ring"], i, start).flatten(0, 1), h.clone()  # type: ignore[index]
         for j, tap in enumerate(self.weight[i].split(self.channels)[:-1]):
             rows = past[j * self.dilations[i] * batch :][: len(h)]
             h[: len(rows)].addmm_(rows, tap)
@@ -150,7 +136,7 @@ class DilatedStack(Streaming):
         It adds what the newest input gives to what all the others, those in the rings, have given to all layers.
         """
         past, channels = self.past or {}, self.channels
-        taps = self._ring(x)[self._slots(start)]  # (L, k - 1, B, C)
+        taps = self._ring(x)[self.rings.slots(start)]  # (L, k - 1, B, C)
         before = torch.baddbmm(bias, taps.transpose(1, 2).flatten(2), self.weight[:, :-channels])  # (L, B, 2C)
         if given is not None and self.local is not None:
             before = before + torch.matmul(given, self.local)
@@ -169,88 +155,53 @@ class DilatedStack(Streaming):
 
         return layer
 
-    def _slots(self, position: int) -> Tensor:
-        """Return where in the ring the taps before `position` are, `(L, k - 1)`; it goes where the first of them is."""
-        return (position - self.delays) % self.sizes + self.starts
-
     def _ring(self, x: Tensor) -> Tensor:
-        """Return the rings of all layers, one after another, `(sum of sizes, B, C)`: zeros before the first site."""
+        """Return the rings for inputs like x `(..., B, C)`; they hold zeros before the first site."""
         past = self.past if self.past is not None else {}
         if "ring" not in past:
-            past["ring"] = x.new_zeros((self.kernel - 1) * sum(self.dilations), x.shape[-2], x.shape[-1])
+            past["ring"] = x.new_zeros(self.rings.size, x.shape[-2], x.shape[-1])
         ring: Tensor = past["ring"]
         return ring
 
-    def _remember(self, inputs: list[Tensor], start: int, n: int) -> None:
-        """Write the inputs of every layer `(n * B, C)` into the rings, over those that no later site reads."""
-        x = torch.stack(inputs).unflatten(1, (n, -1))  # (L, n, B, C)
-        ring = self._ring(x)
-        if n == 1:
-            ring.index_copy_(0, self._slots(start)[:, 0], x[:, 0])
-            return
-        for layer, dilation in enumerate(self.dilations):
-            size = (self.kernel - 1) * dilation
-            kept = torch.arange(max(n - size, 0), n, device=x.device)
-            ring.index_copy_(0, self.starts[layer] + (start + kept) % size, x[layer, kept])
 
+class Rings(nn.Module):
+    """Where each layer keeps its last `(k - 1) d` inputs: in a ring, in which the newest overwrites the oldest.
 
-class GatedLayer(torch.autograd.Function):
-    """A layer without its memory, `z = tanh(f) * sigmoid(g)` and `x + z R`, on rows that are shifted, never padded.
+    The rings of all layers lie one after another in one tensor `(sum of sizes, B, C)`. Nothing in them is moved.
 
-    It keeps its inputs and its gates for the backward pass, nothing else, and adds gradients up where they are.
+    Args:
+        kernel: taps k of a layer.
+        dilations: d of each layer.
     """
 
-    @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, x: Tensor, h: Tensor, W: Tensor, R: Tensor | None, mask: Tensor | None, shift: int
-    ) -> tuple[Tensor, Tensor]:
-        """Return the units `(n * B, C)` and the inputs of the next layer.
+    delays: Tensor
+    sizes: Tensor
+    starts: Tensor
 
-        Args:
-            ctx: of autograd.
-            x: inputs `(n * B, C)`.
-            h: what the pre-activations `(n * B, 2C)` are besides the convolution.
-            W: taps `(k * C, 2C)`, the oldest first.
-            R: residual weights `(C, C)`; None after the last layer.
-            mask: what to multiply the units with, or None.
-            shift: rows between taps.
-        """
-        h = torch.addmm(h, x, W[-x.shape[1] :])
-        for rows, tap in earlier_taps(W, x.shape, shift):
-            h[rows:].addmm_(x[:-rows], W[tap])
-        f, g = h.chunk(2, 1)
-        activate_(h, f, g)
-        z = f * g
-        z = z if mask is None else z * mask
-        ctx.save_for_backward(x, h, W, R, mask)
-        ctx.shift = shift
-        return z, x if R is None else torch.addmm(x, z, R)
+    def __init__(self, kernel: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        d = torch.tensor(dilations)
+        sizes = (kernel - 1) * d
+        self.size = int(sizes.sum())
+        self.register_buffer("delays", d[:, None] * torch.arange(kernel - 1, 0, -1), persistent=False)
+        self.register_buffer("sizes", sizes[:, None], persistent=False)
+        self.register_buffer("starts", (sizes.cumsum(0) - sizes)[:, None], persistent=False)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dz: Tensor, dx: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        x, gates, W, R, mask = ctx.saved_tensors
-        t, s = gates.chunk(2, 1)  # tanh(f), sigmoid(g)
-        dR = None
-        if R is not None:
-            z = t * s if mask is None else t * s * mask
-            dz, dR = torch.addmm(dz, dx, R.t()), z.t() @ dx
-        dz = dz if mask is None else dz * mask
-        dh, dW, newest = torch.empty_like(gates), torch.zeros_like(W), slice(-x.shape[1], None)
-        df, dg = dh.chunk(2, 1)
-        torch.ops.aten.tanh_backward.grad_input(dz * s, t, grad_input=df)
-        torch.ops.aten.sigmoid_backward.grad_input(dz * t, s, grad_input=dg)
-        dx = torch.addmm(dx, dh, W[newest].t())
-        dW[newest] = x.t() @ dh
-        for rows, tap in earlier_taps(W, x.shape, ctx.shift):
-            dx[:-rows].addmm_(dh[rows:], W[tap].t())
-            dW[tap] = x[:-rows].t() @ dh[rows:]
-        return dx, dh, dW, dR, None, None
+    def slots(self, position: int) -> Tensor:
+        """Return where the taps before `position` are, `(L, k - 1)`; the input there goes to the first of them."""
+        return (position - self.delays) % self.sizes + self.starts
 
+    def last(self, ring: Tensor, layer: int, position: int) -> Tensor:
+        """Return all inputs `(size, B, C)` that a layer keeps, the oldest first."""
+        places = torch.arange(position, position + int(self.sizes[layer]), device=ring.device)
+        return ring[self.starts[layer] + places % self.sizes[layer]]
 
-def earlier_taps(W: Tensor, shape: torch.Size, shift: int) -> list[tuple[int, slice]]:
-    """Return how many rows back each tap but the newest reads, unless that is before the first row, and its weights."""
-    n, channels = shape
-    kernel = len(W) // channels
-    taps = [((kernel - 1 - j) * shift, slice(j * channels, (j + 1) * channels)) for j in range(kernel - 1)]
-    return [(rows, tap) for rows, tap in taps if rows < n]
+    def write(self, ring: Tensor, x: Tensor, start: int) -> None:
+        """Write the inputs `(L, n, B, C)` of every layer at the sites from `start` on over the oldest."""
+        n = x.shape[1]
+        if n == 1:
+            ring.index_copy_(0, self.slots(start)[:, 0], x[:, 0])
+            return
+        for layer, size in enumerate(self.sizes[:, 0].tolist()):
+            kept = torch.arange(max(n - size, 0), n, device=x.device)
+            ring.index_copy_(0, self.starts[layer] + (start + kept) % size, x[layer, kept])

@@ -1,71 +1,22 @@
-"""The gate of Gated PixelCNN and WaveNet, `tanh(a) * sigmoid(b)`, with a backward pass of its own.
+"""The gate of Gated PixelCNN and WaveNet: `tanh(a) * sigmoid(b)`."""
 
-    tanh(a) = 2 sigmoid(2a) - 1,    da = g sigmoid(b) (1 - tanh(a)^2),    db = g tanh(a) sigmoid(b) (1 - sigmoid(b))
-
-One sigmoid does for both halves, of all that is read in one pass; the activations are kept, and nothing else.
-"""
-
-from typing import Any
-
-import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-__all__ = ["activate_", "gate"]
+from ar_lightning.nn.kernels.gate import Gate
+
+__all__ = ["gate"]
 
 
 def gate(maps: Tensor, groups: int = 1, added: Tensor | None = None) -> Tensor:
-    """Multiply the tanh of the first half of the channels of each group with the sigmoid of the second.
+    """Return `tanh(a) * sigmoid(b)`, where `[a, b]` are the two halves of the channels of each group.
 
     Args:
         maps: pre-activations `(B, groups * 2 * n, *sites)`.
-        groups: of channels.
-        added: of the same shape, what is to be added to them before; None for nothing.
+        groups: number of groups of channels.
+        added: more pre-activations of the same shape, to be added to `maps`; None for none.
 
     Returns:
         `(B, groups * n, *sites)`.
     """
     gated: Tensor = Gate.apply(maps, groups, added)
     return gated
-
-
-def activate_(maps: Tensor, a: Tensor, b: Tensor) -> None:
-    """Turn the views a and b, which make up all of the maps, into tanh(a) and sigmoid(b), where they are."""
-    if maps.dtype.itemsize < 4:  # 2 sigmoid(2a) - 1 would round a small tanh away
-        a.tanh_()
-        b.sigmoid_()
-    else:
-        a.mul_(2)
-        maps.sigmoid_()
-        a.mul_(2).sub_(1)
-
-
-def halves(maps: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Return views of the two halves of each group, `(B, groups, n, *sites)`."""
-    a, b = maps.unflatten(1, (groups, 2, -1)).unbind(2)
-    return a, b
-
-
-class Gate(torch.autograd.Function):
-    """See `gate`."""
-
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor, groups: int, added: Tensor | None) -> Tensor:  # type: ignore[override]
-        h = maps.clone() if added is None else maps + added
-        t, s = halves(h, groups)
-        activate_(h, t, s)
-        ctx.save_for_backward(h)
-        ctx.groups, ctx.added = groups, added is not None
-        return (t * s).flatten(1, 2)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        (h,) = ctx.saved_tensors
-        t, s = halves(h, ctx.groups)
-        dh = torch.empty_like(h)
-        da, db = halves(dh, ctx.groups)
-        through = grad.unflatten(1, (ctx.groups, -1)) * s
-        torch.addcmul(through, through, t * t, value=-1, out=da)
-        torch.mul(torch.addcmul(through, through, s, value=-1), t, out=db)
-        return dh, None, dh if ctx.added else None

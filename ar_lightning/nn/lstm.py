@@ -3,7 +3,8 @@
     [o, f, i, g] = input-to-state(v) + state-to-state(h),    c = f c' + i g,    h = o tanh(c)
 
 with sigmoid gates and tanh content. Gates have their channels in the groups of the colours, four gates in each.
-State-to-state kernels read finished pixels only, so that they need no mask. Initial states are learned.
+State-to-state kernels read finished pixels only, so that they need no mask. Initial states are learned. `row_reference`
+and `diagonal_reference` are the scans as one would write them; `kernels/lstm_scans.py` computes the same, faster.
 
 References:
     van den Oord, Kalchbrenner & Kavukcuoglu, Pixel Recurrent Neural Networks (2016), sections 3.1 and 3.2.
@@ -19,11 +20,46 @@ from ar_lightning.nn.conv import CausalConv, Pointwise
 from ar_lightning.nn.kernels.lstm_scans import diagonal_scan, row_scan
 from ar_lightning.nn.streaming import Streaming, as_row, as_steps
 
-__all__ = ["DiagonalLSTMLayer", "RowLSTMLayer"]
+__all__ = ["DiagonalLSTMLayer", "RowLSTMLayer", "diagonal_reference", "row_reference"]
+
+
+def row_reference(v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor, kernel: int) -> Tensor:
+    """Run an LSTM down the rows of `v` `(B, C, H, W)`; arguments and states `(B, h, H, W)` as of `RowScan`."""
+    reach, width = kernel // 2, v.shape[3]
+    h, c = (s.expand(len(v), -1, width) for s in (h0, c0))
+    rows = []
+    for row in v.unbind(2):  # (B, C, W)
+        left, above = F.pad(row, (reach, 0)), F.pad(h, (reach, reach))
+        read = [left[..., x : x + width] for x in range(reach + 1)] + [above[..., x : x + width] for x in range(kernel)]
+        o, f, i, g = (weight @ torch.cat(read, 1) + bias).chunk(4, 1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        rows.append(h)
+    return torch.stack(rows, 2)
+
+
+def diagonal_reference(v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor) -> Tensor:
+    """Run an LSTM from the upper left corner of `v` `(B, C, H, W)`, pixel by pixel.
+
+    Arguments are those of `DiagonalScan` for one of its two directions; the other one is the same on the mirrored map.
+    """
+    h0, c0 = (s.expand(len(v), -1, 1)[..., 0] for s in (h0, c0))  # (B, h)
+    above = [h0] * v.shape[3]
+    rows = []
+    for row in v.unbind(2):
+        h, c, states = h0, c0, []
+        for x, h_above in zip(row.unbind(2), above, strict=True):
+            o, f, i, g = (torch.cat([x, h, h_above], 1) @ weight.T + bias.T).chunk(4, 1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            states.append(h)
+        above = states
+        rows.append(torch.stack(states, 2))
+    return torch.stack(rows, 2)  # (B, h, H, W)
 
 
 def lstm_cell(gates: Tensor, c: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Return state and cell `(B, n)`, given pre-activations `(B, 4 * n)`, four in each group, and the last cell."""
+    """Return state and cell `(B, n)`, given pre-activations `(B, 4 * n)`, four in each group, and the cell before."""
     o, f, i, g = gates.unflatten(1, (groups, 4, -1)).unbind(2)
     c = torch.sigmoid(f) * c.unflatten(1, (groups, -1)) + torch.sigmoid(i) * torch.tanh(g)
     h = torch.sigmoid(o) * torch.tanh(c)
@@ -31,15 +67,15 @@ def lstm_cell(gates: Tensor, c: Tensor, groups: int) -> tuple[Tensor, Tensor]:
 
 
 def whole_gates(weight: Tensor, groups: int) -> Tensor:
-    """Put together the gates `[o, f, i, g]` of all groups, given weights `(4h, ...)` with the four of each group."""
+    """Reorder weights `(4h, ...)` from `[o, f, i, g]` in each group to `[o, f, i, g]` of all groups."""
     return weight.unflatten(0, (groups, 4, -1)).transpose(0, 1).flatten(0, 2)
 
 
 class RowLSTMLayer(Streaming):
     """An LSTM that runs down the rows, all columns of a row at once.
 
-    The input-to-state kernel is masked along the row: of k columns it reads the pixel's and the k // 2 to its left. The
-    state-to-state kernel reads k columns of the row above.
+    The input-to-state kernel reads the pixel and the k // 2 to its left, the state-to-state kernel k columns of the row
+    above.
 
     Args:
         channels: channels of the input map.
@@ -58,7 +94,7 @@ class RowLSTMLayer(Streaming):
         self.c0 = nn.Parameter(torch.zeros(hidden, 1))
 
     def start_row(self, batch: int, width: int) -> None:
-        """Turn the finished row into what the next one reads of it: one convolution for the whole row."""
+        """Convolve the finished row at once into what the pixels of the next one read of it."""
         if self.past is None:
             return
         if "h" in self.past:
@@ -79,7 +115,7 @@ class RowLSTMLayer(Streaming):
         return row_scan(v, weight, bias, self.h0, self.c0, self.kernel)
 
     def _step(self, past: dict[str, Any], gates: Tensor) -> Tensor:
-        """The state of the next group of a pixel of the current row, `(B, hidden / colours)`."""
+        """Return the state of the next group of a pixel of the current row, `(B, hidden / colours)`."""
         n = len(past["h"])
         h, c = lstm_cell(gates + past["above"][n], past["c_above"][n], 1)
         past["h"].append(h)
@@ -88,14 +124,11 @@ class RowLSTMLayer(Streaming):
 
 
 class DiagonalLSTMLayer(Streaming):
-    """Two LSTMs that run down the diagonals, from the upper left and the upper right corner: the Diagonal BiLSTM.
+    """The Diagonal BiLSTM: two LSTMs that run down the diagonals, from the upper left and the upper right corner.
 
-    Both read the pixel above; the one reads the pixel to the left, the other the one to the right. The cell state comes
-    from the side. The second map is shifted down by a row before it is added: unshifted, it would tell a pixel what is
-    to its right.
-
-    The paper skews the image so that diagonals become columns; here they are read where they are, without the padding.
-    Both directions are one batched matrix product a diagonal.
+    Both read the pixel above; one reads the pixel to the left, the other the pixel to the right. The cell comes from
+    the side. The second map is shifted down by a row before it is added: unshifted, it would tell a pixel what is to
+    its right. The paper skews the image so that diagonals become columns; here they are read in place, unpadded.
 
     Args:
         channels: channels of the input map.
@@ -125,7 +158,7 @@ class DiagonalLSTMLayer(Streaming):
         return there + F.pad(back.flip(3)[:, :, :-1], (0, 0, 1, 0))
 
     def start_row(self, batch: int, width: int) -> None:
-        """Run the right-to-left LSTM over the finished row, and prepare what the next row reads of the one above."""
+        """Run the right-to-left LSTM over the finished row, and prepare what the next row reads of it."""
         past = self.past
         if past is None:
             return
@@ -144,7 +177,7 @@ class DiagonalLSTMLayer(Streaming):
         )
 
     def _right_to_left(self, v: Tensor, above: Tensor, h: Tensor, c: Tensor) -> Tensor:
-        """Return the states (B, h, W) of a whole row, given its input and what it reads of the row above."""
+        """Return the states `(B, h, W)` of a whole row, given its input and what it reads of the row above."""
         gates = self.input_to_state[1].parallel(v[:, :, None])[:, :, 0] + above  # type: ignore[operator]
         states = []
         for gate in reversed(gates.unbind(2)):
@@ -153,7 +186,7 @@ class DiagonalLSTMLayer(Streaming):
         return torch.stack(states[::-1], 2)
 
     def _step(self, past: dict[str, Any], v: Tensor) -> Tensor:
-        """The sum of both states at the next group of a pixel, `(B, hidden / colours)`."""
+        """Return the sum of both states at the next group of a pixel, `(B, hidden / colours)`."""
         n, k = len(past["h"]), len(past["h"]) % self.colours
         gates = self.input_to_state[0](v) + past["above"][n]
         if k == 0 and n:

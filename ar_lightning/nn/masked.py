@@ -4,52 +4,22 @@ Each unit has a degree, and reads the units of the layer below whose degree is n
 value in the order as its degree, an output the place before its own: so it depends on earlier values only, whatever
 the degrees of the hidden units are.
 
-Half of such a weight matrix is masked. Where the degrees ascend, what is not masked is a staircase, and a product of
-large matrices is done in blocks of units, each with the inputs that any of them reads. Only at the edge of the stairs
-is there anything to mask.
+Where the degrees ascend, a large product skips the half of the weights that is masked: see `kernels/staircase.py`.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ar_lightning.core.fields import Activation
+from ar_lightning.nn.kernels.staircase import Block, Staircase, reads, staircase
 from ar_lightning.nn.streaming import Streaming
 
-__all__ = ["MaskedMLP", "masked_linear", "reads", "spread_degrees", "staircase"]
+__all__ = ["MaskedMLP", "masked_linear", "reads", "spread_degrees"]
 
 ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu}
-BLOCKS = 8  # of a large weight matrix
-LARGE = 2**18  # weights of one
-
-
-class Block(NamedTuple):
-    """Some units of a layer, and how many of the units below, the first ones, they read.
-
-    Args:
-        units: how many.
-        any: units below that any of them reads.
-        all: units below that all of them read.
-    """
-
-    units: int
-    any: int
-    all: int
-
-
-def reads(degrees: Tensor, below: Tensor) -> Tensor:
-    """Return the mask `(units, units below)`: which of the units below each unit reads.
-
-    Example:
-        >>> reads(torch.tensor([0, 2]), torch.tensor([0, 1, 2])).long()
-        tensor([[1, 0, 0],
-                [1, 1, 1]])
-    """
-    return below <= degrees[:, None]
 
 
 def spread_degrees(units: int, tokens: int, lowest: int = 0, generator: torch.Generator | None = None) -> Tensor:
@@ -71,14 +41,6 @@ def spread_degrees(units: int, tokens: int, lowest: int = 0, generator: torch.Ge
     return degrees.sort().values.clamp(min=lowest)
 
 
-def staircase(degrees: Tensor, below: Tensor) -> list[Block]:
-    """Return the blocks in which to do the product with a weight matrix, given ascending degrees of its units."""
-    if len(degrees) * len(below) < LARGE:
-        return [Block(len(degrees), len(below), 0)]
-    ends = torch.searchsorted(below, degrees, right=True)
-    return [Block(len(part), int(part[-1]), int(part[0])) for part in ends.tensor_split(BLOCKS)]
-
-
 def masked_linear(x: Tensor, weight: Tensor, degrees: Tensor, below: Tensor, blocks: list[Block]) -> Tensor:
     """Map `(B, units below)` to `(B, units)` by a weight matrix that is masked by the degrees of its units."""
     if len(blocks) == 1:
@@ -88,46 +50,6 @@ def masked_linear(x: Tensor, weight: Tensor, degrees: Tensor, below: Tensor, blo
         x, weight = (t.to(torch.get_autocast_dtype(x.device.type)) for t in (x, weight))
     out: Tensor = Staircase.apply(x, weight, degrees, below, blocks)
     return out
-
-
-class Staircase(torch.autograd.Function):
-    """The product with a staircase of weights, block by block; the gradient of what is masked is zero."""
-
-    @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, x: Tensor, weight: Tensor, degrees: Tensor, below: Tensor, blocks: list[Block]
-    ) -> Tensor:
-        out = x.new_empty(len(x), len(weight))
-        for units, all_read, edge in stairs(blocks):
-            torch.mm(x[:, all_read], weight[units, all_read].T, out=out[:, units])
-            out[:, units].addmm_(x[:, edge], (weight[units, edge] * reads(degrees[units], below[edge])).T)
-        ctx.save_for_backward(x, weight, degrees, below)
-        ctx.blocks = blocks
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        x, weight, degrees, below = ctx.saved_tensors
-        dx = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
-        dweight = torch.empty_like(weight)
-        for units, all_read, edge in stairs(ctx.blocks):
-            mask, g = reads(degrees[units], below[edge]), grad[:, units]
-            torch.mm(g.T, x[:, : edge.stop], out=dweight[units, : edge.stop])
-            dweight[units, edge] *= mask
-            dweight[units, edge.stop :] = 0
-            if dx is not None:
-                dx[:, all_read].addmm_(g, weight[units, all_read])
-                dx[:, edge].addmm_(g, weight[units, edge] * mask)
-        return dx, dweight, None, None, None
-
-
-def stairs(blocks: list[Block]) -> Iterator[tuple[slice, slice, slice]]:
-    """Give the units of each block, those below that all of them read, and those that only some read."""
-    start = 0
-    for block in blocks:
-        yield slice(start, start + block.units), slice(block.all), slice(block.all, block.any)
-        start += block.units
 
 
 class MaskedMLP(Streaming):
@@ -162,9 +84,7 @@ class MaskedMLP(Streaming):
 
     def forward(self, x: Tensor, degrees: list[Tensor], cond: Tensor | None = None) -> Tensor:
         """Map inputs `(B, inputs)` to outputs `(B, outputs)`, given the degrees of the units of every layer."""
-        h, last = x, len(self.layers) - 1
-        for i in range(last):
-            h = self.activation(self._layer(i, h, degrees, cond))
+        h, last = [x, *self.hidden(x, degrees, cond)][-1], len(self.layers) - 1
         with torch.autocast(x.device.type, enabled=False):  # rounding a logit to bfloat16 costs likelihood
             dtype = self.layers[last].weight.dtype
             params = self._layer(last, h.to(dtype), degrees, cond)
@@ -172,6 +92,14 @@ class MaskedMLP(Streaming):
                 direct = masked_linear(x.to(dtype), self.direct.weight, degrees[-1], degrees[0], self.blocks[-1])
                 params = params + direct
         return params
+
+    def hidden(self, x: Tensor, degrees: list[Tensor], cond: Tensor | None = None) -> list[Tensor]:
+        """Return the units `(B, units)` of every hidden layer, as `forward` computes them."""
+        layers, h = [], x
+        for i in range(len(self.layers) - 1):
+            h = self.activation(self._layer(i, h, degrees, cond))
+            layers.append(h)
+        return layers
 
     def _layer(self, i: int, h: Tensor, degrees: list[Tensor], cond: Tensor | None) -> Tensor:
         layer = self.layers[i]

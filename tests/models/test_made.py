@@ -11,7 +11,7 @@ from ar_lightning.core.spec import DataSpec, Shapes
 from ar_lightning.density.density import Density, Step
 from ar_lightning.density.sampling import Draw, sample_naive, sample_sequence
 from ar_lightning.models.made import MADE
-from ar_lightning.nn.masked import MaskedMLP, masked_linear, reads, spread_degrees, staircase
+from ar_lightning.nn.masked import MaskedMLP, reads, spread_degrees
 from ar_lightning.nn.streaming import streaming
 from ar_lightning.training.checkpoints import build_density
 from tests.invariants.test_exactness import SAMPLES, assert_frequencies
@@ -103,20 +103,6 @@ def test_forward_is_the_papers_equations(activation: str, options: dict[str, Any
             expected = torch.empty_like(out)
             expected[:, columns] = out
             assert torch.allclose(density.model(density._encode(x)).flatten(1), expected, atol=1e-12)
-
-
-def test_a_staircase_of_blocks_is_the_masked_product() -> None:
-    below, degrees = torch.arange(700).repeat_interleave(2), spread_degrees(900, 701)
-    blocks = staircase(degrees, below)
-    assert len(blocks) > 1 and blocks[0][1] < blocks[-1][1] == len(below)
-    weight = torch.randn(len(degrees), len(below), dtype=torch.float64, requires_grad=True)
-    x = torch.randn(3, len(below), dtype=torch.float64, requires_grad=True)
-    whole = x @ (weight * reads(degrees, below)).T
-    fast = masked_linear(x, weight, degrees, below, blocks)
-    assert torch.allclose(fast, whole)
-    seed = torch.randn_like(whole)
-    for a, b in zip(*(torch.autograd.grad(y, (x, weight), seed) for y in (whole, fast)), strict=True):
-        assert torch.allclose(a, b)
 
 
 def test_masked_weights_get_no_gradient() -> None:

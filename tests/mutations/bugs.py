@@ -45,7 +45,7 @@ BUGS = {
         "ar_lightning/nn/conv.py", "height=3, width=7", "height=1, width=1", CAUSAL
     ),
     "NADE forgets what came before a block": Bug(
-        "ar_lightning/nn/prefix.py", "    A[0] += a\n", "    A[0] += a * 0\n", CAUSAL
+        "ar_lightning/nn/kernels/nade.py", "    A[0] += a\n", "    A[0] += a * 0\n", CAUSAL
     ),
     "the last sites of the order are swapped back wrongly": Bug(
         "ar_lightning/models/base.py", "index_copy(1, order, ordered)",
@@ -112,16 +112,16 @@ BUGS = {
         EXACT + " -k streaming_equals and diagonal",
     ),
     "the gate's gradient forgets the slope of its sigmoid": Bug(
-        "ar_lightning/nn/gates.py", "torch.mul(torch.addcmul(through, through, s, value=-1), t, out=db)",
-        "torch.mul(through, t, out=db)", "tests/nn/test_gates.py",
+        "ar_lightning/nn/kernels/gate.py", "torch.mul(torch.addcmul(through, through, s, value=-1), t, out=db)",
+        "torch.mul(through, t, out=db)", "tests/nn/test_kernels.py -k gate",
     ),
     "a compiled NADE learns from the gradient of one site too few": Bug(
         "ar_lightning/nn/kernels/nade_compiled.py", "dW.append((x[:, None] * da).sum(0))",
-        "dW.append((x[:, None] * (da - g[:, None] * v)).sum(0))", "tests/nn/test_compile.py",
+        "dW.append((x[:, None] * (da - g[:, None] * v)).sum(0))", "tests/nn/test_kernels.py -k nade",
     ),
     "the gradient of a Row LSTM's states goes the wrong way": Bug(
         "ar_lightning/nn/kernels/lstm_scans.py", "zip(daround.split(h), spans,", "zip(daround.split(h), spans[::-1],",
-        "tests/nn/test_lstm.py",
+        "tests/nn/test_kernels.py -k row_lstm",
     ),
     "a diagonal's cell state comes from above": Bug(
         "ar_lightning/nn/kernels/lstm_scans.py", "c = cells[..., above].clone()", "c = cells.roll(batch, 2)[..., above]",
@@ -194,7 +194,8 @@ BUGS = {
         EXACT + " -k streaming_equals and made",
     ),
     "masked weights at the edge of the stairs learn": Bug(
-        "ar_lightning/nn/masked.py", "            dweight[units, edge] *= mask\n", "", "tests/models/test_made.py -k staircase"
+        "ar_lightning/nn/kernels/staircase.py", "            dweight[units, edge] *= mask\n", "",
+        "tests/nn/test_kernels.py -k staircase",
     ),
     "few unknown values weigh as little as they are": Bug(
         "ar_lightning/density/orderless.py", "weight = known.shape[1] / unknown.flatten(1).sum(1)", "weight = 1.0",
@@ -205,12 +206,12 @@ BUGS = {
         "tests/models/test_deep_nade.py",
     ),
     "a dilated convolution reads the future": Bug(
-        "ar_lightning/nn/dilated.py", "h[rows:].addmm_(x[:-rows], W[tap])",
+        "ar_lightning/nn/kernels/dilated.py", "h[rows:].addmm_(x[:-rows], W[tap])",
         "h[:-rows].addmm_(x[rows:], W[tap])",
         CAUSAL + " -k claimed and wavenet",
     ),
     "WaveNet writes a step late into its rings": Bug(
-        "ar_lightning/nn/dilated.py", "self._slots(start)[:, 0], x[:, 0]", "self._slots(start + 1)[:, 0], x[:, 0]",
+        "ar_lightning/nn/dilated.py", "self.slots(start)[:, 0], x[:, 0]", "self.slots(start + 1)[:, 0], x[:, 0]",
         EXACT + " -k streaming_equals and wavenet",
     ),
     "an RNN streams from zeros": Bug(

@@ -1,13 +1,11 @@
-"""The scans of PixelRNN's LSTMs: the values of the paper's equations, and the gradients of these."""
+"""The LSTM layers of PixelRNN: the values of the paper's equations, and the gradients of these."""
 
 from functools import partial
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from ar_lightning.nn.kernels.lstm_scans import DiagonalScan, RowScan
 from ar_lightning.nn.lstm import DiagonalLSTMLayer, RowLSTMLayer
 from benchmarks.plain.pixels import DiagonalLayer, RowLayer
 
@@ -22,28 +20,6 @@ LAYERS = {
 
 def numbers(*shape: int) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, requires_grad=True)
-
-
-def arguments(read: int, H: int, W: int, h: int, channels: int, both: tuple[int, ...]) -> tuple[Any, ...]:
-    weights = numbers(*both, 4 * h, read), numbers(*both, 4 * h, 1), numbers(*both, h, 1), numbers(*both, h, 1)
-    return numbers(2, channels, H, W), *weights
-
-
-@pytest.mark.parametrize(("H", "W"), SIZES)
-@pytest.mark.parametrize("kernel", [1, 3, 5])
-def test_gradients_of_rows_are_those_of_the_values(kernel: int, H: int, W: int) -> None:
-    torch.manual_seed(0)
-    h, channels = 2, 3
-    given = arguments((kernel // 2 + 1) * channels + kernel * h, H, W, h, channels, ())
-    assert torch.autograd.gradcheck(RowScan.apply, (*given, kernel), raise_exception=True)
-
-
-@pytest.mark.parametrize(("H", "W"), SIZES)
-def test_gradients_of_diagonals_are_those_of_the_values(H: int, W: int) -> None:
-    torch.manual_seed(0)
-    h, channels = 2, 3
-    given = arguments(channels + 2 * h, H, W, h, channels, (2,))
-    assert torch.autograd.gradcheck(DiagonalScan.apply, given, raise_exception=True)
 
 
 @pytest.mark.parametrize(("H", "W"), SIZES)

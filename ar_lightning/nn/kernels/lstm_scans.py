@@ -2,11 +2,11 @@
 
     [o, f, i, g] = W [v, h_1, h_2, ...] + b,    c = f c' + i g,    h = o tanh(c)
 
-What a step reads of the states of earlier steps is put side by side, so that it is one matrix product and a few passes
-over memory that the cache still holds; the backward pass takes the same steps back. What does not wait for a state is
-done for all rows at once. Maps are kept channels first, the pixels of a step of all images after one another. As
-tanh(a) = 2 sigmoid(2a) - 1, one sigmoid gives all gates. Cells are computed in float32 or better, also under
-autocast, which rounds the products of rows.
+Equal to `row_reference` and `diagonal_reference` in `nn/lstm.py`. The states that a step reads are put side by side, so
+that it is one matrix product and a few passes over memory that the cache still holds; the backward pass takes the same
+steps back. What does not wait for a state is done for all rows at once. Maps are kept channels first, then the pixels
+of a step of all images. As tanh(a) = 2 sigmoid(2a) - 1, one sigmoid gives all gates. Cells are computed in float32 or
+better, also under autocast, which rounds the products of rows.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ Gates = Sequence[Tensor]  # o, f, i, g
 
 
 def precise(t: Tensor) -> torch.dtype:
-    """Return float32, or the tensor's type where that is more."""
+    """Return the more precise of float32 and the type of the tensor."""
     return torch.promote_types(t.dtype, torch.float32)
 
 
@@ -47,17 +47,17 @@ def cell_(a: Tensor, gates: Gates, c: Tensor, out: Tensor, tanh: Tensor) -> None
 def cell_backward_(
     sigmoids: Tensor, gates: Gates, c: Tensor, tanh: Tensor, dh: Tensor, dc: Tensor, dsigmoids: Tensor, out: Gates
 ) -> None:
-    """Write the gradient of the pre-activations, and turn that of the cell into that of the one before.
+    """Write the gradients of the pre-activations, and turn the gradient of the cell into that of the cell before.
 
     Args:
         sigmoids: o, f and i as `cell_` left them `(..., 3h, n)`.
-        gates: each of the four.
+        gates: views of o, f, i and g, `(..., h, n)` each.
         c: the cell before `(..., h, n)`.
-        tanh: of the cell after.
+        tanh: tanh of the cell after.
         dh: gradient of the state.
-        dc: gradient of the cell after, from later steps; in place.
-        dsigmoids: where the gradient of o, f and i goes.
-        out: where each of the four goes; of pre-activations that are not doubled.
+        dc: gradient of the cell after, from later steps; changed in place.
+        dsigmoids: written: the gradients of o, f and i `(..., 3h, n)`.
+        out: written: views of the gradients of o, f, i and g, of pre-activations that are not doubled.
     """
     (o, f, i, g), (do, df, di, dg) = gates, out
     u = torch.mul(g, 2).sub_(1)  # tanh of the pre-activation
@@ -71,13 +71,13 @@ def cell_backward_(
 
 
 def products(v: Tensor) -> torch.dtype:
-    """Return what matrix products are computed in: autocast's type where it is on, else that of the cell."""
+    """Return the type of matrix products: that of autocast where it is on, else that of the cell."""
     autocast = torch.is_autocast_enabled(v.device.type)
     return torch.get_autocast_dtype(v.device.type) if autocast else precise(v)
 
 
 def add_product_(out: Tensor, weight: Tensor, read: Tensor) -> None:
-    """Add `weight @ read` to `out`, whose type may be a more precise one."""
+    """Add `weight @ read` to `out`, which may be more precise."""
     if weight.dtype == out.dtype:
         out.addmm_(weight, read)
     else:
@@ -85,7 +85,7 @@ def add_product_(out: Tensor, weight: Tensor, read: Tensor) -> None:
 
 
 def overlaps(kernel: int, width: int) -> list[tuple[slice, slice]]:
-    """Return, for each offset of a kernel from the left, the columns x where x + offset is in a row, and these."""
+    """List for each offset of a kernel, from the left, the columns x with x + offset inside the row, and x + offset."""
     spans = []
     for offset in range(-(kernel // 2), kernel // 2 + 1):
         n, first = max(0, width - abs(offset)), max(0, -offset)
@@ -94,15 +94,15 @@ def overlaps(kernel: int, width: int) -> list[tuple[slice, slice]]:
 
 
 def rows_of_parts(gates: Tensor) -> list[Gates]:
-    """Return o, f, i and g of each row of `(H, 4h, n)`."""
+    """View o, f, i and g of each row of `(H, 4h, n)`."""
     return list(zip(*(part.unbind() for part in gates.chunk(4, 1)), strict=True))
 
 
 class RowScan(torch.autograd.Function):
     """An LSTM down the rows, all images and columns at once.
 
-    With a kernel of k, a step reads k // 2 pixels to the left and the pixel of the input, and the states of k pixels of
-    the row above; zeros stand beside the image.
+    With a kernel of k, a step reads of the input the pixel and the k // 2 to its left, and of the row above the states
+    of k pixels; beside the image it reads zeros.
     """
 
     @staticmethod
@@ -189,14 +189,14 @@ class RowScan(torch.autograd.Function):
 class DiagonalScan(torch.autograd.Function):
     """Two LSTMs down the diagonals, from the upper left and, on the mirrored map, from the upper right corner.
 
-    A step reads the pixel of the input, and the states of the pixel beside, one diagonal before, and of that above.
+    A step reads the pixel of the input and the states of the pixels beside and above, one diagonal before.
     """
 
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor, keep: bool = True
     ) -> Tensor:
-        """Return the states of both `(2, h, H, W, B)`, those of the second mirrored.
+        """Return the states of both LSTMs `(2, h, H, W, B)`, those of the second mirrored.
 
         Args:
             ctx: of autograd.
@@ -205,7 +205,7 @@ class DiagonalScan(torch.autograd.Function):
             bias: b `(2, 4h, 1)`.
             h0: initial states `(2, h, 1)`, to the left of the first column and above the first row.
             c0: initial cells `(2, h, 1)`.
-            keep: what the backward pass needs.
+            keep: save what the backward pass needs.
         """
         (batch, channels, H, W), h, dtype = v.shape, h0.shape[1], precise(v)
         x = v.new_empty(2, channels, H, W, batch, dtype=dtype)
@@ -261,18 +261,18 @@ class DiagonalScan(torch.autograd.Function):
 
 
 def rows_of(d: int, H: int, W: int) -> tuple[int, int]:
-    """Return the first row of a diagonal i + j = d, and the one after its last."""
+    """Return the first row of the diagonal i + j = d, and the one after its last."""
     return max(0, d - W + 1), min(d, H - 1) + 1
 
 
 def neighbours(d: int, H: int, W: int, batch: int) -> tuple[slice, slice]:
-    """Return where the states beside and above the pixels of a diagonal are, a row of the image after the other."""
+    """Return where, among the rows of the image, the states beside and above the pixels of a diagonal are."""
     low, high = rows_of(d, H, W)
     return slice((low + 1) * batch, (high + 1) * batch), slice(low * batch, high * batch)
 
 
 def diagonal(maps: Tensor, d: int) -> Tensor:
-    """Return the view `(2, C, n, B)` of the n pixels of a diagonal of contiguous maps `(2, C, H, W, B)`, from above."""
+    """View the n pixels of a diagonal of contiguous maps `(2, C, H, W, B)` as `(2, C, n, B)`, from the top."""
     two, channels, H, W, batch = maps.shape
     low, high = rows_of(d, H, W)
     first = maps.storage_offset() + (low * W + d - low) * batch
@@ -285,6 +285,6 @@ row_scan = torch.compiler.disable(RowScan.apply)
 
 @torch.compiler.disable
 def diagonal_scan(v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor) -> Tensor:
-    """Return what `DiagonalScan` does, which keeps nothing where there are no gradients."""
+    """Apply `DiagonalScan`; without gradients, nothing is kept for the backward pass."""
     states: Tensor = DiagonalScan.apply(v, weight, bias, h0, c0, torch.is_grad_enabled())
     return states

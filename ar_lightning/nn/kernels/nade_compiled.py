@@ -1,9 +1,9 @@
 """NADE's running pre-activation over a block of sites, written for `torch.compile`: the state stays in registers.
 
-    h_i = f(a_i),    out_i = V_i h_i,    a_{i+1} = a_i + W_{i+1} x_i
+    a_{i+1} = a_i + W_{i+1} x_i,    h_i = f(a_i),    out_i = b_i + V_i h_i
 
 For one input and one output a site, as of binary data. The compiler unrolls a block into one loop over examples and
-units; without it the same code runs, slowly, so that results can be compared.
+units. The plain form of it is `reference` in `nade.py`.
 """
 
 from functools import lru_cache
@@ -19,7 +19,7 @@ __all__ = ["CompiledPrefix"]
 
 
 def forward_block(a: Tensor, past: Tensor, W: Tensor, V: Tensor, sigmoid: bool) -> tuple[Tensor, Tensor]:
-    """Return the pre-activation (B, H) after k sites and their outputs (k, B), given what each reads (k, B)."""
+    """Return the pre-activation `(B, H)` after k sites and their outputs `(k, B)`, given the value before each."""
     outs = []
     for x, w, v in zip(past.unbind(), W.unbind(), V.unbind(), strict=True):
         a = a + x[:, None] * w
@@ -31,9 +31,9 @@ def forward_block(a: Tensor, past: Tensor, W: Tensor, V: Tensor, sigmoid: bool) 
 def backward_block(
     a: Tensor, da: Tensor, past: Tensor, grad: Tensor, W: Tensor, V: Tensor, sigmoid: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the pre-activation before k sites, the gradient of it, and those of W and V (k, H).
+    """Walk k sites back; return the pre-activation before them, its gradient, and those of W and V `(k, H)`.
 
-    `a` is the pre-activation after them, `da` its gradient from all later sites, `grad` that of the outputs (k, B).
+    `a` is the pre-activation after them, `da` its gradient from all later sites, `grad` that of the outputs `(k, B)`.
     """
     dW, dV = [], []
     for x, g, w, v in reversed(list(zip(past.unbind(), grad.unbind(), W.unbind(), V.unbind(), strict=True))):
@@ -56,27 +56,13 @@ def compiled(block: Any) -> Any:
 
 
 class CompiledPrefix(torch.autograd.Function):
-    """The outputs of all sites, block by block; the backward pass walks the blocks from the last to the first.
-
-    It gives no gradient of the values.
-    """
+    """The outputs of all sites, block by block, with gradients of all but the values."""
 
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, past: Tensor, W: Tensor, V: Tensor, b: Tensor, a: Tensor, activation: Activation, block: int
     ) -> Tensor:
-        """Return the outputs (B, n, 1).
-
-        Args:
-            ctx: of autograd.
-            past: what each site reads (n, B, 1).
-            W: weights of it (n, 1, H).
-            V: weights of the outputs (n, 1, H).
-            b: their bias (n, 1).
-            a: pre-activation before all sites (B, H).
-            activation: f.
-            block: sites of a block.
-        """
+        """Return the outputs `(B, n, 1)`; arguments as of `reference` in `nade.py`, and the sites of a block."""
         x, w, v = past[..., 0].contiguous(), W[:, 0], V[:, 0]
         outs, a = [], a.contiguous()
         for i in range(0, len(x), block):

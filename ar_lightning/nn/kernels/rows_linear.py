@@ -1,7 +1,7 @@
-"""A linear map of long lists of rows, on a CPU by a convolution, where that may be faster than a matrix product.
+"""`torch.nn.Linear` for long lists of rows: on a CPU a convolution, which may be faster than a matrix product.
 
-PyTorch multiplies float32 matrices by MKL, which some processors slow down, and convolves by oneDNN, which knows more
-of them. The rows are read as an image of one row of pixels, channels last: nothing is moved.
+PyTorch multiplies float32 matrices with MKL, which is slow on some processors, and convolves with oneDNN, which is
+fast on more of them. The rows are read as an image of one row of pixels, channels last, so that nothing is copied.
 """
 
 import torch
@@ -14,7 +14,7 @@ LARGE = 20480  # numbers from which PyTorch gives the convolution of a single im
 
 
 class RowsLinear(nn.Linear):
-    """`torch.nn.Linear`, for inputs `(*sites, inputs)` of many sites."""
+    """`torch.nn.Linear`, the reference, for inputs `(*sites, inputs)` of many sites."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(*sites, inputs)` to `(*sites, outputs)`."""

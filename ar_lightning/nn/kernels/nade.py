@@ -1,0 +1,111 @@
+"""The running pre-activation of NADE in blocks of sites, with a backward pass that recomputes instead of remembering.
+
+    a_i = c + sum_{j<i} W_j z_j,    h_i = f(a_i),    out_i = b_i + V_i h_i
+
+All a_i together would take B * D * H numbers. Inside a block the prefix sums are one batched product and a cumulative
+sum; only the pre-activation at its end is carried on. The backward pass walks the blocks from the last to the first,
+takes each block's sum off again and recomputes its activations. Memory is O(B * H * block).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ar_lightning.core.fields import Activation
+
+__all__ = ["Prefix", "reference"]
+
+
+def reference(
+    past: Tensor, W: Tensor, V: Tensor, b: Tensor, a: Tensor, activation: Activation
+) -> tuple[Tensor, Tensor]:
+    """Compute what `Prefix` computes, site by site.
+
+    Args:
+        past: the value before each site `(n, B, E)`.
+        W: weights of it `(n, E, H)`.
+        V: weights of the outputs `(n, P, H)`.
+        b: their bias `(n, P)`.
+        a: pre-activation before all sites `(B, H)`.
+        activation: f.
+
+    Returns:
+        The outputs `(B, n, P)` and the pre-activation `(B, H)` at the last site.
+    """
+    outs = []
+    for z, W_i, V_i, b_i in zip(past, W, V, b, strict=True):
+        a = a + z @ W_i
+        h = torch.sigmoid(a) if activation == "sigmoid" else torch.relu(a)
+        outs.append(h @ V_i.T + b_i)
+    return torch.stack(outs, 1), a
+
+
+class Prefix(torch.autograd.Function):
+    """The outputs of `reference`, computed a block of sites at a time."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, past: Tensor, W: Tensor, V: Tensor, b: Tensor, a: Tensor, activation: Activation, block: int
+    ) -> Tensor:
+        outs = []
+        buffer = past.new_empty(min(block, len(past)), past.shape[1], W.shape[2])
+        for i in range(0, len(past), block):
+            A = pre_activations(past[i : i + block], W[i : i + block], a, buffer)
+            a = A[-1].clone()
+            h = activate_(A, activation)
+            outs.append(torch.bmm(V[i : i + block], h.mT))  # (k, P, B)
+        ctx.save_for_backward(past, W, V, a)
+        ctx.activation, ctx.block = activation, block
+        return (torch.cat(outs) + b[:, :, None]).permute(2, 0, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        past, W, V, a = ctx.saved_tensors
+        grad = grad.permute(1, 2, 0).contiguous()  # (n, P, B)
+        dpast = torch.empty_like(past) if ctx.needs_input_grad[0] else None
+        dW, dV = torch.empty_like(W), torch.empty_like(V)
+        da = torch.zeros_like(a)  # gradient of the pre-activation, summed over all later sites
+        size = (min(ctx.block, len(past)), past.shape[1], W.shape[2])
+        # Fresh memory for each block would cost more than the sums in it.
+        buffer, other = past.new_empty(size), past.new_empty(size)
+        for i in reversed(range(0, len(past), ctx.block)):
+            s = slice(i, i + ctx.block)
+            a = a - torch.einsum("kbe,keh->bh", past[s], W[s])  # the pre-activation before the block
+            h = activate_(pre_activations(past[s], W[s], a, buffer), ctx.activation)
+            torch.bmm(grad[s], h, out=dV[s])
+            dA = through_activation_(product(grad[s].mT, V[s], other[: len(h)]), h, ctx.activation)
+            dA[-1] += da
+            sums = torch.cumsum(dA, 0, out=h)
+            dA += sums[-1]
+            dA -= sums  # what site i adds reaches every later one: the sum of dA from i on
+            torch.bmm(past[s].mT, dA, out=dW[s])
+            if dpast is not None:
+                torch.bmm(dA, W[s].mT, out=dpast[s])
+            da = dA[0].clone()
+        return dpast, dW, dV, grad.sum(2), da, None, None
+
+
+def pre_activations(past: Tensor, W: Tensor, a: Tensor, buffer: Tensor) -> Tensor:
+    """Compute a_i `(k, B, H)` of k sites in the buffer, given the values before each and `a` before all of them."""
+    A = product(past, W, buffer[: len(past)])
+    A[0] += a
+    return torch.cumsum(A, 0, out=A)
+
+
+def product(x: Tensor, W: Tensor, out: Tensor) -> Tensor:
+    """Multiply batches of matrices; where the inner dimension is one, broadcasting is faster."""
+    return torch.mul(x, W, out=out) if x.shape[-1] == 1 else torch.bmm(x, W, out=out)
+
+
+def activate_(A: Tensor, activation: Activation) -> Tensor:
+    return A.sigmoid_() if activation == "sigmoid" else A.relu_()
+
+
+def through_activation_(grad: Tensor, h: Tensor, activation: Activation) -> Tensor:
+    """Turn the gradient of the activations into that of the pre-activations, in place."""
+    if activation == "sigmoid":
+        return torch.ops.aten.sigmoid_backward.grad_input(grad, h, grad_input=grad)
+    return torch.ops.aten.threshold_backward.grad_input(grad, h, 0, grad_input=grad)
