@@ -49,8 +49,8 @@ LIKELIHOODS = {
 }
 
 DATA = {
-    "digits": "ar_lightning.data.images:Digits",
-    "binarized_mnist": "ar_lightning.data.images:BinarizedMNIST",
+    "digits": "ar_lightning.data.datasets.digits:Digits",
+    "binarized_mnist": "ar_lightning.data.datasets.mnist:BinarizedMNIST",
     "mnist": "ar_lightning.data.datasets.mnist:MNIST",
     "fashion_mnist": "ar_lightning.data.datasets.mnist:FashionMNIST",
     "cifar10": "ar_lightning.data.datasets.cifar10:CIFAR10",
@@ -67,7 +67,7 @@ DATA = {
     "wine": "ar_lightning.data.datasets.uci:Wine",
     "breast_cancer": "ar_lightning.data.datasets.uci:BreastCancer",
     "text": "ar_lightning.data.user.text:TextFile",
-    "tiny_shakespeare": "ar_lightning.data.user.text:TinyShakespeare",
+    "tiny_shakespeare": "ar_lightning.data.datasets.shakespeare:TinyShakespeare",
     "tones": "ar_lightning.data.datasets.tones:Tones",
     "spoken_digits": "ar_lightning.data.datasets.speech:SpokenDigits",
     "speech_commands_digits": "ar_lightning.data.datasets.speech:SpeechCommandsDigits",

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ar_lightning.core.errors import UserError
+from ar_lightning.core.files import written
 from ar_lightning.data.base import Split
 
 if TYPE_CHECKING:
@@ -104,7 +104,6 @@ def stamp(path: Path) -> tuple[str, int, int]:
 
 def _write(path: Path, labels_path: Path, blocks: Blocks) -> None:
     """Write images and labels, the images last: where they are, the labels are too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     labels: list[np.ndarray] = []
 
     def images() -> Iterator[np.ndarray]:
@@ -112,16 +111,11 @@ def _write(path: Path, labels_path: Path, blocks: Blocks) -> None:
             labels.extend([] if y is None else [y])
             yield x
 
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.partial")
-    try:
-        _append(temporary, images())
+    with written(path, shared=True) as partial:
+        _append(partial, images())
         if labels:
-            _append(aside := temporary.with_suffix(".labels"), labels)
-            aside.replace(labels_path)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-        temporary.with_suffix(".labels").unlink(missing_ok=True)
+            with written(labels_path, shared=True) as aside:
+                _append(aside, labels)
 
 
 def _append(path: Path, blocks: Iterable[np.ndarray]) -> None:

@@ -1,7 +1,6 @@
 """From arrays to batches: the one DataModule, whatever the dataset."""
 
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any
 
 import lightning
@@ -17,10 +16,10 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Decay, PositiveInt
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Dataset, Split, Splits
-from ar_lightning.data.mutated import mutated
-from ar_lightning.data.transforms import Dequantised
+from ar_lightning.data.samplers import EpochSampler, LaneSampler
+from ar_lightning.data.transforms import Dequantised, mutated
 
-__all__ = ["ArrayDataModule", "Batch", "EpochSampler", "LaneSampler"]
+__all__ = ["ArrayDataModule", "Batch"]
 
 Batch = tuple[Tensor, Tensor | Condition | None]
 
@@ -189,56 +188,6 @@ class ArrayDataModule(lightning.LightningDataModule):
                 f"data: {len(self._batches[name])} {name} examples for {world} processes; use fewer devices"
             )
         return rank, world
-
-
-class EpochSampler(Sampler[int]):
-    """Indices of one process in one epoch: every `world`-th of a permutation that depends on `seed` and epoch only.
-
-    The last `size % world` of the permutation are left out, so that every process makes as many steps.
-
-    Args:
-        size: number of examples.
-        seed: of the permutation, together with the epoch.
-        rank: of this process.
-        world: number of processes.
-    """
-
-    def __init__(self, size: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        self.size, self.seed, self.rank, self.world = size, seed, rank, world
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the permutation; Lightning calls this before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.size // self.world
-
-    def __iter__(self) -> Iterator[int]:
-        entropy = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint64)
-        order = torch.randperm(self.size, generator=torch.Generator().manual_seed(int(entropy[0])))
-        return iter(order[: len(self) * self.world][self.rank :: self.world].tolist())
-
-
-class LaneSampler(Sampler[list[int]]):
-    """Batches of one process: batch t has the t-th window of every `world`-th lane; the last lanes may end one earlier.
-
-    Args:
-        size: number of windows, over all lanes; the first `size % lanes` lanes have one more.
-        lanes: parts of the stream that are read side by side, over all processes.
-        rank: of this process.
-        world: number of processes.
-    """
-
-    def __init__(self, size: int, lanes: int, rank: int = 0, world: int = 1) -> None:
-        bounds = [lane * (size // lanes) + min(lane, size % lanes) for lane in range(lanes + 1)]
-        self.lanes = [range(*pair) for pair in pairwise(bounds)][rank::world]
-
-    def __len__(self) -> int:
-        return len(self.lanes[0])
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return ([lane[t] for lane in self.lanes if t < len(lane)] for t in range(len(self)))
 
 
 class _Batches(TorchDataset[Batch]):

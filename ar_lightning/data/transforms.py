@@ -1,4 +1,6 @@
-"""Discrete data as real values: uniform noise fills the interval that each level stands for.
+"""Noise on discrete data: dequantisation, and random replacement of levels.
+
+Dequantised data are real values: uniform noise fills the interval that each level stands for.
 
     z = 2 (x + u) / K - 1,    u ~ U[0, 1),    E_u log p(x + u) <= log P(x)
 
@@ -6,19 +8,18 @@ by Jensen's inequality, where P(x) is the mass that the density puts on the cube
 data is a lower bound on that of the levels.
 
 Theis, van den Oord & Bethge, "A note on the evaluation of generative models", ICLR 2016, section 3.1.
+Ren et al., "Likelihood ratios for out-of-distribution detection", NeurIPS 2019, section 3, for `mutated`.
 """
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
+import torch
+from torch import Tensor
 
+from ar_lightning.core.levels import scaled
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Dataset, Split, Splits
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["Dequantised"]
+__all__ = ["Dequantised", "mutated"]
 
 
 class Dequantised(Dataset):
@@ -44,7 +45,7 @@ class Dequantised(Dataset):
         return f"{self.dataset.regime}; uniformly dequantised, a bound on the likelihood of the levels"
 
     def load(self) -> Splits:
-        """Return the dataset's splits; those for evaluation hold real values, as they are the same each time."""
+        """Return the dataset's splits; valid and test hold real values, the same each time."""
         splits = self.dataset.load()
         noise = np.random.RandomState(self.seed % 2**32)
         return {
@@ -53,22 +54,32 @@ class Dequantised(Dataset):
         }
 
     def _noisy(self, x: np.ndarray, noise: np.random.RandomState) -> np.ndarray:
-        import torch
-
         levels = self.dataset.values(torch.from_numpy(np.array(x))).numpy()
-        noisy: np.ndarray = self._scaled(levels + noise.random_sample(levels.shape)).astype(np.float32)
+        noisy: np.ndarray = scaled(levels + noise.random_sample(levels.shape), self._k).astype(np.float32)
         return noisy
 
-    def values(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Return training values at the middle of their intervals; those for evaluation have their noise."""
-        return x if x.is_floating_point() else self._scaled(self.dataset.values(x).float() + 0.5)
+    def values(self, x: Tensor) -> Tensor:
+        """Put training values at the middle of their intervals; valid and test values have their noise already."""
+        return x if x.is_floating_point() else scaled(self.dataset.values(x).float() + 0.5, self._k)
 
-    def augment(self, x: "torch.Tensor") -> "torch.Tensor":
+    def augment(self, x: Tensor) -> Tensor:
         """Augment as the dataset does, and spread the values over their intervals."""
-        import torch
+        return self.dataset.augment(x) + (2 * torch.rand_like(x) - 1) * (1 / self._k)
 
-        half = 1 / (self.spec.quantised or 1)
-        return self.dataset.augment(x) + (2 * torch.rand_like(x) - 1) * half
+    @property
+    def _k(self) -> int:
+        """Number of levels."""
+        return self.spec.quantised or 1
 
-    def _scaled(self, x: Any) -> Any:
-        return x * (2 / (self.spec.quantised or 1)) - 1
+
+def mutated(x: Tensor, fraction: float, levels: int) -> Tensor:
+    """Replace each value by a level drawn uniformly, with probability `fraction`, from torch's global generator.
+
+    A density of such data learns the background of pictures rather than what is in front.
+
+    Args:
+        x: levels `(B, C, *sites)`.
+        fraction: of the values that are replaced, in the mean.
+        levels: number K of them.
+    """
+    return torch.where(torch.rand(x.shape) < fraction, torch.randint(levels, x.shape).to(x.dtype), x)

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ar_lightning.data.datasets.mnist import MNIST, FashionMNIST
-from ar_lightning.data.images import BinarizedMNIST, amat_bytes
+from ar_lightning.data.datasets.mnist import MNIST, BinarizedMNIST, FashionMNIST, amat_bytes
 from tests.support.files import Files, Server, idx_gz
 
 

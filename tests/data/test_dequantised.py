@@ -10,7 +10,7 @@ from scipy.stats import kstest
 
 from ar_lightning.core.levels import levels_of
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.images import Digits
+from ar_lightning.data.datasets.digits import Digits
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.transforms import Dequantised
 from tests.support.cases import REAL_CASES, random_values

@@ -9,9 +9,12 @@ import torch
 from ar_lightning.config.registry import DATA, find
 from ar_lightning.config.schema import schema_of
 from ar_lightning.core.errors import UserError
+from ar_lightning.core.levels import quantised
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Dataset
-from ar_lightning.data.images import BinarizedMNIST, Digits, amat_bytes, flipped, quantised, read_amat
+from ar_lightning.data.datasets.digits import Digits
+from ar_lightning.data.datasets.mnist import BinarizedMNIST, amat_bytes, read_amat
+from ar_lightning.data.images import flipped
 from tests.support.files import Files, one_line, put, real_data
 
 

@@ -10,8 +10,7 @@ import torch
 from ar_lightning.core.errors import UserError
 from ar_lightning.data import download
 from ar_lightning.data.base import SPLITS, Splits
-from ar_lightning.data.datasets.mnist import MNIST, FashionMNIST, read_idx
-from ar_lightning.data.images import BinarizedMNIST
+from ar_lightning.data.datasets.mnist import MNIST, BinarizedMNIST, FashionMNIST, read_idx
 from tests.support.files import Files, Server, idx_gz, one_line, put, real_data
 
 IDX = [MNIST, FashionMNIST]

@@ -15,7 +15,7 @@ from ar_lightning.config.schema import schema_of
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Dataset, Split, Splits
-from ar_lightning.data.images import Digits
+from ar_lightning.data.datasets.digits import Digits
 from ar_lightning.data.module import ArrayDataModule, Batch
 
 

@@ -11,9 +11,10 @@ import torch
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
+from ar_lightning.data.datasets.shakespeare import TinyShakespeare
 from ar_lightning.data.download import data_root
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.data.user.text import TextFile, TinyShakespeare
+from ar_lightning.data.user.text import TextFile
 from ar_lightning.media.text import to_text
 from tests.support.files import REAL, Server, one_line, real_data
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ar_lightning.config.registry import MODELS
-from ar_lightning.data.images import Digits
+from ar_lightning.data.datasets.digits import Digits
 from ar_lightning.training.checkpoints import load
 from ar_lightning.training.samples import SampleGrids
 from tests.support.cases import SMALL, small

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec, Shapes
-from ar_lightning.data.images import Digits
+from ar_lightning.data.datasets.digits import Digits
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
 from ar_lightning.density.sampling import Draw, sample_raster

@@ -12,7 +12,8 @@ from torch import Tensor
 from ar_lightning.config.resolve import load_config
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.module import ArrayDataModule, LaneSampler
+from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.data.samplers import LaneSampler
 from ar_lightning.data.user.text import TextFile
 from ar_lightning.density.density import Density
 from ar_lightning.density.stream import Memory, carried

@@ -75,7 +75,7 @@ def test_a_diverged_training_says_so(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_data_that_cannot_be_had_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from ar_lightning.data.images import BinarizedMNIST
+    from ar_lightning.data.datasets.mnist import BinarizedMNIST
 
     monkeypatch.setattr(BinarizedMNIST, "base_url", "http://127.0.0.1:9/")
     options = ["data=binarized_mnist", f"data.data_dir={tmp_path / 'nothing'}"]

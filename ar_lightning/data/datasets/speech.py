@@ -1,8 +1,7 @@
 """Spoken digits: the Free Spoken Digit Dataset, and the digits of Speech Commands (SC09)."""
 
-import secrets
-import shutil
 import tarfile
+import tempfile
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -190,20 +189,18 @@ def _extract_digits(archive: Path, folder: Path) -> None:
     Raises:
         UserError: the archive lacks one, or they cannot be written.
     """
-    partial = folder / f".{secrets.token_hex(4)}.partial"
     wanted = (*WORDS, *LISTS.values())
     try:
-        with tarfile.open(archive) as tar:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".") as partial, tarfile.open(archive) as tar:
             members = (m for m in tar if (parts := Path(m.name).parts) and parts[0] in wanted)
             tar.extractall(partial, members, filter="data")
-        for name in wanted:
-            if not (folder / name).exists():
-                (partial / name).rename(folder / name)
+            for name in wanted:
+                if not (folder / name).exists():
+                    (Path(partial) / name).rename(folder / name)
     except OSError as error:
         raise UserError(
             f"{folder}: cannot extract {archive.name} ({error.strerror or error}); make room, or set {ENVIRONMENT}"
         ) from error
     except (tarfile.TarError, EOFError) as error:
         raise UserError(f"{archive}: damaged ({type(error).__name__}); delete it to download it again") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -1,11 +1,11 @@
-"""Text: any file of it (`data.name=text data.path=book.txt`), a bundled one, and Shakespeare's plays."""
+"""Any text file (`data.name=text data.path=book.txt`), and a bundled one."""
 
 import importlib.metadata
 import importlib.util
 from functools import cached_property
 from math import ceil
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -14,9 +14,8 @@ from ar_lightning.core.fields import Fraction, PositiveInt
 from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Dataset, Split, Splits
-from ar_lightning.data.download import data_root, obtain
 
-__all__ = ["TextFile", "TinyShakespeare"]
+__all__ = ["TextFile"]
 
 BYTES = 256
 
@@ -137,45 +136,6 @@ class TextFile(Dataset):
         if self.path is not None:
             return self.path.name
         return f"dataset descriptions of scikit-learn {importlib.metadata.version('scikit-learn')}"
-
-
-class TinyShakespeare(TextFile):
-    """Shakespeare's plays in one file of 1,115,394 characters, 65 different ones: a benchmark of character models.
-
-    The last 10 % are test, as is usual: the end of The Taming of the Shrew, whose start is in train, and The Tempest,
-    of which nothing is. The first 5 % are valid, all others train. Source: Karpathy, char-rnn, 2015.
-
-    Args:
-        unit: what a value is.
-        length: characters or bytes of a window.
-        data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
-    """
-
-    base_url: ClassVar[str] = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/"
-    sha256: ClassVar[str] = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-    contiguous = True
-
-    def __init__(
-        self,
-        *,
-        unit: Literal["characters", "bytes"] = "characters",
-        length: PositiveInt = 128,
-        data_dir: str | None = None,
-    ) -> None:
-        super().__init__(unit=unit, length=length, valid_fraction=0.05, valid_first=True)
-        self.data_dir = data_dir
-
-    def _read(self) -> bytes:
-        folder = data_root(self.data_dir) / "tinyshakespeare"
-        return obtain({"input.txt": f"sha256:{self.sha256}"}, self.base_url, folder)["input.txt"].read_bytes()
-
-    @property
-    def _where(self) -> str:
-        return "data.name=tiny_shakespeare"
-
-    @property
-    def _title(self) -> str:
-        return "tiny Shakespeare"
 
 
 def _code_points(content: bytes, where: str) -> np.ndarray:
