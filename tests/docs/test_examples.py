@@ -1,6 +1,7 @@
-"""The notebooks of `examples/` run, their assertions hold, and they say again what is stored in them."""
+"""The examples run; the notebooks say again what is stored in them."""
 
 import re
+import runpy
 from pathlib import Path
 
 import nbformat
@@ -57,3 +58,11 @@ def test_a_notebook_is_stored_with_its_outputs_and_nothing_of_a_machine(path: Pa
 
 def test_there_are_notebooks() -> None:
     assert "chain_rule" in [path.stem for path in NOTEBOOKS]
+
+
+def test_the_minimal_example_learns(capsys: pytest.CaptureFixture[str]) -> None:
+    """It beats the tossed coin that it names, and draws a digit."""
+    scope = runpy.run_path(str(ROOT / "examples" / "minimal.py"))
+    said, *drawn = capsys.readouterr().out.splitlines()
+    assert said.startswith(f"test: {scope['bits']:.3f} bits/dim") and scope["bits"] < 0.5
+    assert len(drawn) == 8 and all(len(line) == 16 and set(line) <= {" ", "#"} for line in drawn)

@@ -1,0 +1,111 @@
+"""Every command and every piece of code in the README and on the pages of docs runs."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from ar_lightning.commands import COMMANDS as KNOWN
+from ar_lightning.config.resolve import load_config
+from ar_lightning.sweep.file import read_sweep
+from tests.support.commands import QUICK, ROOT, run_here
+from tests.support.pages import PAGES, blocks, commands, shell_lines
+
+WITH_COMMANDS = [page for page in PAGES if commands(page)]
+OF_RUNS = set(KNOWN) - {"fit"}  # these train nothing, and take no key of a training
+QUICK_ANYWHERE = [option for option in QUICK if not option.startswith("trainer.max_epochs")]
+TINY_SWEEP = [
+    *(o for o in QUICK if not o.startswith("trainer.devices")), "trials=2", "workers=1", "trainer.max_epochs=6",
+]  # fmt: skip
+NEEDS_DATA = re.compile("mnist|cifar|speech|shakespeare")
+NEEDS_SERVER = "storage=postgresql"  # tests/sweep/test_postgres.py has one
+FILES = ("runs/", "my.npz", "photos", "recordings", "book.txt", "measured.csv")  # what a reader has or makes
+
+
+def test_the_readme_starts_with_two_commands() -> None:
+    run, test = shell_lines("README")[:2]
+    assert run == "pip install -c constraints.txt -e . && python run.py --config conf/pixelrnn.yaml"
+    assert test == 'pip install -c constraints.txt -e ".[dev]" && pytest'
+    assert test in (ROOT / ".ci" / "run").read_text() or "README.md" in (ROOT / ".ci" / "run").read_text()
+    pinned = (ROOT / "constraints.txt").read_text()
+    assert "torch==" in pinned and "://" not in pinned
+
+
+def test_every_command_is_in_the_readme() -> None:
+    assert {args[0] for args in commands("README")} >= OF_RUNS
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS)
+def test_every_command_means_something(page: str) -> None:
+    """The quick half of the test below: names, files and keys are there."""
+    for args in commands(page):
+        if "--help" in args or "--resume" in args or any("runs/" in a for a in args if a.endswith(".yaml")):
+            continue
+        name = args[0] if args[0] in OF_RUNS else "fit"
+        if name == "sweep":
+            assert read_sweep(ROOT / args[2], [a for a in args[3:] if NEEDS_SERVER not in a])
+        elif name == "fit":
+            assert args[0] == "--config", args
+            assert load_config(args[1] if "/" not in args[1] else ROOT / args[1], args[2:])
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """A folder with what the pages say a reader may have."""
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "my.npz", train=rng.integers(0, 4, (60, 12)))
+    (tmp_path / "book.txt").write_text("It was the best of times, it was the worst of times. " * 100)
+    table = [",".join(map(str, row)) for row in rng.normal(size=(100, 3)).round(4).tolist()]
+    (tmp_path / "measured.csv").write_text("\n".join(["length,width,height", *table]) + "\n")
+    for name in ("photos", "recordings"):
+        (tmp_path / name).mkdir()
+    for i in range(20):
+        Image.fromarray(rng.integers(0, 256, (20, 24, 3), np.uint8)).save(tmp_path / "photos" / f"{i}.png")
+        soundfile.write(tmp_path / "recordings" / f"{i}.wav", rng.uniform(-1, 1, 9000), 8000)
+    return tmp_path
+
+
+def quick(args: list[str], folder: Path, number: int) -> list[str]:
+    """Return a command that does in a scratch folder, with two batches or trials, what the page's does in full."""
+    there = [re.sub(rf"(^|=)({'|'.join(map(re.escape, FILES))})", rf"\1{folder}/\2", arg) for arg in args]
+    args = [path for arg in there for path in (sorted(map(str, ROOT.glob(arg))) if "*" in arg else [arg])]
+    if "--help" in args:
+        return args
+    if args[0] == "sweep":
+        study = next((a for a in args if a.startswith("study=")), f"study={Path(args[2]).stem}").partition("=")[2]
+        return [*args, *TINY_SWEEP, f"sweep_dir={folder}/runs/sweeps/{study}"]
+    if args[0] in OF_RUNS:
+        return args
+    epochs = [] if any("max_epochs" in a for a in args) else ["trainer.max_epochs=1"]
+    chosen = any(a.startswith(("run_dir=", "--resume")) for a in args)
+    return [*args, *QUICK_ANYWHERE, *epochs, *([] if chosen else [f"run_dir={folder}/runs/{number}"])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", WITH_COMMANDS)
+def test_every_command_and_the_python_of_a_page_run(
+    page: str, scratch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In order: later ones use what earlier ones made."""
+    for number, args in enumerate(commands(page)):
+        line = " ".join(args)
+        if NEEDS_SERVER in line or (NEEDS_DATA.search(line) and not os.environ.get("AR_LIGHTNING_DATA")):
+            continue
+        assert run_here(*quick(args, scratch, number)) == 0, (args, capsys.readouterr().err)
+    scope: dict[str, object] = {}
+    for block in blocks(page, "python"):
+        exec(block.replace("runs/mine", f"{scratch}/runs/mine"), scope)
+    if page in ("README", "python"):
+        assert scope["completed"].shape == (16, 1, 8, 8)  # type: ignore[attr-defined]
+        assert scope["nats"].shape == (16,)  # type: ignore[attr-defined]
+
+
+def test_the_sweep_file_on_its_page_is_one(tmp_path: Path) -> None:
+    (block,) = blocks("sweeps", "yaml")
+    file = tmp_path / "sweep.yaml"
+    file.write_text(block.replace("../conf", str(ROOT / "conf")))
+    assert read_sweep(file).trials == 40

@@ -1,0 +1,27 @@
+"""README and docs: what they link to is there, and each fits its reader."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import ROOT
+from tests.support.pages import PAGES, SOURCES, links
+
+FOLDERS = ("conf", "benchmarks", "ar_lightning", "docs", "sweeps", "tests", "examples")
+MADE_BY_THE_SITE = {ROOT / "docs" / "tutorial.ipynb"}
+
+
+@pytest.mark.parametrize("path", SOURCES.values(), ids=str)
+def test_what_a_page_links_to_is_there(path: Path) -> None:
+    assert [link for link in links(path) if not link.exists() and link not in MADE_BY_THE_SITE] == []
+
+
+@pytest.mark.parametrize("path", SOURCES.values(), ids=str)
+def test_files_that_a_page_names_are_there(path: Path) -> None:
+    for name in re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]*)`", path.read_text()):
+        assert (ROOT / name).exists() or name.startswith("docs/_build"), name
+
+
+def test_the_readme_is_short() -> None:
+    assert len(PAGES["README"].splitlines()) <= 200
