@@ -11,13 +11,14 @@ from scipy.stats import kstest
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from tests.invariants.test_causality import parameters
-from tests.support.cases import CLASSES, REAL_CASES, Case, random_values, seeded
+from tests.support.cases import CLASSES, REAL_CASES, Case, cover, each, each_statistic, random_values, seeded
 
 SAMPLES = 1000
 GRID = torch.linspace(-6, 6, 801, dtype=torch.float64).sinh()  # to 200, densely around zero
 COARSE = torch.linspace(-4, 4, 241, dtype=torch.float64).sinh()
 GREY = [case for case in REAL_CASES if case.spec.shape[0] == 1 and not case.conditional]
-SINGLE = [case for case in REAL_CASES if case.members == 1]  # a mixture of orders has no conditionals in any
+# A mixture of orders has no conditionals in any.
+SINGLE = cover([case for case in REAL_CASES if case.members == 1], each_statistic)
 
 
 def conditional(density: Density, params: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
@@ -49,7 +50,7 @@ def assert_uniform(density: Density, x: torch.Tensor, cond: torch.Tensor | None,
             assert kstest(((u + places[i - 1]) % 1).numpy(), "uniform").pvalue > 1e-4, "two values are not independent"
 
 
-@pytest.mark.parametrize("case", REAL_CASES, ids=str)
+@each(REAL_CASES)
 @torch.no_grad()
 def test_every_conditional_integrates_to_one(case: Case) -> None:
     density = case.build()
@@ -58,7 +59,7 @@ def test_every_conditional_integrates_to_one(case: Case) -> None:
     assert (mass - 1).abs().max() < 3e-3
 
 
-@pytest.mark.parametrize("case", GREY, ids=str)
+@each(GREY)
 @torch.no_grad()
 def test_the_density_of_two_values_integrates_to_one(case: Case) -> None:
     density = case.on(DataSpec((1, 1, 2), None, CLASSES)).build()
@@ -68,7 +69,7 @@ def test_the_density_of_two_values_integrates_to_one(case: Case) -> None:
     assert total.item() == pytest.approx(1, abs=1e-2)
 
 
-@pytest.mark.parametrize("case", SINGLE, ids=str)
+@each(SINGLE)
 @pytest.mark.parametrize("temperature", [1.0, 0.5, 2.0])
 @torch.no_grad()
 def test_samples_have_the_density(case: Case, temperature: float) -> None:
@@ -78,7 +79,7 @@ def test_samples_have_the_density(case: Case, temperature: float) -> None:
     assert_uniform(density, x, cond, temperature)
 
 
-@pytest.mark.parametrize("case", SINGLE, ids=str)
+@each(SINGLE)
 @torch.no_grad()
 def test_completions_follow_the_conditional(case: Case) -> None:
     density, known, half = case.build(), random_values(case.spec, 1, seed=5), case.spec.dims // 2

@@ -12,12 +12,26 @@ from ar_lightning.config.schema import schema_of
 from ar_lightning.density.density import Density
 from ar_lightning.density.sampling import Draw, sampler_of
 from tests.invariants.test_causality import parameters
-from tests.support.cases import CASES, EVERY_CASE, LARGE_CASES, Case, every_value, random_values, seeded
+from tests.support.cases import (
+    CASES,
+    EVERY_CASE,
+    LARGE_CASES,
+    Case,
+    cover,
+    each,
+    each_statistic,
+    every_value,
+    random_values,
+    seeded,
+)
 
 SAMPLES = 20_000
+DRAWN = cover(CASES, each_statistic)
+# Several orders cannot all begin with what is known, unless they may be chosen anew: see test_deep_nade.
+COMPLETED = cover([case for case in CASES if not {"vary_order", "ensemble"} & case.options.keys()], each_statistic)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@each(CASES)
 def test_probabilities_sum_to_one(case: Case) -> None:
     x = every_value(case.spec)
     for label in range(case.spec.classes if case.conditional else 1):
@@ -40,7 +54,7 @@ class Recorder(Draw):
     seen: dict[int, torch.Tensor]
 
 
-@pytest.mark.parametrize("case", EVERY_CASE + LARGE_CASES, ids=str)
+@each(EVERY_CASE + LARGE_CASES)
 @torch.no_grad()
 def test_streaming_equals_the_full_forward(case: Case) -> None:
     density, n = case.build(torch.float32), 5
@@ -57,7 +71,7 @@ def test_streaming_equals_the_full_forward(case: Case) -> None:
             assert (streamed - parameters(density, x, cond)).abs().max() <= 1e-5
 
 
-@pytest.mark.parametrize("case", EVERY_CASE + LARGE_CASES, ids=str)
+@each(EVERY_CASE + LARGE_CASES)
 def test_same_seed_same_samples_in_both_loops_and_any_batch(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     density, n = case.build(), 50
     cond = case.labels(n)
@@ -94,7 +108,7 @@ def assert_frequencies(density: Density, drawn: torch.Tensor, x: torch.Tensor, l
     assert chisquare(observed[keep], wanted[keep] * observed[keep].sum() / wanted[keep].sum()).pvalue > 1e-4
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@each(DRAWN)
 @torch.no_grad()
 def test_sample_frequencies_match_the_probabilities(case: Case) -> None:
     density = case.build()
@@ -104,8 +118,7 @@ def test_sample_frequencies_match_the_probabilities(case: Case) -> None:
     assert_frequencies(density, density.sample(SAMPLES, many, generator=seeded(1)), x, density.log_prob(x, cond))
 
 
-# Several orders cannot all begin with what is known, unless they may be chosen anew: see test_deep_nade.
-@pytest.mark.parametrize("case", [c for c in CASES if not {"vary_order", "ensemble"} & c.options.keys()], ids=str)
+@each(COMPLETED)
 @torch.no_grad()
 def test_completions_follow_the_conditional(case: Case) -> None:
     density = case.build()
@@ -146,7 +159,7 @@ def tempered_member(
     return total
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@each(DRAWN)
 @torch.no_grad()
 def test_temperature_tempers_every_conditional(case: Case) -> None:
     density, n = case.build(), SAMPLES // 4
@@ -158,7 +171,7 @@ def test_temperature_tempers_every_conditional(case: Case) -> None:
         assert_frequencies(density, drawn, x, tempered(density, x, cond, temperature))
 
 
-@pytest.mark.parametrize("case", {case.model: case for case in CASES}.values(), ids=str)
+@each(cover(CASES, lambda case: {case.model}))
 def test_streaming_leaves_no_trace(case: Case) -> None:
     from ar_lightning.nn.streaming import Streaming, streaming
 

@@ -1,21 +1,26 @@
-"""Every registered model with every likelihood it can take, on tiny data: what the invariant tests run over.
+"""Registered models with the likelihoods they can take, on tiny data: what the invariant tests run over.
 
-A new model or likelihood is covered from the moment it is registered; `SMALL` only makes some of them faster.
+All of them together would be hundreds: a few are chosen in which every two of model, likelihood, data and variant that
+can meet do meet. A new model or likelihood is covered from the moment it is registered; `SMALL` only makes some faster.
 """
 
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import combinations
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
 from ar_lightning.config.checks import check_likelihood, check_model, check_pair
-from ar_lightning.config.registry import LIKELIHOODS, MODELS
+from ar_lightning.config.registry import LIKELIHOODS, MODELS, find
 from ar_lightning.config.schema import Schema, schema_of
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
-from ar_lightning.training.checkpoints import auto_likelihood, build_density
+from ar_lightning.training.checkpoints import build_density
 
 # Sigmoids: through ReLUs a large real value makes a larger one likely, which no grid of the tests would reach.
 SMALL: dict[str, dict[str, Any]] = {
@@ -57,7 +62,7 @@ class Case:
     model: str
     likelihood: str
     spec: DataSpec
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
     encoding: str = "auto"
 
     def __str__(self) -> str:
@@ -95,6 +100,16 @@ class Case:
         return density
 
     @property
+    def data(self) -> str:
+        """Its kind of data."""
+        return f"{self.spec.shape} of {self.spec.levels} levels"
+
+    @property
+    def variant(self) -> str:
+        """Its options."""
+        return str(self.options)
+
+    @property
     def conditional(self) -> bool:
         return bool(self.options.get("conditional"))
 
@@ -112,18 +127,13 @@ def defaults(schema: Schema) -> dict[str, Any]:
     return {f.name: f.default for f in schema.fields.values()}
 
 
-def variants(model: str, likelihood: str, spec: DataSpec) -> list[dict[str, Any]]:
-    """Options that change what a model is: a random order, conditioning on labels, several members, and so on.
-
-    What changes the network alone is seen by the likelihood that fits the data best, and not by every other as well.
-    """
+def variants(model: str) -> list[dict[str, Any]]:
+    """Options that change what a model is: a random order, conditioning on labels, several members, and so on."""
     fields = schema_of(MODELS[model]).fields
     order = {"order": "random"} if "order" in fields else {}
     plain = {"order": "raster"} if "order" in fields else {}
-    conditional = [{"conditional": True, **order}] if "conditional" in fields else []
-    if likelihood != auto_likelihood(spec):
-        return [plain] if spec.levels is None else [plain, *([order] if order else []), *conditional]
     more = {
+        "conditional": [{"conditional": True, **order}],
         "direct": [{"direct": True}],
         "kernel": [{"kernel": 5}],
         "cell": [{"cell": "gru", "position": True}, {"cell": "rnn"}],
@@ -131,7 +141,7 @@ def variants(model: str, likelihood: str, spec: DataSpec) -> list[dict[str, Any]
         "ensemble": [{"ensemble": 3}],
     }
     others = [options for key, several in more.items() if key in fields for options in several]
-    return [plain, *([order] if order else []), *conditional, *others]
+    return [plain, *([order] if order else []), *others]
 
 
 def fits(model: str, likelihood: str, spec: DataSpec) -> bool:
@@ -145,24 +155,70 @@ def fits(model: str, likelihood: str, spec: DataSpec) -> bool:
     return True
 
 
-EVERY_CASE = [
-    Case(model, likelihood, spec, options)
-    for model in MODELS
-    for likelihood in LIKELIHOODS
-    for spec in SPECS.values()
-    if fits(model, likelihood, spec)
-    for options in variants(model, likelihood, spec)
-]
+def possible(specs: Iterable[DataSpec]) -> list[Case]:
+    """Every model with every likelihood on all of these data, in each of its variants."""
+    return [
+        Case(model, likelihood, spec, options)
+        for model in MODELS
+        for likelihood in LIKELIHOODS
+        for spec in specs
+        if fits(model, likelihood, spec)
+        for options in variants(model)
+    ]
+
+
+Feature = tuple[Hashable, ...]
+
+
+def pairs(case: Case) -> set[Feature]:
+    """Return each two of its model, likelihood, data and variant, and its model with colours in turn or jointly."""
+    model, likelihood, data, variant = case.model, case.likelihood, case.data, case.variant
+    return {*combinations((model, likelihood, data, variant), 2), (model, joint(likelihood, case.spec))}
+
+
+def each_statistic(case: Case) -> set[Feature]:
+    """Return its model, its variant and its likelihood on its data: a few cases that have all of these."""
+    return {(case.model,), (case.variant,), (case.likelihood, case.data)}
+
+
+def each_network(case: Case) -> set[Feature]:
+    """Return its model in its variant, and on grey or colour: what a network reads depends on those."""
+    return {(case.model, case.variant), (case.model, case.spec.shape[0])}
+
+
+@cache
+def joint(likelihood: str, spec: DataSpec) -> bool:
+    """Return whether the likelihood models the colours of a pixel jointly."""
+    options = defaults(schema_of(LIKELIHOODS[likelihood]))
+    return bool(find("likelihood", likelihood)(spec, **options).joint)
+
+
+def cover(cases: list[Case], features: Callable[[Case], set[Feature]]) -> list[Case]:
+    """Choose a few cases that together have every feature of all the cases, greedily and always the same ones."""
+    left = {feature for case in cases for feature in features(case)}
+    having = {case: features(case) for case in cases}
+    chosen = []
+    while left:
+        best = max(having, key=lambda case: len(having[case] & left))
+        left -= having.pop(best)
+        chosen.append(best)
+    return sorted(chosen, key=cases.index)
+
+
+def each(cases: Iterable[Case]) -> pytest.MarkDecorator:
+    """Run a test on each of the cases: the fast tests on a few that have every model, likelihood, data and variant."""
+    marked = [pytest.param(case, id=str(case), marks=[] if case in FAST else pytest.mark.slow) for case in cases]
+    return pytest.mark.parametrize("case", marked)
+
+
+POSSIBLE = possible(SPECS.values())
+EVERY_CASE = cover(POSSIBLE, pairs)
 CASES = [case for case in EVERY_CASE if case.spec.levels]
 REAL_CASES = [case for case in EVERY_CASE if not case.spec.levels]
 # Large enough for every row, kernel and colour to matter; too large to enumerate.
 LARGE = [DataSpec((1, 4, 4), 2, CLASSES), DataSpec((3, 3, 4), 2, CLASSES)]
-LARGE_CASES = [
-    case.on(spec)
-    for case in CASES
-    for spec in LARGE
-    if case.spec.levels == 2 and case.spec.shape[0] == spec.shape[0] and fits(case.model, case.likelihood, spec)
-]
+LARGE_CASES = cover(possible(LARGE), each_network)
+FAST = {*cover(EVERY_CASE, each_statistic), *cover(LARGE_CASES, lambda case: {(case.model,)})}
 
 
 def every_value(spec: DataSpec) -> torch.Tensor:
