@@ -14,7 +14,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.conditionals import conditionals
 from ar_lightning.density.sampling import Draw, in_batches, sample_naive, sampler_of
 from ar_lightning.density.summary import as_html, as_picture, as_text
-from ar_lightning.likelihoods.discrete import Likelihood, choose
+from ar_lightning.likelihoods.base import Likelihood, choose
 
 __all__ = ["MAX_CLASSES", "Density", "Step"]
 

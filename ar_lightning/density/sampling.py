@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ar_lightning.likelihoods.discrete import Likelihood
+from ar_lightning.likelihoods.base import Likelihood
 from ar_lightning.models.base import RasterModel, SequenceModel, token_order
 from ar_lightning.nn.streaming import start_row, streaming
 

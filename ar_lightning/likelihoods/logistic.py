@@ -21,7 +21,8 @@ from torch import Tensor, distributions
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import PositiveInt
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.likelihoods.discrete import Likelihood, at_least_float32, categorical, check_levels, choose, scaled
+from ar_lightning.likelihoods.base import Likelihood, at_least_float32, categorical, check_levels, choose
+from ar_lightning.likelihoods.discrete import scaled
 
 __all__ = ["DiscretizedLogisticMixture"]
 

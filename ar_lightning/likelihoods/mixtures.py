@@ -20,7 +20,7 @@ from torch import Tensor, distributions
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import PositiveFloat, PositiveInt
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.likelihoods.discrete import Likelihood, at_least_float32, categorical, choose
+from ar_lightning.likelihoods.base import Likelihood, at_least_float32, categorical, choose
 
 __all__ = ["GaussianMixture", "LaplaceMixture"]
 
