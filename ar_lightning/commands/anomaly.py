@@ -15,8 +15,8 @@ def run(args: list[str]) -> int:
     parser = Parser("anomaly")
     add_run(parser)
     parser.add_argument(
-        "--against", metavar="WHAT", required=True, help="noise, constant, shapes (drawn clothes), the name of a "
-        "dataset, or a file or folder as for score --data",
+        "--against", metavar="WHAT", required=True, help="noise, constant, the name of a dataset, or a file or "
+        "folder as for score --data",
     )  # fmt: skip
     parser.add_argument(
         "--background", metavar="RUN2", help="run of another density of the same data, for the likelihood ratio "

@@ -72,7 +72,7 @@ BUGS = {
         EXACT + " -k frequencies and independent",
     ),
     "sampler takes the mode": Bug(
-        "ar_lightning/likelihoods/discrete.py", "return below.sum(1).clamp_(max=logits.shape[1] - 1)",
+        "ar_lightning/likelihoods/base.py", "return below.sum(1).clamp_(max=logits.shape[1] - 1)",
         "return logits.argmax(1)", EXACT + " -k frequencies",
     ),
     "temperature is ignored": Bug(

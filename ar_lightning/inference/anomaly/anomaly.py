@@ -104,7 +104,7 @@ def anomaly(run: str, against: str, background: str | None = None, n: int = 1000
 
     Args:
         run: the run directory or checkpoint.
-        against: noise, constant, shapes, the name of a dataset, or a file or folder.
+        against: noise, constant, the name of a dataset, or a file or folder.
         background: the run of another density of the same data, for the likelihood ratio; null for the frequencies of
             each site in the training data.
         n: examples on each side; fewer where there are not as many.

@@ -1,4 +1,4 @@
-"""What a density is to tell from its own data: noise, constants, drawn shapes, another dataset or given files.
+"""What a density is to tell from its own data: noise, constants, another dataset or given files.
 
 All of it is brought to the shape, levels, units and characters of the density, and has no labels: a score that knows
 the label of an example says nothing of one that has none.
@@ -25,14 +25,13 @@ from ar_lightning.data.base import Split
 from ar_lightning.data.module import ArrayDataModule, Batch
 from ar_lightning.data.user.image_folder import fitted
 from ar_lightning.density.density import Density
-from ar_lightning.inference.anomaly.garments import KINDS, garment
 from ar_lightning.inference.inputs import Given, GivenDataset, read_given
 from ar_lightning.inference.open import reopen
 from ar_lightning.inference.translate import translation
 
 __all__ = ["SYNTHETIC", "Examples", "outliers", "own_examples", "pooled", "spec_of_values", "training_examples"]
 
-SYNTHETIC = ("noise", "constant", "shapes")
+SYNTHETIC = ("noise", "constant")
 
 
 class Examples(NamedTuple):
@@ -119,12 +118,6 @@ def _synthetic(kind: str, spec: DataSpec, train: np.ndarray, n: int, random: np.
     table is the quantile: every column has the same one.
     """
     levels, shape = spec_of_values(spec).levels or 0, (n, *spec.shape)
-    if kind == "shapes":
-        if not is_image(spec):
-            raise UserError(f"--against shapes: {spec} is no picture on levels; try noise or constant")
-        names = [*KINDS]
-        pixels = np.stack([garment(names[random.randint(len(names))], spec.shape, random) for _ in range(n)])
-        return pixels.astype(np.int64) * levels // 256
     one = (n, *[1] * len(spec.shape))  # a value for all of an example
     if levels:
         drawn = random.randint(levels, size=shape if kind == "noise" else one)

@@ -13,7 +13,7 @@ for data in cifar10 mnist; do
   # shellcheck disable=SC2086
   python run.py $network ${!data} data.mutate=0.2 run_dir="$out/$data-background"
   other=$([ $data = mnist ] && echo cifar10 || echo mnist)
-  for against in "$other" shapes constant noise; do
+  for against in "$other" constant noise; do
     python run.py anomaly "$out/$data" --against "$against" --background "$out/$data-background"
   done
 done
