@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ar_lightning.training.checkpoints import load
 
 __all__ = ["Condition", "Density", "load"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""`python -m ar_lightning` does what `python run.py` does."""
+"""`python -m ar_lightning`: the command line."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The command line: `python run.py [COMMAND] [--config FILE] [key=value ...]`.
+"""The command line: `ar-lightning [COMMAND] [--config FILE] [key=value ...]`, or `python run.py` in a checkout.
 
 Everything is parsed and validated before PyTorch is imported, so that a mistake is answered at once, in one line.
 """

@@ -1,4 +1,4 @@
-"""`run.py fit`, the default command: train, test and sample a model."""
+"""`fit`, the default command: train, test and sample a model."""
 
 import os
 import sys
@@ -6,8 +6,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ar_lightning.commands.parser import Parser, parse_overrides
+from ar_lightning.commands.parser import Parser, parse_config_args
 from ar_lightning.core.errors import INTERRUPTED, UserError, nearest
+from ar_lightning.core.program import program
 from ar_lightning.training.trial_pipe import attach, is_trial
 
 __all__ = ["run"]
@@ -20,12 +21,13 @@ def run(args: list[str]) -> int:
     pipe = attach(_rank())  # at once: a trial does not outlive its worker
     parser = Parser("fit", add_help=False)
     parser.add_argument("--resume", metavar="RUN_DIR")
-    parsed = parse_overrides(parser, args, _help)
+    parsed = parse_config_args(parser, args, _help)
     if parsed is None:
         return 0
     if parsed.config is None and parsed.resume is None and not parsed.overrides:
-        raise UserError("nothing to do: give a config, such as --config conf/pixelrnn.yaml (--help explains)")
+        raise UserError("nothing to do: give a config, such as --config pixelrnn (list names them, --help explains)")
 
+    from ar_lightning.config.bundled import find
     from ar_lightning.config.checks import check_config
     from ar_lightning.config.resolve import load_config
 
@@ -35,7 +37,7 @@ def run(args: list[str]) -> int:
         run_dir = Path(parsed.resume)
         config = load_config(_config_of(run_dir), _allowed_on_resume(parsed.overrides))
     else:
-        config = load_config(parsed.config, parsed.overrides)
+        config = load_config(parsed.config and find("conf", parsed.config), parsed.overrides)
         run_dir = _new_run_dir(config)
     config["run_dir"] = str(run_dir)
     dataset = check_config(config)
@@ -49,7 +51,7 @@ def run(args: list[str]) -> int:
     try:
         result = train(config, dataset, run_dir, parsed.resume is not None, trial)
     except (KeyboardInterrupt, SystemExit):  # Lightning turns one into the other
-        print(f"\ninterrupted; continue with: python run.py --resume {run_dir}", file=sys.stderr)
+        print(f"\ninterrupted; continue with: {program()} --resume {run_dir}", file=sys.stderr)
         return INTERRUPTED
     if _rank() == 0:
         from ar_lightning.commands.help import result_table
@@ -68,7 +70,7 @@ def _help() -> str:
 
 
 def _rank() -> int:
-    """Rank of this process, whatever started it; 0 for a process on its own."""
+    """Return the rank of this process, whichever launcher started it; 0 for a single process."""
     names = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
     return next((int(os.environ[name]) for name in names if os.environ.get(name, "").isdigit()), 0)
 

@@ -1,5 +1,6 @@
-"""What the command line explains: help, the registries, and the table at the end of a run."""
+"""Texts of the command line: help, the tables of names, and the table at the end of a run."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,16 @@ from rich.console import Console
 from rich.table import Table
 
 from ar_lightning.commands import COMMANDS
+from ar_lightning.config.bundled import KINDS, bundled, summary_of
 from ar_lightning.config.registry import REGISTRIES, SWEEP_REGISTRIES, target_of
 from ar_lightning.config.schema import REQUIRED, Field, schema_of
 from ar_lightning.config.sections import DEFAULTS, SECTIONS, TOP_LEVEL, section_schema
 from ar_lightning.core.fields import type_name, yaml_text
+from ar_lightning.core.program import program
 from ar_lightning.sweep.definition import KEYS
 from ar_lightning.training.trial_pipe import METRICS
 
-__all__ = ["fit_help", "names_of", "registry_tables", "result_table", "sweep_help"]
+__all__ = ["bundled_tables", "fit_help", "names_of", "registry_tables", "result_table", "sweep_help"]
 
 EXAMPLES = """\
 examples:
@@ -32,7 +35,8 @@ commands:
 {commands}
 
 options of fit:
-  --config FILE       a YAML file, such as conf/pixelrnn.yaml; `base: OTHER.yaml` in it inherits another
+  --config FILE       a YAML file, or the name of one that comes with the package, such as pixelrnn;
+                      `base: OTHER.yaml` in it inherits another
   --resume RUN_DIR    continue an interrupted run, exactly as if it had not been interrupted
   key=value           set any config key; model=NAME is short for model.name=NAME
 
@@ -53,12 +57,19 @@ def fit_help() -> str:
         for name in names_of(section):
             schema = section_schema(section, name)
             groups.append(f"{section}.name={name}: {schema.summary}\n{_keys(section, schema.fields)}".rstrip())
-    return INTRO.format(
+    return _as_started(INTRO).format(
         commands=_columns(COMMANDS),
-        examples=EXAMPLES,
+        examples=_as_started(EXAMPLES),
         names=_columns({f"{section}.name": ", ".join(names_of(section)) for section in REGISTRIES}),
         keys="\n\n".join(groups),
     )
+
+
+def _as_started(text: str) -> str:
+    """Write the examples for the program as it was started; outside a checkout configs go by their names."""
+    if program() == "python run.py":
+        return text
+    return re.sub(r"--config (?:conf|sweeps)/(\w+)\.yaml", r"--config \1", text).replace("python run.py", program())
 
 
 SWEEP_INTRO = """\
@@ -93,7 +104,7 @@ def sweep_help() -> str:
         for name in names:
             schema = schema_of(target_of(section, name))
             groups.append(f"{section}.name={name}: {schema.summary}\n{_keys(section, schema.fields)}".rstrip())
-    return SWEEP_INTRO.format(metrics=", ".join(METRICS), keys="\n\n".join(groups))
+    return _as_started(SWEEP_INTRO).format(metrics=", ".join(METRICS), keys="\n\n".join(groups))
 
 
 def registry_tables() -> str:
@@ -104,8 +115,14 @@ def registry_tables() -> str:
     )
 
 
+def bundled_tables() -> str:
+    """Return the names that `--config` takes, of configs and of sweeps, each with the comment it begins with."""
+    configs, sweeps = (_columns({name: summary_of(f) for name, f in bundled(kind).items()}) for kind in KINDS)
+    return f"--config\n{configs}\n\nsweep --config\n{sweeps}"
+
+
 def names_of(section: str) -> list[str]:
-    """Return the names that a section takes, its default last where that is none of the registry."""
+    """Return the names that a section takes: the registered ones, then a default such as `auto`."""
     return list(dict.fromkeys([*REGISTRIES[section], *filter(None, [DEFAULTS.get(section)])]))
 
 

@@ -1,4 +1,4 @@
-"""`run.py list`: the names there are."""
+"""`list`: the names that a config may choose, and the configs and sweeps that come with the package."""
 
 from ar_lightning.commands.parser import Parser
 
@@ -6,9 +6,9 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Print the registries."""
+    """Print the registries and the bundled files."""
     Parser("list").parse_args(args)
-    from ar_lightning.commands.help import registry_tables
+    from ar_lightning.commands.help import bundled_tables, registry_tables
 
-    print(registry_tables())
+    print(registry_tables(), bundled_tables(), sep="\n\n")
     return 0

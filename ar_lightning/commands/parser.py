@@ -7,8 +7,9 @@ from typing import Any
 
 from ar_lightning.commands import COMMANDS
 from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.program import program
 
-__all__ = ["Parser", "add_drawing", "add_run", "parse_overrides", "positive"]
+__all__ = ["Parser", "add_drawing", "add_run", "parse_config_args", "positive"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,7 +21,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, command: str, **settings: Any) -> None:
         description = f"{COMMANDS[command].capitalize()}."
-        super().__init__(prog=f"run.py {command}", description=description, allow_abbrev=False, **settings)
+        super().__init__(prog=f"{program()} {command}", description=description, allow_abbrev=False, **settings)
 
     def error(self, message: str) -> Any:
         if unknown := re.match(r"unrecognized arguments: (\S+)", message):
@@ -30,8 +31,8 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"command line: {message.removeprefix('argument ')}")
 
 
-def parse_overrides(parser: Parser, args: list[str], explain: Callable[[], str]) -> argparse.Namespace | None:
-    """Parse `--config FILE` and `key=value` beside a parser's own options; None where help was asked for, and given.
+def parse_config_args(parser: Parser, args: list[str], explain: Callable[[], str]) -> argparse.Namespace | None:
+    """Parse `--config FILE` and `key=value` beside a parser's own options; return None after printing the help.
 
     Args:
         parser: made with `add_help=False`.
@@ -49,20 +50,20 @@ def parse_overrides(parser: Parser, args: list[str], explain: Callable[[], str])
 
 
 def add_run(parser: Parser, overrides: bool = False) -> None:
-    """Let a parser take a run, and where `overrides` says so keys of the data and the device that may differ."""
+    """Add the argument RUN to a parser, and with `overrides` the config keys that may differ from the run's."""
     parser.add_argument("run", metavar="RUN", help="run directory, checkpoint, or W&B's entity/project/model-ID:best")
     if overrides:
         parser.add_argument("overrides", nargs="*", metavar="key=value", help="data.*, trainer.accelerator or .devices")
 
 
 def add_drawing(parser: Parser, n: int, things: str, default_class: str) -> None:
-    """Give a parser the options of a command that draws.
+    """Add the options of a command that draws samples.
 
     Args:
         parser: to add them to.
         n: how many are drawn by default.
-        things: what they are.
-        default_class: of a conditional density.
+        things: the word for them in the help.
+        default_class: the class that a conditional density draws by default.
     """
     parser.add_argument("--n", type=positive(int), default=n, help=f"number of {things} (default {n})")
     parser.add_argument("--cond", type=int, dest="label", metavar="CLASS", help=f"class (default: {default_class})")
@@ -72,7 +73,7 @@ def add_drawing(parser: Parser, n: int, things: str, default_class: str) -> None
 
 
 def positive(kind: type) -> Callable[[str], Any]:
-    """Return a parser of numbers above zero, for argparse."""
+    """Return a function that parses a number above zero, for argparse."""
 
     def parse(text: str) -> Any:
         value = kind(text)

@@ -1,6 +1,6 @@
-"""`run.py sweep`: search hyper-parameters."""
+"""`sweep`: search hyper-parameters."""
 
-from ar_lightning.commands.parser import Parser, parse_overrides
+from ar_lightning.commands.parser import Parser, parse_config_args
 from ar_lightning.core.errors import UserError
 
 __all__ = ["run"]
@@ -8,11 +8,13 @@ __all__ = ["run"]
 
 def run(args: list[str]) -> int:
     """Check a sweep file, then run it."""
-    parsed = parse_overrides(Parser("sweep", add_help=False), args, _help)
+    parsed = parse_config_args(Parser("sweep", add_help=False), args, _help)
     if parsed is None:
         return 0
     if parsed.config is None:
-        raise UserError("nothing to search: give a sweep file, such as --config sweeps/pixelrnn.yaml (--help explains)")
+        raise UserError(
+            "nothing to search: give a sweep file, such as --config pixelrnn (list names them, --help explains)"
+        )
 
     from ar_lightning.sweep.file import read_sweep
 

@@ -20,6 +20,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ar_lightning.config.bundled import find, folder_of
 from ar_lightning.config.checks import check_config
 from ar_lightning.config.overlay import COMMAND_LINE, Settings, parse_overrides, read_yaml
 from ar_lightning.config.registry import REGISTRIES, target_of
@@ -54,7 +55,7 @@ def read_sweep(file: str | Path, overrides: Sequence[str] = ()) -> Sweep:
     Raises:
         UserError: one line that says what is wrong, where, and what to do.
     """
-    path = Path(file)
+    path = find("sweeps", str(file))
     mine, others = _split(overrides)
     content, origin = _content(path, mine)
     known = [*NESTED, *KEYS]
@@ -71,6 +72,8 @@ def read_sweep(file: str | Path, overrides: Sequence[str] = ()) -> Sweep:
         where = origin.get("study", path)
         raise UserError(f"{where}: study: expected letters, digits, '-', '_' and '.', got {yaml_text(plain['study'])}")
     config, base = _base(path, content, origin, others)
+    if path != Path(file) and Path(config).is_relative_to(conf := folder_of("conf")):  # found by name:
+        config = Path("conf", Path(config).relative_to(conf)).as_posix()  # one study wherever the package is installed
     objectives = _objectives(content.get("objective", "val/bpd"), origin.get("objective", path))
     late = len(objectives) > 1 or not METRICS[objectives[0]["metric"]].each_epoch
     sampler = _section("sampler", content.get("sampler", "tpe"), origin.get("sampler", path))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ar_lightning.config.overlay import Settings, flat, read_yaml
 from ar_lightning.core.errors import UserError, nearest
+from ar_lightning.core.program import program
 
 __all__ = ["DoneRun", "Point", "Setting", "read_runs"]
 
@@ -120,7 +121,7 @@ def _read(folder: Path) -> DoneRun:
     config = flat(str(folder / "config.yaml"), read_yaml(folder / "config.yaml"))
     file = folder / "result.json"
     if not file.is_file():
-        raise UserError(f"{folder}: not done, there is no result.json; wait, or python run.py --resume {folder}")
+        raise UserError(f"{folder}: not done, there is no result.json; wait, or {program()} --resume {folder}")
     result = _json(file)
     for key in ("experiment", "model", "data", "regime"):
         if not isinstance(result.get(key), str):

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from ar_lightning.config.resolve import resolve, save_config
 from ar_lightning.core.files import written
+from ar_lightning.core.program import program
 from ar_lightning.sweep.dimensions import parse_space
 from ar_lightning.sweep.report.outcomes import best_first, duration, metrics_of, ran, with_unit
 from ar_lightning.sweep.report.plots import write_plots
@@ -73,7 +74,7 @@ def _write_config(study: Study, trial: FrozenTrial, path: Path) -> None:
         f"Trial {trial.number} of the sweep {study.study_name}, {role}.",
         *(f"{with_unit(metric)}: {float(value)!r}" for metric, value in values),
         f"Ended {trial.datetime_complete:%Y-%m-%d %H:%M}; based on {definition['config']}.",
-        f"python run.py --config {shlex.quote(str(path))}",
+        f"{program()} --config {shlex.quote(str(path))}",
     ]
     with written(path, shared=True) as partial:
         save_config(config, partial)
