@@ -1,4 +1,4 @@
-"""`run.py anomaly`: how well a likelihood, and the scores that mend it, tell other data from a density's own."""
+"""`anomaly`: measure how well the likelihood, and scores derived from it, detect data of another kind."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Score own examples and outliers, print how well each score tells them, and say which files hold the rest."""
+    """Score own examples and outliers, and print how well each score separates them and where the files are."""
     parser = Parser("anomaly")
     add_run(parser)
     parser.add_argument(
@@ -24,11 +24,11 @@ def run(args: list[str]) -> int:
     )  # fmt: skip
     parser.add_argument("--n", type=positive(int), default=1000, help="examples on each side (default 1000)")
     parser.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/anomaly/WHAT)")
-    given = parser.parse_args(args)
+    parsed = parser.parse_args(args)
 
     from ar_lightning.inference.anomaly.anomaly import anomaly
 
-    _print(anomaly(**vars(given)))
+    _print(anomaly(**vars(parsed)))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`run.py compare`: runs beside each other, as a table and as a page of curves and samples."""
+"""`compare`: compare runs, in a table and on a page of curves and samples."""
 
 from ar_lightning.commands.parser import Parser
 
@@ -6,22 +6,22 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Compare runs, print the table and say where the page is."""
+    """Compare runs, and print the table and where the page is."""
     parser = Parser("compare")
     parser.add_argument("runs", metavar="RUN", nargs="+", help="run directory, or that of a sweep for all its trials")
     parser.add_argument("--by", choices=("data",), help="data: a table for each dataset (default: one table)")
     parser.add_argument("--out", metavar="DIR", default="comparison", help="folder of the files (default comparison)")
-    given = parser.parse_args(args)
+    parsed = parser.parse_args(args)
 
     from rich.console import Console
 
     from ar_lightning.inference.compare.compare import compare
     from ar_lightning.inference.compare.table import as_rich, title_of
 
-    found = compare(**vars(given))
+    found = compare(**vars(parsed))
     console = Console()
     for rows in found.tables:
-        console.print(as_rich(rows, console.width, title_of(rows) if given.by else ""))
+        console.print(as_rich(rows, console.width, title_of(rows) if parsed.by else ""))
     for kind, path in found.files.items():
         print(f"{kind}: {path}")
     return 0

@@ -1,4 +1,4 @@
-"""`run.py complete`: several completions of a partly known example, beside it."""
+"""`complete`: draw several completions of a partly known example."""
 
 from ar_lightning.commands.parser import Parser, add_drawing, add_run
 
@@ -6,7 +6,7 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Complete an example and say which files hold the completions."""
+    """Complete an example and print where the files are."""
     parser = Parser("complete")
     add_run(parser)
     parser.add_argument(
@@ -18,10 +18,10 @@ def run(args: list[str]) -> int:
         help="top-half, bottom-half, left, right, first-half (in the density's order; default), random:0.5, mask.npy",
     )  # fmt: skip
     add_drawing(parser, 8, "completions", "that of the example")
-    given = parser.parse_args(args)
+    parsed = parser.parse_args(args)
 
     from ar_lightning.inference.complete import complete
 
-    for kind, path in complete(**vars(given)).items():
+    for kind, path in complete(**vars(parsed)).items():
         print(f"{kind}: {path}")
     return 0

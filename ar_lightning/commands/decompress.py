@@ -1,4 +1,4 @@
-"""`run.py decompress`: the file that a trained density compressed, bit for bit."""
+"""`decompress`: restore a compressed file, bit for bit."""
 
 from ar_lightning.commands.parser import Parser, add_run
 
@@ -6,14 +6,14 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Write a compressed file as it was."""
+    """Decompress a file and print its path."""
     parser = Parser("decompress")
     add_run(parser)
     parser.add_argument("file", metavar="FILE", help="the compressed file")
     parser.add_argument("--out", metavar="FILE", help="decompressed file (default: FILE-decoded, with its old ending)")
-    given = parser.parse_args(args)
+    parsed = parser.parse_args(args)
 
     from ar_lightning.inference.codec.file import decompress
 
-    print(f"decompressed: {decompress(given.run, given.file, given.out)}")
+    print(f"decompressed: {decompress(parsed.run, parsed.file, parsed.out)}")
     return 0

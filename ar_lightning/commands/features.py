@@ -1,4 +1,4 @@
-"""`run.py features`: hidden representations of a trained density, and what linear probes find in them."""
+"""`features`: hidden representations of a trained density, and what linear probes find in them."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""`run.py sample`: draw from a trained density, or continue a prompt."""
+"""`sample`: draw from a trained density, or continue a prompt."""
 
 from ar_lightning.commands.parser import Parser, add_drawing, add_run, positive
 
@@ -6,7 +6,7 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Draw from a trained density and say which files hold the samples."""
+    """Draw samples and print where the files are; text is printed too."""
     parser = Parser("sample")
     add_run(parser)
     add_drawing(parser, 16, "samples", "all in turn")
@@ -14,11 +14,11 @@ def run(args: list[str]) -> int:
     parser.add_argument("--keep", type=float, help="fraction of the prompt to take")
     parser.add_argument("--length", type=positive(int), help="sites of a sequence, where the model has any length")
     parser.add_argument("--device", default="auto", help="cpu, or cuda:0,cuda:1 to share them (default: all GPUs)")
-    given = parser.parse_args(args)
+    parsed = parser.parse_args(args)
 
     from ar_lightning.inference.sample import sample as draw
 
-    files = draw(**vars(given))
+    files = draw(**vars(parsed))
     for kind, path in files.items():
         if path.suffix == ".txt":
             print(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""`run.py score`: the log-likelihood of each example, for density estimation and the detection of anomalies."""
+"""`score`: write the log-likelihood of each example of a dataset or file."""
 
 from ar_lightning.commands.parser import Parser, add_run
 
@@ -15,11 +15,11 @@ def run(args: list[str]) -> int:
     )  # fmt: skip
     parser.add_argument("--split", default="test", help="of the dataset: test or valid (default test)")
     parser.add_argument("--out", metavar="FILE", default="scores.csv", help="the CSV (default scores.csv)")
-    given = parser.parse_intermixed_args(args)
+    parsed = parser.parse_intermixed_args(args)
 
     from ar_lightning.inference.score import score
 
-    found = score(**vars(given))
+    found = score(**vars(parsed))
     mean = f"{-found['nll']:.4f} nats, {found['bpd']:.4f} bits/dim on average"
-    print(f"scored {found['examples']:,} examples: {mean}\nscores: {given.out}")
+    print(f"scored {found['examples']:,} examples: {mean}\nscores: {parsed.out}")
     return 0

@@ -1,4 +1,4 @@
-"""`run.py sweep-report`: what came of a sweep, again."""
+"""`sweep-report`: write the report of a sweep again, also while it runs."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Write the report of a sweep again."""
+    """Write the report and print its summary."""
     parser = Parser("sweep-report")
     parser.add_argument("folder", metavar="DIR", type=Path, help="directory of the sweep, such as runs/sweeps/pixelrnn")
     folder = parser.parse_args(args).folder

@@ -1,4 +1,4 @@
-"""`run.py test`: the exact likelihood of a trained density on its test data, or on other data."""
+"""`test`: evaluate the exact likelihood of a trained density on its test data, or on other data."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,11 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Evaluate, print and write the likelihood of the test split."""
+    """Evaluate the test split, print the likelihood and write it as JSON."""
     parser = Parser("test")
     add_run(parser, overrides=True)
     parser.add_argument("--out", metavar="FILE", help="the JSON that is written (default: RUN/test.json)")
-    given = parser.parse_intermixed_args(args)
+    parsed = parser.parse_intermixed_args(args)
 
     from dataclasses import asdict
 
@@ -24,11 +24,11 @@ def run(args: list[str]) -> int:
     from ar_lightning.inference.evaluate import evaluate
     from ar_lightning.inference.open import reopen
 
-    opened = reopen(given.run, given.overrides, resize=True)
+    opened = reopen(parsed.run, parsed.overrides, resize=True)
     with opened.computing():
         found = evaluate(opened.density, opened.data(), limit=opened.config["trainer"]["limit_test"])
     names = {"model": opened.config["model"]["name"], "data": opened.config["data"]["name"]}
-    path = Path(given.out).expanduser() if given.out else opened.folder / "test.json"
+    path = Path(parsed.out).expanduser() if parsed.out else opened.folder / "test.json"
     write_json({**names, **asdict(found)}, path)
     _print(f"{names['model']} on {names['data']}", found, path)
     return 0

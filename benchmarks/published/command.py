@@ -21,24 +21,24 @@ def run(args: list[str]) -> int:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that differ from the config's")
     parser.add_argument("--list", action="store_true", help="print the rows, their published values and ours")
     parser.add_argument("--page", action="store_true", help="write RESULTS.md again from the results that are kept")
-    given = parser.parse_intermixed_args(args)
-    if given.name and (given.list or given.page):
+    parsed = parser.parse_intermixed_args(args)
+    if parsed.name and (parsed.list or parsed.page):
         raise UserError("command line: --list and --page are of all rows; leave out the name")
-    if given.name and "=" in given.name:
-        raise UserError(f"command line: give the NAME of a row before {given.name}; --list prints them")
+    if parsed.name and "=" in parsed.name:
+        raise UserError(f"command line: give the NAME of a row before {parsed.name}; --list prints them")
 
     from benchmarks.published.reproduce import reproduce, write_page
 
-    if given.page:
+    if parsed.page:
         print("written:", write_page())
         return 0
-    if given.name is None:
+    if parsed.name is None:
         _print_rows()
         return 0
     try:
-        found = reproduce(given.name, given.overrides)
+        found = reproduce(parsed.name, parsed.overrides)
     except (KeyboardInterrupt, SystemExit):  # Lightning turns one into the other
-        again = " ".join(["python run.py reproduce", given.name, *given.overrides])
+        again = " ".join(["python run.py reproduce", parsed.name, *parsed.overrides])
         print(f"\ninterrupted; continue with: {again}", file=sys.stderr)
         return INTERRUPTED
     if found is not None:
