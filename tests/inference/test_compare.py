@@ -222,6 +222,8 @@ return [...table.tBodies[0].rows].map(r => r.children[at].dataset.value ?? null)
 OUTSIDE = "return performance.getEntriesByType('resource').map(r => r.name).filter(n => !n.startsWith('data:'))"
 
 
+@pytest.mark.slow
+@pytest.mark.external
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_in_a_browser(scheme: str, copy: Copy, tmp_path: Path) -> None:
     evil = copy("evil", experiment="<img src=x onerror=alert(1)>$\\bad & |", test__nll=9.5)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.commands import QUICK, run_here
+from tests.support.marks import slow_but
 
 RUNS = {
     "nade": ["--config", "conf/nade.yaml", "model.hidden=16"],
@@ -19,78 +20,92 @@ RUNS = {
     "char_rnn": ["--config", "conf/char_rnn.yaml", "model.hidden=16", "data.length=32"],
     "rnade": ["--config", "conf/rnade.yaml", "model.hidden=16"],
 }  # fmt: skip
+FAST = ("nade", "row_lstm", "wavenet", "char_rnn", "rnade")
+
+
+class Trained:
+    """A folder of runs, each trained when a test first asks for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __truediv__(self, name: str) -> Path:
+        run = self.folder / name
+        if not run.exists():
+            assert run_here(*RUNS[name], *QUICK, "data.batch_size=20", f"run_dir={run}") == 0
+        return run
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs")
-    for name, given in RUNS.items():
-        assert run_here(*given, *QUICK, "data.batch_size=20", f"run_dir={folder / name}") == 0
-    return folder
+def each(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return Trained(tmp_path_factory.mktemp("runs"))
 
 
 def files(folder: Path) -> set[str]:
     return {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()}
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_sample(runs: Path, tmp_path: Path, name: str) -> None:
-    assert run_here("sample", str(runs / name), "--n", "3", "--out", str(tmp_path / "new.png")) == 0
+@pytest.mark.parametrize("name", slow_but(FAST, RUNS))
+def test_sample(each: Trained, tmp_path: Path, name: str) -> None:
+    assert run_here("sample", str(each / name), "--n", "3", "--out", str(tmp_path / "new.png")) == 0
     others = {"wavenet": {"new.png", "new-0.wav", "new-1.wav", "new-2.wav"}, "char_rnn": {"new.txt"}}
     others["rnade"] = {"new.png", "new.csv"}
     assert files(tmp_path) >= others.get(name, {"new.png", "new.npz"})
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_complete(runs: Path, tmp_path: Path, name: str) -> None:
-    command = ["complete", str(runs / name), "--input", "data:test:3", "--n", "2", "--out", str(tmp_path / "done")]
+@pytest.mark.parametrize("name", slow_but(FAST, RUNS))
+def test_complete(each: Trained, tmp_path: Path, name: str) -> None:
+    command = ["complete", str(each / name), "--input", "data:test:3", "--n", "2", "--out", str(tmp_path / "done")]
     assert run_here(*command) == 0
     kind = {"wavenet": "done-0.wav", "char_rnn": "done.txt", "rnade": "done.csv"}.get(name, "done.png")
     assert kind in files(tmp_path)
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_test(runs: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_here("test", str(runs / name)) == 0
-    result, again = (json.loads((runs / name / f"{what}.json").read_text()) for what in ("result", "test"))
+@pytest.mark.parametrize("name", slow_but(FAST, RUNS))
+def test_test(each: Trained, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run = each / name
+    capsys.readouterr()
+    assert run_here("test", str(run)) == 0
+    result, again = (json.loads((each / name / f"{what}.json").read_text()) for what in ("result", "test"))
     assert again["nll"] == result["test/nll"] and again["bpd"] == result["test/bpd"]
     assert again["nll_stderr"] > 0 and "±" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_score(runs: Path, tmp_path: Path, name: str) -> None:
-    assert run_here("score", str(runs / name), "--out", str(tmp_path / "s.csv"), "trainer.devices=1") == 0
+@pytest.mark.parametrize("name", slow_but(FAST, RUNS))
+def test_score(each: Trained, tmp_path: Path, name: str) -> None:
+    assert run_here("score", str(each / name), "--out", str(tmp_path / "s.csv"), "trainer.devices=1") == 0
     assert len((tmp_path / "s.csv").read_text().splitlines()) > 10
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_anomaly(runs: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", slow_but(["nade"], RUNS))
+def test_anomaly(each: Trained, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     for against in ("noise", "constant"):
-        command = ["anomaly", str(runs / name), "--against", against, "--n", "40", "--out", str(tmp_path / against)]
+        command = ["anomaly", str(each / name), "--against", against, "--n", "40", "--out", str(tmp_path / against)]
         assert run_here(*command) == 0
         assert "AUROC" in capsys.readouterr().out and any(f.endswith(".png") for f in files(tmp_path / against))
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_features(runs: Path, tmp_path: Path, name: str) -> None:
-    assert run_here("features", str(runs / name), "--out", str(tmp_path)) == 0
+@pytest.mark.parametrize("name", slow_but(["nade"], RUNS))
+def test_features(each: Trained, tmp_path: Path, name: str) -> None:
+    assert run_here("features", str(each / name), "--out", str(tmp_path)) == 0
     assert any(f.endswith(".npz") for f in files(tmp_path)) and any(f.endswith(".png") for f in files(tmp_path))
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_compress(runs: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", slow_but(["nade"], RUNS))
+def test_compress(each: Trained, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "few.arl")
-    code = run_here("compress", str(runs / name), "data:test[:8]", "--out", out)
+    code = run_here("compress", str(each / name), "data:test[:8]", "--out", out)
     if name == "rnade":
         assert code == 2 and "infinitely many bits" in capsys.readouterr().err and not files(tmp_path)
         return
     assert code == 0
-    assert run_here("decompress", str(runs / name), out, "--out", str(tmp_path / "few.npz")) == 0
+    assert run_here("decompress", str(each / name), out, "--out", str(tmp_path / "few.npz")) == 0
     assert len(np.load(tmp_path / "few.npz")["test"]) == 8
 
 
-def test_compare(runs: Path, tmp_path: Path) -> None:
-    assert run_here("compare", *(str(runs / name) for name in RUNS), "--out", str(tmp_path)) == 0
+@pytest.mark.slow
+def test_compare(each: Trained, tmp_path: Path) -> None:
+    assert run_here("compare", *(str(each / name) for name in RUNS), "--out", str(tmp_path)) == 0
     with (tmp_path / "table.csv").open() as file:
         models = {row["model"] for row in csv.DictReader(file)}
     assert models == {"nade", "row_lstm", "pixelcnn", "gated_pixelcnn", "wavenet", "rnn", "rnade"}

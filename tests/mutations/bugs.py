@@ -258,11 +258,11 @@ BUGS = {
     ),
     "evaluation is padded under DDP": Bug(
         "ar_lightning/data/module.py", "sampler = UnrepeatedDistributedSampler(",
-        "sampler = torch.utils.data.DistributedSampler(", TRAIN + " -k two_processes and markov",
+        "sampler = torch.utils.data.DistributedSampler(", TRAIN + " -k two_processes and nade",
     ),
     "the mean of batch means": Bug(
         "ar_lightning/density/metrics.py", "self.nats += nll.double().sum()\n        self.examples += nll.numel()",
-        "self.nats += nll.double().mean()\n        self.examples += 1", TRAIN + " -k two_processes and markov",
+        "self.nats += nll.double().mean()\n        self.examples += 1", TRAIN + " -k two_processes and nade",
     ),
     "shuffling forgets the epoch": Bug(
         "ar_lightning/data/module.py", "[self.seed, self.epoch]", "[self.seed, id(self)]", TRAIN + " -k killed and nade"

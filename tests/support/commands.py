@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,13 @@ def run_apart(*args: str, **env: str) -> str:
     output, _ = process.communicate(timeout=280)
     assert process.returncode == 0, output
     return output
+
+
+def killed_after(batches: int, *args: str) -> None:
+    """Run a training in a process of its own that SIGKILL ends, as a power cut would, after a number of batches."""
+    command = [sys.executable, "-m", "tests.support.killed", str(batches), *args]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
 
 
 def result(run_dir: Path) -> dict[str, Any]:

@@ -20,6 +20,8 @@ def images_of(config: str) -> torch.Tensor:
     return data.split("test")[0]
 
 
+@pytest.mark.slow
+@pytest.mark.ddp
 def test_two_processes_are_one_training(tmp_path: Path) -> None:
     run = tmp_path / "run"
     options = [o for o in QUICK if not o.startswith(("trainer.devices", "trainer.limit_test", "tracking."))]
