@@ -14,6 +14,7 @@ def test_only_binary_data_has_kernels() -> None:
     assert not PrefixHidden(5, 3, 4, 3).compile_kernels()
 
 
+@pytest.mark.slow
 def test_a_compiled_training_is_the_eager_one(tmp_path: Path) -> None:
     """To rounding; and its checkpoint is tested and sampled from as any."""
     nade_compiled.compiled.cache_clear()
