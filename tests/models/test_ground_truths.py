@@ -53,6 +53,7 @@ def test_a_table_can_hold_any_distribution() -> None:
     assert torch.allclose(scored.exp(), joint, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_markov_model_approaches_the_entropy_of_a_markov_chain(tmp_path: Path) -> None:
     n, flip = 24, 0.1
     rng = np.random.default_rng(0)

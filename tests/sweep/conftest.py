@@ -15,3 +15,16 @@ def online(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stub: WandbStub) -> 
     monkeypatch.setenv("WANDB_BASE_URL", stub.url)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     return monkeypatch
+
+
+# Of those that start workers and trials, what the fast tests keep.
+FAST = ("test_a_worker_that_is_killed_loses_one_trial_which_is_run_again", "test_trials_are_pruned_by_the_study")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start sweeps in processes of their own as slow, but for a few."""
+    for item in items:
+        here = item.path.is_relative_to(Path(__file__).parent)
+        if here and "sweep" in getattr(item, "fixturenames", ()) and item.name not in FAST:
+            item.add_marker(pytest.mark.slow)

@@ -84,6 +84,7 @@ def test_scripts_are_bash_and_say_what_to_change(script: Path) -> None:
     assert "PASSWORD=" not in text and not re.search(r"://[^/\s@]*:[^/\s@]*@", text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["slurm_training.sbatch", "torchrun.sh"])
 def test_trainings_begin_and_resume(script: str, tmp_path: Path) -> None:
     program, *args = arguments(script, tmp_path, NODES="2", DEVICES="1")
@@ -149,18 +150,24 @@ def check(run_dir: Path, one_process: float) -> None:
     assert there["test/nll"] == pytest.approx(one_process, abs=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.ddp
 def test_two_processes_of_torchrun(tmp_path: Path, one_process: float) -> None:
     env = environment(tmp_path, HEAD=f"127.0.0.1:{free_port()}", NODES="1", DEVICES="2")
     finish(start("torchrun.sh", env, *QUICK))
     check(tmp_path / "run", one_process)
 
 
+@pytest.mark.slow
+@pytest.mark.ddp
 def test_two_nodes_of_torchrun(tmp_path: Path, one_process: float) -> None:
     env = environment(tmp_path, HEAD=f"127.0.0.1:{free_port()}", NODES="2", DEVICES="1")
     finish(*(start("torchrun.sh", env, *QUICK) for _ in range(2)))
     check(tmp_path / "run", one_process)
 
 
+@pytest.mark.slow
+@pytest.mark.ddp
 def test_two_nodes_of_slurm(tmp_path: Path, one_process: float) -> None:
     env = environment(tmp_path)
     finish(start("slurm_training.sbatch", env, *QUICK))

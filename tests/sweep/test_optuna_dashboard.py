@@ -84,12 +84,16 @@ def check(url: str, study: optuna.Study, folder: Path) -> None:
         page.save_screenshot(str(folder / "dashboard.png"))
 
 
+@pytest.mark.slow
+@pytest.mark.external
 def test_a_journal(tmp_path: Path) -> None:
     study = fill(open_storage("journal", tmp_path))
     with dashboard(JOURNAL, tmp_path) as url:
         check(url, study, tmp_path)
 
 
+@pytest.mark.slow
+@pytest.mark.external
 def test_postgresql(tmp_path: Path) -> None:
     with postgres_server() as server:
         study = fill(open_storage(server.new_database(), tmp_path))

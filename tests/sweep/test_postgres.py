@@ -13,6 +13,7 @@ from tests.support.postgres import PASSWORD, Postgres, postgres_server
 from tests.support.stub_trial import EPOCHS, PAUSE
 from tests.support.sweeping import Sweeping, assert_none_ran_twice_at_once, ended, until
 
+pytestmark = [pytest.mark.slow, pytest.mark.external]
 SLOW = {PAUSE: "0.2", EPOCHS: "16"}
 
 
