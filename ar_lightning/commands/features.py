@@ -30,7 +30,7 @@ def run(args: list[str]) -> int:
     if given.layer == "list":
         density = reopen(given.run, given.overrides).density
         found = layers(density)
-        default = default_layer(density, found)
+        default = default_layer(found)
         for name, layer in found.items():
             mark = ", the default" if name == default else ""
             print(f"{name}: {layer.features} features at {layer.sites} sites{mark}")

@@ -61,16 +61,28 @@ def schema_of(target: str) -> Schema:
         raise LookupError(f"no module {module}")
     path = Path(spec.origin)
     node = _definition(path, name)
-    owner, init = _constructor(path, node)
-    docs = _argument_docs(ast.get_docstring(owner) or "")
-    fields = {}
-    if init is not None:
-        for arg, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True):
-            annotation = eval(ast.unparse(arg.annotation), dict(NAMESPACE)) if arg.annotation else Any
-            value = REQUIRED if default is None else ast.literal_eval(default)
-            fields[arg.arg] = Field(arg.arg, annotation, value, docs.get(arg.arg, ""))
     summary = (ast.get_docstring(node) or "").partition("\n")[0]
-    return Schema(target, summary, fields, _literal_attributes(node))
+    attributes: dict[str, Any] = {}
+    for definition in reversed(_lineage(path, node)):
+        attributes |= _literal_attributes(definition)
+    return Schema(target, summary, _fields(_lineage(path, node)), attributes)
+
+
+def _fields(lineage: list[Definition]) -> dict[str, Field]:
+    """Return the arguments of a class; those of its base as well where its constructor takes `**` for them."""
+    if not lineage:
+        return {}
+    definition, *bases = lineage
+    init = _constructor(definition)
+    if init is None:
+        return _fields(bases)
+    docs = _argument_docs(ast.get_docstring(definition) or "")
+    fields = _fields(bases) if init.args.kwarg else {}
+    for arg, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True):
+        annotation = eval(ast.unparse(arg.annotation), dict(NAMESPACE)) if arg.annotation else Any
+        value = REQUIRED if default is None else ast.literal_eval(default)
+        fields[arg.arg] = Field(arg.arg, annotation, value, docs.get(arg.arg, ""))
+    return fields
 
 
 @lru_cache
@@ -85,20 +97,18 @@ def _definition(path: Path, name: str) -> Definition:
     raise LookupError(f"no {name} in {path}")
 
 
-def _constructor(path: Path, node: Definition) -> tuple[Definition, ast.FunctionDef | None]:
-    """Return the definition that documents the arguments, and the one that takes them.
+def _lineage(path: Path, node: Definition) -> list[Definition]:
+    """Return a definition, then its base class, and so on, as far as they are in the same file."""
+    names = {base.id for base in node.bases if isinstance(base, ast.Name)} if isinstance(node, ast.ClassDef) else set()
+    bases = [d for d in _parsed(path).body if isinstance(d, ast.ClassDef) and d.name in names]
+    return [node, *(_lineage(path, bases[0]) if bases else [])]
 
-    They are those of the class, else of the base that it inherits them from in the same file.
-    """
+
+def _constructor(node: Definition) -> ast.FunctionDef | None:
+    """Return the function that takes the arguments, where it is written here."""
     if isinstance(node, ast.FunctionDef):
-        return node, node
-    init = next((d for d in node.body if isinstance(d, ast.FunctionDef) and d.name == "__init__"), None)
-    if init is None:
-        names = {base.id for base in node.bases if isinstance(base, ast.Name)}
-        for base in _parsed(path).body:
-            if isinstance(base, ast.ClassDef) and base.name in names:
-                return _constructor(path, base)
-    return node, init
+        return node
+    return next((d for d in node.body if isinstance(d, ast.FunctionDef) and d.name == "__init__"), None)
 
 
 def _literal_attributes(node: ast.AST) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def check_data(density: Density, data: ArrayDataModule) -> None:
         raise UserError(f"data: {other.classes} classes, but this density is conditional on {own.classes}")
     if density.model.features and other.features != own.features:
         raise UserError(f"data: {other.features} features, but this density reads {own.features}")
-    if data.stream and not getattr(density.model, "carries", False):
+    if data.stream and not density.model.carries:
         raise UserError("data.stream=true: this density carries no state on; set it to false")
 
 

@@ -1,23 +1,27 @@
-"""The two ways a network can be causal: site after site in any order, or pixel after pixel in raster order.
+"""What every model is: a network that maps encoded values to the parameters of each, strictly causally in its order.
 
-Both give `forward(z, cond)`, which maps encoded inputs `(B, C * E, *sites)` to parameters `(B, groups * P, *sites)`
-for all sites at once, and finer methods that read only what is new while streaming. The sampler calls those; the model
-is the same. The channels of a site are read in groups (see `Shapes`): one after another, or all at once.
+There are two ways to be causal: a `SequenceModel` goes site after site in any order, a `RasterModel` pixel after pixel
+in raster order. Both give `forward(z, cond)`, which maps encoded inputs `(B, C * E, *sites)` to parameters
+`(B, groups * P, *sites)` of all sites at once, and finer methods that read only what is new while streaming, for the
+sampler. The channels of a site are read in groups (see `Shapes`): one after another, or all at once.
 """
 
-from abc import abstractmethod
-from typing import Any
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.core.errors import UserError
+from ar_lightning.core.errors import nearest
 from ar_lightning.core.fields import Order
 from ar_lightning.core.spec import Shapes
 from ar_lightning.nn.streaming import as_steps, with_past
 
-__all__ = ["RasterModel", "SequenceModel", "site_order", "token_order"]
+__all__ = ["Model", "RasterModel", "SequenceModel", "check_images", "site_order", "token_order"]
 
 
 def site_order(shapes: Shapes, order: Order = "raster", seed: int = 0) -> Tensor:
@@ -39,52 +43,184 @@ def token_order(order: Tensor, shapes: Shapes) -> Tensor:
     return order[:: shapes.data[0] // shapes.groups]
 
 
-class SequenceModel(nn.Module):
-    """A network that visits the values one after another, in the order `order` (D,). Subclasses implement `scan`.
+class Model(nn.Module, ABC):
+    """The base of all models, and the list of what a model may declare.
 
-    It reads and predicts tokens: one value, or all channels of a site where the likelihood models them jointly.
-    `classes` is the number of classes it conditions on, 0 for none; `features` that of the features aligned with the
-    sites. A model may stand for several densities, its `members`, over which a `Density` averages; `member` is the one
-    that `forward` and `scan` are of at the moment. Each has its own order, or all have the same.
+    A subclass sets the class attributes that differ from their defaults here, as literals: a config is checked against
+    them before PyTorch is imported. What is misspelt, of the wrong type or missing is a `TypeError` when the class is
+    made.
+
+    Args:
+        shapes: of the data, the encoded inputs and the parameters.
+        conditional: condition on the data's labels.
 
     Raises:
-        UserError: conditional, but the data has no labels.
+        ValueError: conditional, but the data has no labels.
     """
 
-    orders: Tensor
-    members: int = 1
-    member: int = 0
-    features: int = 0
-    before: dict[str, Any] | None = None  # while windows of a stream are read: the last token of the window before
+    encoding: Literal["scaled", "one_hot", "index"] = "scaled"  # how it reads levels, unless the likelihood says
+    dims: int | None = None  # number of axes of sites that it reads: 1 for sequences, 2 for images; None for any
+    max_sites: int | None = None  # number of values it takes at most; None for any
+    lookup: bool = False  # looks values up by their level, so that the likelihood must keep levels apart
+    blind: bool = False  # reads no values at all
+    joint_colours: bool = False  # leaves the channels of a site to the likelihood, which models them jointly
+    orderless: bool = False  # predicts any values from any others: has `in_orders` and `visit`, see `OrderlessDensity`
+    any_length: bool = False  # has the same weights for sequences of every length
+    carries: bool = False  # can read on from one window of a stream to the next
+    initialises: bool = False  # sets its weights from the first batch, by `initialise`
+    hidden_layers: tuple[str, ...] = ()  # patterns of the modules that return hidden units, see `hidden_units`
 
-    def __init__(
-        self, shapes: Shapes, order: Order = "raster", order_seed: int = 0, conditional: bool = False, orders: int = 1
-    ) -> None:
+    orders: Tensor  # visiting orders `(1 or members, D)`
+    members: int = 1  # number of densities it stands for, over which a `Density` averages
+    member: int = 0  # the one that it is at the moment
+    classes: int = 0  # number of classes it conditions on
+    features: int = 0  # number of features aligned with the sites that it conditions on
+
+    def __init__(self, shapes: Shapes, conditional: bool = False) -> None:
         super().__init__()
+        if conditional and not shapes.classes:
+            raise ValueError("conditional=true needs labels, and the data has none")
         self.shapes = shapes
-        self.classes = _classes(shapes, conditional)
-        # Random orders belong to the weights: they are saved, since generators may differ between versions.
-        every = torch.stack([site_order(shapes, order, order_seed + k) for k in range(orders)])
-        self.register_buffer("orders", every, persistent=order == "random")
+        self.classes = shapes.classes if conditional else 0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _check_declaration(cls)
 
     @property
     def order(self) -> Tensor:
         """The order `(D,)` in which this member visits the values, as indices into the flattened `(C, *sites)`."""
         return self.orders[self.member % len(self.orders)]
 
-    @abstractmethod
-    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Map `past` (B, n, E), the encoded token before each of the next n in order, to parameters (B, n, P).
+    @property
+    def receptive_field(self) -> int | None:
+        """Number of tokens before it that a prediction sees; None for all of them, or where it is not one number."""
+        return None
 
-        The first token of all is preceded by zeros. In parallel mode n is their number.
+    @abstractmethod
+    def forward(self, z: Tensor, cond: Any = None) -> Tensor:
+        """Return the parameters `(B, groups * P, *sites)` of every site, given `z` `(B, C * E, *sites)`."""
+
+    def initialise(self, z: Tensor, cond: Tensor | None = None) -> None:
+        """Set weights from a first batch of encoded values, before the training; only called if `initialises`."""
+
+    def compile_kernels(self) -> bool | None:
+        """Compile hand-written kernels at their first use; return whether any fit, None for a model without such."""
+        return None
+
+    @torch.no_grad()
+    def hidden_units(self, z: Tensor, cond: Any = None, only: str | None = None) -> dict[str, Tensor]:
+        """Return the hidden units `(B, S, F)` of each example at each site, by the name of the layer.
+
+        They are the outputs of the modules whose names match `hidden_layers`, in the order in which they are computed;
+        the last is what the output layer reads. A model whose hidden units no module returns overrides this.
+
+        Args:
+            z: encoded values `(B, C * E, *sites)`.
+            cond: as of `forward`.
+            only: the name of one layer, which saves memory; None for all.
+        """
+        found: dict[str, list[Tensor]] = {}
+        hooks = [
+            module.register_forward_hook(_keep(name, found))
+            for name, module in self.named_modules()
+            if only in (None, name) and self._is_hidden(name, module)
+        ]
+        try:
+            self.forward(z, cond)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        # A network that reads sites a block at a time calls its layers for each.
+        return {name: torch.cat([self.by_example(part) for part in parts], 1) for name, parts in found.items()}
+
+    def _is_hidden(self, name: str, module: nn.Module) -> bool:
+        """Whether a module returns hidden units: embeddings of labels, dropout and computed weights are none."""
+        passive = isinstance(module, (nn.Embedding, nn.Dropout)) or "parametrizations" in name
+        return not passive and any(fnmatchcase(name, pattern) for pattern in self.hidden_layers)
+
+    @abstractmethod
+    def by_example(self, output: Tensor) -> Tensor:
+        """Return the output of a hidden layer as `(B, S, F)`."""
+
+
+def _check_declaration(cls: type[Model]) -> None:
+    """Answer what a subclass of `Model` forgets or misspells.
+
+    Raises:
+        TypeError: an abstract method is missing, or an attribute is none that a model may declare.
+    """
+    missing = [name for name, member in inspect.getmembers(cls) if getattr(member, "__isabstractmethod__", False)]
+    if missing and not any(name in vars(cls) for name in missing):  # else it is a base of other models itself
+        raise TypeError(f"{cls.__name__} needs {', '.join(f'a method `{name}`' for name in missing)}")
+    for name, value in vars(cls).items():
+        if name.startswith("_") or not isinstance(value, (bool, int, str, tuple)):
+            continue
+        if not hasattr(Model, name) and (hint := nearest(name, Model.__annotations__)):
+            raise TypeError(f"{cls.__name__}.{name} is nothing that a model declares{hint}")
+        if name in Model.__annotations__ and not _is_legal(name, value):
+            raise TypeError(f"{cls.__name__}.{name} = {value!r}: expected {Model.__annotations__[name]}")
+    if cls.initialises != (cls.initialise is not Model.initialise):
+        raise TypeError(f"{cls.__name__} has either `initialises = True` or a method `initialise`, but needs both")
+
+
+def _is_legal(name: str, value: object) -> bool:
+    """Whether a class attribute may have this value: of the type of its default, an `int` where that is None."""
+    if name == "encoding":
+        return value in get_args(Model.__annotations__[name])
+    default = getattr(Model, name)
+    return type(value) is (int if default is None else type(default))
+
+
+def _keep(name: str, found: dict[str, list[Tensor]]) -> Callable[..., None]:
+    """Return a forward hook that keeps the outputs of a module; of recurrent layers, without their states."""
+
+    def keep(module: nn.Module, args: Any, output: Any) -> None:
+        found.setdefault(name, []).append(output[0] if isinstance(output, tuple) else output)
+
+    return keep
+
+
+class SequenceModel(Model):
+    """A network that visits the values one after another, in the order `order` (D,). Subclasses implement `scan`.
+
+    It reads and predicts tokens: one value, or all channels of a site where the likelihood models them jointly.
+
+    Args:
+        shapes: of the data, the encoded inputs and the parameters.
+        order: raster, or random permutations.
+        order_seed: chooses the permutations.
+        conditional: condition on the data's labels.
+        orders: number of orders; each member has its own, or all have the same.
+    """
+
+    before: dict[str, Any] | None = None  # while windows of a stream are read: the last token of the window before
+
+    def __init__(
+        self, shapes: Shapes, order: Order = "raster", order_seed: int = 0, conditional: bool = False, orders: int = 1
+    ) -> None:
+        super().__init__(shapes, conditional)
+        # Random orders belong to the weights: they are saved, since generators may differ between versions.
+        every = torch.stack([site_order(shapes, order, order_seed + k) for k in range(orders)])
+        self.register_buffer("orders", every, persistent=order == "random")
+
+    @abstractmethod
+    def scan(self, past: Tensor, cond: Any = None) -> Tensor:
+        """Map `past` `(B, n, E)`, the encoded token before each of the next n in order, to parameters `(B, n, P)`.
+
+        The first token of all is preceded by zeros. In parallel mode n is the number of all tokens.
         """
 
-    def forward(self, z: Tensor, cond: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, cond: Any = None) -> Tensor:
         """Return the parameters `(B, groups * P, *sites)` of every site, given `z` `(B, C * E, *sites)`."""
+        ordered = self.scan(self.tokens_before(z), cond)
         order = token_order(self.order, self.shapes)
-        past = with_past(self.before, self.tokens(z)[:, order], 1, 1)[:, :-1]
-        ordered = self.scan(past, cond)
         return self.at_sites(torch.empty_like(ordered).index_copy(1, order, ordered))
+
+    def tokens_before(self, z: Tensor) -> Tensor:
+        """Return the encoded token before each token `(B, tokens, E)`, in order, given `z` `(B, C * E, *sites)`."""
+        order = token_order(self.order, self.shapes)
+        return with_past(self.before, self.tokens(z)[:, order], 1, 1)[:, :-1]
 
     def tokens(self, z: Tensor) -> Tensor:
         """Return the tokens `(B, groups * S, E)` of encoded values `(B, C * E, *sites)`, group after group."""
@@ -95,34 +231,29 @@ class SequenceModel(nn.Module):
         grouped = params.unflatten(1, (self.shapes.groups, -1)).transpose(2, 3)
         return grouped.reshape(len(params), -1, *self.shapes.data[1:])
 
+    def by_example(self, output: Tensor) -> Tensor:
+        """Return the output of a hidden layer `(B, tokens, F)` as it is."""
+        return output
 
-class RasterModel(nn.Module):
+
+class RasterModel(Model):
     """An image network in raster order, in three stages that each read what is finished, shifted by one.
 
     `row` reads the rows above, `pixel` the pixels to the left, `colour` the colours before, where the channels of a
     pixel are read one after another. Feature maps have their channels in groups, those of the first colour first.
 
+    Args:
+        shapes: of the data, the encoded inputs and the parameters.
+        conditional: condition on the data's labels.
+
     Raises:
-        UserError: the data are no images, or conditional without labels.
+        ValueError: the data are not images.
     """
 
-    orders: Tensor
-    members: int = 1
-    member: int = 0
-    features: int = 0
-
     def __init__(self, shapes: Shapes, conditional: bool = False) -> None:
-        super().__init__()
-        if len(shapes.data) != 3:
-            raise UserError(f"this model reads images (C, H, W), the data is {'x'.join(map(str, shapes.data))}")
-        self.shapes = shapes
-        self.classes = _classes(shapes, conditional)
+        check_images(shapes)
+        super().__init__(shapes, conditional)
         self.register_buffer("orders", site_order(shapes)[None], persistent=False)
-
-    @property
-    def order(self) -> Tensor:
-        """The order `(D,)` in which the values are visited, as indices into the flattened `(C, H, W)`."""
-        return self.orders[0]
 
     @abstractmethod
     def row(self, above: Tensor, cond: Tensor | None = None) -> Any:
@@ -159,8 +290,12 @@ class RasterModel(nn.Module):
         earlier = F.pad(z, (0, 0, 0, 0, inputs, 0))[:, :-inputs] if self.shapes.groups > 1 else None
         return self.colour(earlier, features, cond)
 
+    def by_example(self, output: Tensor) -> Tensor:
+        """Return a map `(B, F, h, w)` as `(B, h * w, F)`."""
+        return output.flatten(2).transpose(1, 2)
 
-def _classes(shapes: Shapes, conditional: bool) -> int:
-    if conditional and not shapes.classes:
-        raise UserError("model.conditional needs labels, and the data has none")
-    return shapes.classes if conditional else 0
+
+def check_images(shapes: Shapes) -> None:
+    """Raise `ValueError` if the data are not images."""
+    if len(shapes.data) != 3:
+        raise ValueError(f"this model reads images (C, H, W), the data is {'x'.join(map(str, shapes.data))}")

@@ -50,6 +50,7 @@ class DeepNADE(SequenceModel):
 
     encoding = "scaled"
     orderless = True
+    hidden_layers = ("layers.*", "units")
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class DeepNADE(SequenceModel):
         self.U = nn.Parameter(torch.empty(tokens, hidden)) if input_masks else None
         self.c = nn.Parameter(torch.zeros(hidden))
         self.layers = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers - 1))
+        self.units = nn.Identity()  # what the last hidden layer gives, under a name
         self.V = nn.Parameter(torch.empty(tokens, hidden, shapes.params))
         self.b = nn.Parameter(torch.zeros(tokens, shapes.params))
         self.class_bias = nn.Embedding(self.classes, hidden) if self.classes else None
@@ -82,8 +84,8 @@ class DeepNADE(SequenceModel):
     def forward(self, z: Tensor, cond: Tensor | None = None, known: Tensor | None = None) -> Tensor:
         """Return the parameters `(B, groups * P, *sites)` of every site, given `z` `(B, C * E, *sites)`.
 
-        By the chain rule in this member's order; or, where it is given which tokens are `known`, booleans
-        `(B, tokens)`, those of every site given all known ones. They mean nothing where a token is known itself.
+        They follow the chain rule in this member's order. Given booleans `known` `(B, tokens)`, they are those of every
+        unknown token given all known ones, and mean nothing where a token is known.
         """
         if known is None:
             return super().forward(z, cond)
@@ -107,7 +109,7 @@ class DeepNADE(SequenceModel):
         return params
 
     def in_orders(self, z: Tensor, orders: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Do as `forward`, but in an order of its own for each example: `orders` `(B, tokens)`."""
+        """Return the parameters as `forward` does, each example in an order of its own: `orders` `(B, tokens)`."""
         tokens = self.tokens(z)
         past = F.pad(tokens.gather(1, orders[..., None].expand_as(tokens))[:, :-1], (0, 0, 1, 0))
         ordered, _ = self.visit(past, F.pad(orders, (1, 0)), None, cond)
@@ -153,11 +155,12 @@ class DeepNADE(SequenceModel):
         h = self.activation(a)
         for layer in self.layers:
             h = self.activation(layer(h))
-        return h
+        last: Tensor = self.units(h)
+        return last
 
 
 def at(weight: Tensor, tokens: Tensor, x: Tensor) -> Tensor:
-    """Map `(B, n, I)` to `(B, n, O)` by the matrices that `weight` `(D, I, O)` has for these tokens.
+    """Map `(B, n, I)` to `(B, n, O)` by the matrices of these tokens in `weight` `(D, I, O)`.
 
     `tokens` are `(n,)`, or `(B, n)` where each example has its own.
     """

@@ -44,11 +44,12 @@ class GatedPixelCNN(RasterModel):
         conditional: condition on the data's labels, by a bias in every gate.
 
     Raises:
-        UserError: the kernel is even.
+        ValueError: the kernel is even.
     """
 
     encoding = "scaled"
     dims = 2
+    hidden_layers = ("first.*", "layers.*", "head.[0-4]")
 
     def __init__(
         self,

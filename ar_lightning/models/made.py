@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Activation, NonNegativeInt, Order, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel, token_order
@@ -41,11 +40,11 @@ class MADE(SequenceModel):
         order_seed: seed of a random order, and of the masks.
         masks: masks trained in turn; the density is the average of their probabilities.
         vary_order: every mask has a random order of its own.
-        direct: connect the inputs to the outputs directly, too.
+        direct: connect the inputs directly to the outputs, too.
         conditional: condition on the data's labels.
 
     Raises:
-        UserError: orders are to vary, but not to be random.
+        ValueError: orders are to vary, but not to be random.
     """
 
     encoding = "scaled"
@@ -66,7 +65,7 @@ class MADE(SequenceModel):
         conditional: bool = False,
     ) -> None:
         if vary_order and order != "random":
-            raise UserError("model.vary_order=true gives every mask a random order: set model.order=random")
+            raise ValueError("vary_order=true gives every mask a random order: set order=random")
         super().__init__(shapes, order, order_seed, conditional, orders=masks if vary_order else 1)
         self.members = masks
         degrees = hidden_degrees(hidden, layers, shapes.tokens, masks, order_seed)
@@ -80,10 +79,18 @@ class MADE(SequenceModel):
             if not self.units.past:
                 self.units.begin(self.unit_degrees(), len(past), cond)
             return torch.stack([self.units.read(token) for token in past.unbind(1)], 1)
-        place = self.places()
-        x = F.pad(past[:, 1:], (0, 0, 0, 1))[:, place]  # the last token of the order is read by none
-        params = self.units(x.flatten(1), self.unit_degrees(), cond).unflatten(1, (self.shapes.tokens, -1))
-        return params[:, place.argsort()]
+        params = self.units(self._inputs(past), self.unit_degrees(), cond).unflatten(1, (self.shapes.tokens, -1))
+        return params[:, self.places().argsort()]
+
+    def hidden_units(self, z: Tensor, cond: Tensor | None = None, only: str | None = None) -> dict[str, Tensor]:
+        """Return the hidden units `(B, 1, H)` of every layer: each has read some of the example, and has no site."""
+        layers = self.units.hidden(self._inputs(self.tokens_before(z)), self.unit_degrees(), cond)
+        return {f"units.layers.{i}": h[:, None] for i, h in enumerate(layers)}
+
+    def _inputs(self, past: Tensor) -> Tensor:
+        """Return what the network reads `(B, tokens * E)`, given the token before each in order."""
+        known = F.pad(past[:, 1:], (0, 0, 0, 1))  # the last token of the order is read by none
+        return known[:, self.places()].flatten(1)
 
     def places(self) -> Tensor:
         """Return where in this member's order each token is, `(tokens,)`, the tokens in the order of the first member.
@@ -100,9 +107,9 @@ class MADE(SequenceModel):
         return [inputs, *self.degrees[self.member], outputs - 1]
 
     def dependencies(self) -> Tensor:
-        """Return the number of paths from each token to the parameters of each, `(tokens, tokens)`, in the order.
+        """Count the paths from each token to the parameters of each, `(tokens, tokens)`, in the order.
 
-        The product of the masks: 0 on and above the diagonal.
+        This is the product of the masks: 0 on and above the diagonal.
         """
         degrees = self.unit_degrees()
         paths = torch.eye(len(degrees[0]), dtype=torch.float64, device=degrees[0].device)
@@ -117,7 +124,7 @@ class MADE(SequenceModel):
 def hidden_degrees(hidden: int, layers: int, tokens: int, masks: int, seed: int) -> Tensor:
     """Return the degrees of the units of every hidden layer under every mask, `(masks, layers, hidden)`.
 
-    Those of a single mask ascend. Of several, a unit has another degree, at random, in each.
+    The degrees of a single mask ascend; under several masks, a unit has another random degree in each.
     """
     generator = torch.Generator().manual_seed(seed) if masks > 1 else None
     every = torch.empty(masks, layers, hidden, dtype=torch.long)

@@ -19,10 +19,9 @@ here.
 import torch
 from torch import Tensor, nn
 
-from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Dropout, PositiveInt
 from ar_lightning.core.spec import Shapes
-from ar_lightning.models.base import SequenceModel
+from ar_lightning.models.base import SequenceModel, check_images
 from ar_lightning.nn.attention import CausalSelfAttention
 from ar_lightning.nn.streaming import Streaming
 
@@ -47,11 +46,12 @@ class PixelTransformer(SequenceModel):
         conditional: condition on the data's labels.
 
     Raises:
-        UserError: the data are no images, or the heads do not divide the width.
+        ValueError: the data are no images, or the heads do not divide the width.
     """
 
     encoding = "scaled"
     dims = 2
+    hidden_layers = ("read", "layers", "layers.*", "norm")
 
     def __init__(
         self,
@@ -63,8 +63,7 @@ class PixelTransformer(SequenceModel):
         dropout: Dropout = 0.0,
         conditional: bool = False,
     ) -> None:
-        if len(shapes.data) != 3:
-            raise UserError(f"this model reads images (C, H, W), the data is {'x'.join(map(str, shapes.data))}")
+        check_images(shapes)
         super().__init__(shapes, conditional=conditional)
         self.read = nn.Linear(shapes.token_inputs, width)
         self.position = PositionEmbedding(shapes, width)
@@ -88,7 +87,7 @@ class PixelTransformer(SequenceModel):
                 nn.init.normal_(module.weight, std=EMBEDDED)
         nn.init.normal_(self.read.weight, std=EMBEDDED)
         nn.init.normal_(self.position.start, std=EMBEDDED)
-        nn.init.normal_(self.out.weight, std=0.02)  # the first predictions are those of parameters near zero
+        nn.init.normal_(self.out.weight, std=0.02)  # the first parameters are near zero
 
     def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
         h = self.read(past) + self.position(past.shape[1])  # (B, n, width)
@@ -117,10 +116,10 @@ class Layer(nn.Module):
 
 
 class PositionEmbedding(Streaming):
-    """Where the token to predict is, and where the one that was read is: learned by row, column and colour.
+    """Learned embeddings of row, column and colour of the token to predict, and of the token that was read.
 
-    At the left edge the one that was read is at the far end of the row above, which is no step to the left, so both
-    places are given. Before the first token a learned vector stands for a read one.
+    Both places are given, since at the left edge the token that was read is at the far end of the row above. Before the
+    first token, a learned vector stands for the token that was read.
     """
 
     positions: Tensor

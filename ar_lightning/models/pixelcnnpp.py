@@ -19,7 +19,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Dropout, NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import RasterModel
@@ -41,16 +40,18 @@ class PixelCNNpp(RasterModel):
         filters: channels of both streams (the paper: 192).
         resnets: gated resnets per resolution, going down; one more going up (the paper: 5).
         downsamplings: how many times the resolution is halved (the paper: 2).
-        dropout: share of activations dropped in each resnet while training (the paper: 0.5).
+        dropout: probability of dropping an activation in each resnet while training (the paper: 0.5).
         conditional: condition on the data's labels.
 
     Raises:
-        UserError: the data has colours, and the likelihood does not model them jointly.
+        ValueError: the data has colours, and the likelihood does not model them jointly.
     """
 
     encoding = "scaled"
     dims = 2
     joint_colours = True
+    initialises = True
+    hidden_layers = ("u_above", "ul_above", "ul_left", "level.*")
 
     def __init__(
         self,
@@ -64,9 +65,7 @@ class PixelCNNpp(RasterModel):
     ) -> None:
         super().__init__(shapes, conditional)
         if shapes.groups > 1:
-            raise UserError(
-                "PixelCNN++ models the colours of a pixel jointly: set likelihood=discretized_logistic_mixture"
-            )
+            raise ValueError("PixelCNN++ needs a joint likelihood of colours: take discretized_logistic_mixture")
         inputs = shapes.data[0] * shapes.inputs + 1
         self.above_border, self.left_border = Border(dim=2), Border(dim=3)
         self.u_above = RowConv(inputs, filters, height=2, width=3)
@@ -115,7 +114,7 @@ class Level(nn.Module):
         filters: channels of both streams.
         resnets: gated resnets down; one more up, but at the coarsest level, whose last one down has no shortcut.
         coarser: the next level, None at the coarsest.
-        dropout: share of activations dropped in each resnet.
+        dropout: probability of dropping an activation in each resnet.
         classes: number of classes to condition on.
     """
 
@@ -178,7 +177,7 @@ class GatedResnet(nn.Module):
         conv: makes a convolution of so many channels in and out.
         filters: channels of its input and output.
         shortcut: it has a shortcut.
-        dropout: share of activations dropped.
+        dropout: probability of dropping an activation.
         classes: number of classes whose bias is added to the gates.
     """
 
@@ -194,7 +193,7 @@ class GatedResnet(nn.Module):
     def forward(
         self, x: Tensor, cond: Tensor | None, read: Tensor | None = None, shortcut: Tensor | None = None
     ) -> Tensor:
-        """Map `(B, filters, h, w)` to as much; `read` is added before the nonlinearity, `shortcut` after its nin."""
+        """Map `(B, filters, h, w)` to the same shape; `read` and the nin of `shortcut` are added before the gates."""
         c = self.conv(concat_elu(x))
         if read is not None:
             c = c + read
@@ -209,7 +208,7 @@ class GatedResnet(nn.Module):
 
 
 class Border(Streaming):
-    """Appends a channel of ones, 0 in the first row (`dim` 2) or column (3): a shifted image has its border there."""
+    """Append a channel of ones, 0 in the first row (`dim` 2) or column (3): a shifted image has its border there."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -26,6 +26,7 @@ channel, the same for every column; h is rounded up to a multiple of the colours
 """
 
 from abc import abstractmethod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +42,7 @@ __all__ = ["DiagonalBiLSTM", "PixelCNN", "RowLSTM"]
 
 
 class PixelNetwork(RasterModel):
-    """What the networks of the paper share; they differ in the branches of the residual stream.
+    """The network of the paper, but for the branches of the residual stream.
 
     Args:
         hidden: channels h of a branch (of an LSTM's state); the residual stream has 2h.
@@ -51,6 +52,9 @@ class PixelNetwork(RasterModel):
         conditional: condition on the data's labels.
     """
 
+    encoding = "scaled"
+    dims = 2
+    hidden_layers = ("first.*", "branches.*", "head.[0-4]")
     layout: torch.memory_format = torch.contiguous_format  # of the maps and kernels
 
     def __init__(
@@ -91,45 +95,22 @@ class PixelNetwork(RasterModel):
         return params
 
 
-class KernelNetwork(PixelNetwork):
-    """Those whose branches read a row in kernels, which widen what a pixel sees.
-
-    Args:
-        hidden: channels h of a branch (of an LSTM's state); the residual stream has 2h.
-        layers: branches.
-        kernel: width of the kernels of the branches, odd; the paper's is 3.
-        head: channels of the two 1x1 layers before the output (the paper: 32 for MNIST, 1024 for CIFAR-10).
-        dropout: probability of dropping a channel of a branch at a pixel.
-        conditional: condition on the data's labels.
-
-    Raises:
-        UserError: the kernel is even.
-    """
-
-    def __init__(
-        self,
-        shapes: Shapes,
-        *,
-        hidden: PositiveInt = 16,
-        layers: PositiveInt = 7,
-        kernel: PositiveInt = 3,
-        head: PositiveInt = 32,
-        dropout: Dropout = 0.0,
-        conditional: bool = False,
-    ) -> None:
-        self.kernel = odd(kernel)  # before the rest, which makes the branches
-        super().__init__(shapes, hidden=hidden, layers=layers, head=head, dropout=dropout, conditional=conditional)
-
-
-class RowLSTM(KernelNetwork):
+class RowLSTM(PixelNetwork):
     """PixelRNN with Row LSTM layers: the state of a pixel reads those of the row above, as far as the kernel reaches.
 
     References:
         van den Oord, Kalchbrenner & Kavukcuoglu, Pixel Recurrent Neural Networks (2016).
+
+    Args:
+        kernel: width of the kernels of the branches, odd; the paper's is 3.
+
+    Raises:
+        ValueError: the kernel is even.
     """
 
-    encoding = "scaled"
-    dims = 2
+    def __init__(self, shapes: Shapes, *, kernel: PositiveInt = 3, **shared: Any) -> None:
+        self.kernel = odd(kernel)  # before the rest, which makes the branches
+        super().__init__(shapes, **shared)
 
     def make_branch(self, stream: int, hidden: int, colours: int, dropout: float) -> nn.Module:
         return with_up(RowLSTMLayer(stream, hidden, colours, self.kernel), stream, hidden, colours, dropout)
@@ -142,23 +123,28 @@ class DiagonalBiLSTM(PixelNetwork):
         van den Oord, Kalchbrenner & Kavukcuoglu, Pixel Recurrent Neural Networks (2016).
     """
 
-    encoding = "scaled"
-    dims = 2
-
     def make_branch(self, stream: int, hidden: int, colours: int, dropout: float) -> nn.Module:
         return with_up(DiagonalLSTMLayer(stream, hidden, colours), stream, hidden, colours, dropout)
 
 
-class PixelCNN(KernelNetwork):
+class PixelCNN(PixelNetwork):
     """PixelCNN: residual blocks of masked convolutions; it has the blind spot of the paper's.
 
     References:
         van den Oord, Kalchbrenner & Kavukcuoglu, Pixel Recurrent Neural Networks (2016).
+
+    Args:
+        kernel: width of the kernels of the branches, odd; the paper's is 3.
+
+    Raises:
+        ValueError: the kernel is even.
     """
 
-    encoding = "scaled"
-    dims = 2
     layout = torch.channels_last  # which convolutions keep, and need not copy into another and back
+
+    def __init__(self, shapes: Shapes, *, kernel: PositiveInt = 3, **shared: Any) -> None:
+        self.kernel = odd(kernel)  # before the rest, which makes the branches
+        super().__init__(shapes, **shared)
 
     def make_branch(self, stream: int, hidden: int, colours: int, dropout: float) -> nn.Module:
         return Block(stream, hidden, self.kernel, colours, dropout)

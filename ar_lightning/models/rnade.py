@@ -3,11 +3,11 @@ r"""RNADE, the real-valued neural autoregressive density estimator.
     a_d = c + sum_{j<d} W_j x_j,    h_d = f(rho_d a_d),    p(x_d | x_<d) = likelihood(V_d h_d + b_d)
 
 Uria, Murray & Larochelle, "RNADE: The real-valued neural autoregressive density-estimator", NIPS 2013. W is shared by
-all dimensions, as in NADE. The sums grow with d, and so would saturate or dominate; the learned rho_d takes that back.
+all dimensions, as in NADE. The sums grow with d and would saturate the units; the learned rho_d scales them back.
 Deviations: any likelihood (the paper's are mixtures of Gaussians and of Laplace distributions), optional
 class-dependent hidden bias and dropout, rho_d starts at 1 / sqrt(d). Published: -9.36 nats on red wine with mixtures of
 Gaussians, mean test log-likelihood over 10 folds; `conf/published/rnade_red_wine.yaml` reaches -9.27 +- 0.13 (standard
-error over folds), by `python run.py reproduce rnade_red_wine`.
+error over folds), by `python -m benchmarks.published rnade_red_wine`.
 """
 
 import torch
@@ -52,19 +52,24 @@ class RescaledPrefix(Streaming):
         nn.init.normal_(self.b, std=0.1)
 
     def forward(self, past: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Map the values before each of n dimensions (B, n, E), and a bias of the units (B, H), to (B, n, P)."""
+        """Map the values before each of n dimensions `(B, n, E)`, and a bias of the units `(B, H)`, to `(B, n, P)`."""
         n = past.shape[1]
         start = self.advance(n)
-        W, V, b, rho = (t[start : start + n] for t in (self.W, self.V, self.b, self.rho))
+        V, b = (t[start : start + n] for t in (self.V, self.b))
         with torch.autocast(past.device.type, enabled=False):  # sums are no work for bfloat16
+            h = F.dropout(self.hidden(past, bias, start), self.dropout, self.training)
+            return torch.einsum("bnh,nph->bnp", h, V) + b
+
+    def hidden(self, past: Tensor, bias: Tensor | None = None, start: int = 0) -> Tensor:
+        """Return the units h `(B, n, H)` at n dimensions from `start` on, given the values before each."""
+        W, rho = (t[start : start + past.shape[1]] for t in (self.W, self.rho))
+        with torch.autocast(past.device.type, enabled=False):
             a = torch.einsum("bne,neh->bnh", past.to(W.dtype), W).cumsum(1)
             if self.past is not None:
                 a = a + self.past.get("a", 0)
                 self.past["a"] = a[:, -1:]
             c = self.c if bias is None else self.c + bias.to(W.dtype)[:, None]
-            h = self.f(rho[:, None] * (a + c))  # (B, n, H)
-            h = F.dropout(h, self.dropout, self.training)
-            return torch.einsum("bnh,nph->bnp", h, V) + b
+            return self.f(rho[:, None] * (a + c))
 
 
 class RNADE(SequenceModel):
@@ -100,4 +105,11 @@ class RNADE(SequenceModel):
         self.class_bias = nn.Embedding(self.classes, hidden) if self.classes else None
 
     def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
-        return self.units(past, self.class_bias(cond) if self.class_bias is not None else None)
+        return self.units(past, self.bias_of(cond))
+
+    def bias_of(self, cond: Tensor | None) -> Tensor | None:
+        """Return the bias `(B, H)` that a label adds to the hidden units."""
+        return None if self.class_bias is None else self.class_bias(cond)
+
+    def hidden_units(self, z: Tensor, cond: Tensor | None = None, only: str | None = None) -> dict[str, Tensor]:
+        return {"units": self.units.hidden(self.tokens_before(z), self.bias_of(cond))}

@@ -1,4 +1,4 @@
-r"""Recurrent network: one state, that all that has been read is folded into.
+r"""Recurrent network: one state that summarises all values read so far.
 
     s_t = cell(s_{t-1}, read(x_{t-1})),    p(x_t | x_<t) = likelihood(out(h_t)),    h_t the output in s_t
 
@@ -8,7 +8,8 @@ short-term memory", Neural Computation 1997; with the forget gate of Gers et al.
 
 Graves, "Generating sequences with recurrent neural networks", 2013, is the model of text, a character at a time.
 Deviations from it: no connections from the input to every layer and from every layer to the output, and no peepholes;
-dropout between the layers and before the output (Zaremba et al., "Recurrent neural network regularization", 2014).
+dropout between the layers and before the output (Zaremba et al., "Recurrent neural network regularization", 2014). On
+tiny Shakespeare, `conf/published/char_lstm_shakespeare.yaml` reaches 2.061 bits a character.
 """
 
 from typing import Literal
@@ -40,9 +41,9 @@ class RNN(SequenceModel):
         cell: plain tanh units, GRU or LSTM.
         hidden: units of a layer.
         layers: recurrent layers.
-        embedding: features that a value is read as.
+        embedding: features of a value that is read.
         dropout: probability of dropping a unit, between layers and before the output.
-        position: read the site to be predicted too, as an embedding of its own; the length is then fixed.
+        position: also read an embedding of the site to be predicted; the length is then fixed.
         order: raster, or one fixed random permutation of all values.
         order_seed: chooses the permutation.
         conditional: condition on the data's labels.
@@ -51,6 +52,7 @@ class RNN(SequenceModel):
     encoding = "index"
     any_length = True
     carries = True
+    hidden_layers = ("read", "recurrent")
 
     def __init__(
         self,
@@ -76,7 +78,7 @@ class RNN(SequenceModel):
         self.recurrent = Recurrent(cell, embedding, hidden, layers, dropout)
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(hidden, shapes.params)
-        nn.init.normal_(self.out.weight, std=0.02)  # the first predictions are those of parameters near zero
+        nn.init.normal_(self.out.weight, std=0.02)  # the first parameters are near zero
         nn.init.zeros_(self.out.bias)
 
     def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
@@ -92,7 +94,7 @@ class RNN(SequenceModel):
 
 
 class SiteEmbedding(Streaming):
-    """Which token is to be predicted: a learned embedding of each, in the order of the model."""
+    """A learned embedding of the token to be predicted, in the order of the model."""
 
     def __init__(self, tokens: int, width: int) -> None:
         super().__init__()

@@ -3,8 +3,8 @@ r"""Baselines from first principles: the chain rule written out as tables.
     p(x) = prod_i p(x_i | x_{i-k}, ..., x_{i-1}),    one row of logits for every site i and every context
 
 With `n` binary sites, `independent` (k = 0) has n parameters, `markov` (k = 1) has 2n - 1, and `table` (k = n - 1), the
-whole chain rule, has 2^n - 1: it can represent every distribution and generalises from none. They are the floor that
-any network has to beat, and the exact ground truth of the tests. On K levels every binary choice becomes K-way.
+whole chain rule, has 2^n - 1: it can represent every distribution and generalises from none. Any network has
+to beat them, and they are the exact ground truth of the tests. On K levels every binary choice becomes K-way.
 
 Source: the chain rule; see the introduction of Larochelle & Murray, "The Neural Autoregressive Distribution
     Estimator" (2011).
@@ -13,7 +13,6 @@ Source: the chain rule; see the introduction of Larochelle & Murray, "The Neural
 import torch
 from torch import Tensor, nn
 
-from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import NonNegativeInt, Order
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel
@@ -28,7 +27,7 @@ class ContextTable(Streaming):
     """Logits looked up by position and by the `k` values before it; rows exist only for contexts that can occur.
 
     Raises:
-        UserError: the table would be larger than memory allows, or cannot tell the levels.
+        ValueError: the table would be larger than memory allows, or cannot tell the levels.
     """
 
     offset: Tensor
@@ -37,14 +36,14 @@ class ContextTable(Streaming):
     def __init__(self, shapes: Shapes, k: int, classes: int = 0) -> None:
         super().__init__()
         if k and shapes.inputs == 1 and shapes.params > 1:
-            raise UserError("this model looks values up by their level: set likelihood.encoding to one_hot or auto")
+            raise ValueError("this model looks values up by their level: take likelihood.encoding=one_hot")
         self.k = k = min(k, shapes.tokens - 1)
         levels = max(shapes.inputs, 2)
         rows = [levels ** min(i, k) for i in range(shapes.tokens)]  # contexts of each site; Python integers are exact
         if sum(rows) * shapes.params * max(classes, 1) > MAX_ENTRIES:
-            raise UserError(
+            raise ValueError(
                 f"a table over {shapes.dims} sites, {levels} levels and {k} sites of context has more than "
-                f"{MAX_ENTRIES:,} entries: take fewer levels or sites, or a smaller model.memory"
+                f"{MAX_ENTRIES:,} entries: take fewer levels or sites, or a smaller memory"
             )
         self.register_buffer("offset", torch.tensor([0, *rows[:-1]]).cumsum(0), persistent=False)
         self.register_buffer("weights", levels ** torch.arange(k - 1, -1, -1), persistent=False)  # oldest value first
@@ -93,6 +92,7 @@ class Markov(SequenceModel):
 
     encoding = "one_hot"
     lookup = True
+    hidden_layers = ("table",)
 
     def __init__(
         self,
@@ -119,11 +119,12 @@ class Table(SequenceModel):
         conditional: condition on the data's labels.
 
     Raises:
-        UserError: more than 16 sites.
+        ValueError: more than 16 sites.
     """
 
     encoding = "one_hot"
     lookup = True
+    hidden_layers = ("table",)
     max_sites = 16
 
     def __init__(
@@ -131,7 +132,7 @@ class Table(SequenceModel):
     ) -> None:
         super().__init__(shapes, order, order_seed, conditional)
         if shapes.dims > self.max_sites:
-            raise UserError(f"the table model takes at most {self.max_sites} sites, the data has {shapes.dims}")
+            raise ValueError(f"the table model takes at most {self.max_sites} sites, the data has {shapes.dims}")
         self.table = ContextTable(shapes, shapes.dims - 1, self.classes)
 
     def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:

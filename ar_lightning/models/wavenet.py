@@ -6,20 +6,20 @@ r"""WaveNet: dilated causal convolutions with gates, whose receptive field doubl
 
 van den Oord, Dieleman, Zen, Simonyan, Vinyals, Graves, Kalchbrenner, Senior & Kavukcuoglu, "WaveNet: A Generative Model
 for Raw Audio", 2016. The levels s are mu-law companded amplitudes in the paper. y is a label that holds for the whole
-example (the paper's global conditioning), u_t features of every site (local conditioning), those of the site that is
-predicted included; they come as often as the sites, so that nothing is upsampled. Images and table rows are read as
-sequences, in raster order.
+example (the paper's global conditioning), u_t features of every site (local conditioning), including the site that is
+predicted. Images and table rows are read as sequences, in raster order.
 
-Deviations: the first layer is an embedding of the level before, a causal convolution of width 1 over one-hot levels; no
-biases where another one follows. While streaming, a step costs O(layers) (Le Paine et al., "Fast Wavenet Generation
-Algorithm", 2016). The paper published no likelihoods.
+Deviations: the first layer is an embedding of the level before, a causal convolution of width 1 over one-hot levels;
+features come as often as sites, so that nothing is upsampled; no bias where another one follows. While streaming, a
+step costs O(layers), as in Le Paine et al., "Fast Wavenet Generation Algorithm", 2016. The paper published no
+likelihoods. Here: 3.612 bits a sample on spoken digits, `conf/published/wavenet_spoken_digits.yaml`; 2.308 on tones
+whose entropy is 2.227, `conf/wavenet.yaml`.
 """
 
 import torch
 from torch import Tensor
 
 from ar_lightning.core.condition import Condition, as_condition
-from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Dropout, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel
@@ -37,21 +37,22 @@ class WaveNet(SequenceModel):
         van den Oord et al., WaveNet: A Generative Model for Raw Audio (2016).
 
     Args:
-        channels: of the residual stream; a layer has as many gated units.
+        channels: channels of the residual stream, and gated units of a layer.
         skip: channels of the skip connections, and of the 1x1 layer before the output.
         kernel: taps of a dilated convolution, 2 or more.
-        layers: of a stack, with dilations 1, 2, 4, ..., 2^(layers - 1).
-        stacks: of layers; each starts at dilation 1 again.
+        layers: layers of a stack, with dilations 1, 2, 4, ..., 2^(layers - 1).
+        stacks: stacks of layers; each starts at dilation 1 again.
         dropout: probability of dropping a gated unit.
         conditional: condition on the data's labels, by a bias in every layer.
-        local: condition on the data's features that are aligned with the sites, by a 1x1 convolution in every layer.
+        local: condition on features that are aligned with the sites, by a 1x1 convolution in every layer.
 
     Raises:
-        UserError: a kernel of 1, which sees no past, or conditional or local without labels or features.
+        ValueError: a kernel of 1, which sees no past; local, but the data has no features.
     """
 
     encoding = "index"
     any_length = True
+    hidden_layers = ("read", "dilated", "hidden")
 
     def __init__(
         self,
@@ -68,9 +69,9 @@ class WaveNet(SequenceModel):
     ) -> None:
         super().__init__(shapes, conditional=conditional)
         if kernel < 2:
-            raise UserError("model.kernel=1 sees no past: take model.kernel=2 or more")
+            raise ValueError("kernel=1 sees no past: take kernel=2 or more")
         if local and not shapes.features:
-            raise UserError("model.local needs features that are aligned with the sites, and the data has none")
+            raise ValueError("local=true needs features that are aligned with the sites, and the data has none")
         self.features = shapes.features if local else 0
         self.read = TokenReader(shapes, channels)
         dilations = [2**i for i in range(layers)] * stacks
@@ -80,8 +81,11 @@ class WaveNet(SequenceModel):
 
     @property
     def receptive_field(self) -> int:
-        """Number of values before it that a prediction sees, or of groups of values that are modelled jointly."""
+        """Number of tokens before it that a prediction sees."""
         return self.dilated.reach
+
+    def by_example(self, output: Tensor) -> Tensor:
+        return output.transpose(0, 1)  # layers are time first
 
     def scan(self, past: Tensor, cond: Tensor | Condition | None = None) -> Tensor:
         labels, features = as_condition(cond)

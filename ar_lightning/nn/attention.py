@@ -1,10 +1,9 @@
-"""Causal self-attention: all tokens at once, or while streaming the newest alone, over keys and values kept."""
+"""Causal self-attention: over all tokens at once, or while streaming over the keys and values kept so far."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.core.errors import UserError
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["CausalSelfAttention"]
@@ -16,17 +15,17 @@ class CausalSelfAttention(Streaming):
     Args:
         width: features of a token.
         heads: attention heads, of `width / heads` features each.
-        tokens: number of tokens in all.
+        tokens: number of all tokens.
 
     Raises:
-        UserError: the features cannot be divided among the heads.
+        ValueError: the features cannot be divided among the heads.
     """
 
     def __init__(self, width: int, heads: int, tokens: int) -> None:
         super().__init__()
         if width % heads:
             nearest = min((d for d in range(1, width + 1) if width % d == 0), key=lambda d: abs(d - heads))
-            raise UserError(f"model.heads={heads} does not divide model.width={width}: take model.heads={nearest}")
+            raise ValueError(f"heads={heads} does not divide width={width}: take heads={nearest}")
         self.heads, self.tokens = heads, tokens
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
@@ -45,7 +44,7 @@ class CausalSelfAttention(Streaming):
         return self.out(y.transpose(1, 2).flatten(2))
 
     def _extended(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Keep the keys and values of n new tokens, and return those of all so far."""
+        """Append the keys and values of n new tokens, and return all so far."""
         assert self.past is not None
         start = self.advance(k.shape[2])
         end = start + k.shape[2]

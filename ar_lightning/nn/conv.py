@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import Shapes
 from ar_lightning.nn.streaming import Streaming, as_row, as_steps, with_past
 
@@ -23,7 +22,7 @@ class CausalConv(nn.Conv2d, Streaming):
     """A convolution that sees `above` rows over a pixel, and in its own row the pixels up to and including itself.
 
     Args:
-        channels: of the input.
+        channels: channels of the input.
         out: channels of the output.
         above: rows above the pixel that it sees.
         left: columns left of the pixel, in all rows.
@@ -72,7 +71,7 @@ class CausalConv(nn.Conv2d, Streaming):
         return self.weight if self.mask is None else self.weight * self.mask
 
     def start_row(self, batch: int, width: int) -> None:
-        """Turn the finished rows into what the next one reads of them: one convolution for the whole row."""
+        """Convolve the finished rows at once into what the pixels of the next row read of them."""
         past = self.past
         if past is None or past.get("pixels") == []:  # an image of lower resolution may have no pixels in a row
             return
@@ -91,7 +90,7 @@ class CausalConv(nn.Conv2d, Streaming):
         return [weight[:n, k * out : (k + 1) * out].contiguous() for k, n in enumerate(rows)]
 
     def _rows_above(self, past: dict[str, Any], finished: list[Tensor]) -> list[Tensor]:
-        """Return what the rows above give to each step of the next row, bias included."""
+        """Return what the rows above add to each step of the next row, bias included."""
         row = as_row(finished, self.colours)[:, :, None]
         rows = torch.cat([past["rows"], row], 2) if "rows" in past else row
         past["rows"] = rows = rows[:, :, -self.above :]
@@ -119,9 +118,9 @@ class Pointwise(CausalConv):
 
 
 class RowConv(Streaming):
-    """A convolution that sees the newest `height` rows it was given, the last one included, and `width` columns around.
+    """A convolution that sees the newest `height` rows of its input, and `width` columns around.
 
-    Feed it the image shifted down by a row and it sees finished rows only.
+    Fed the image shifted down by a row, it sees finished rows only.
     """
 
     def __init__(self, channels: int, out: int, height: int, width: int) -> None:
@@ -135,12 +134,12 @@ class RowConv(Streaming):
 
 
 class FirstConv(nn.Module):
-    """The first layer of the PixelRNN family, 7x7 of mask A: everything around a pixel but the pixel itself.
+    """The first layer of the PixelRNN family, a 7x7 convolution of mask A: it sees all around a pixel but the pixel.
 
     Its parts read the finished rows, the pixels to the left and the colours before; each is fed its input shifted.
 
     Args:
-        shapes: of the data.
+        shapes: of the data, the encoded inputs and the parameters.
         out: channels of the output.
     """
 
@@ -157,7 +156,7 @@ class FirstConv(nn.Module):
 
 
 def output_layers(shapes: Shapes, stream: int, head: int) -> nn.Sequential:
-    """Two ReLU and 1x1 layers of `head` channels, and the output."""
+    """Make two ReLU and 1x1 layers of `head` channels, then ReLU and the 1x1 output layer."""
     colours = shapes.groups
     head = round_up(head, colours)
     layers = []
@@ -167,16 +166,16 @@ def output_layers(shapes: Shapes, stream: int, head: int) -> nn.Sequential:
 
 
 def round_up(channels: int, colours: int) -> int:
-    """Return the least number of channels, not below the given one, that can be divided among the colours."""
+    """Round a number of channels up to a multiple of the colours."""
     return -(-channels // colours) * colours
 
 
 def odd(kernel: int) -> int:
-    """Return the width of a kernel that has a pixel in its middle.
+    """Return the width of a kernel, which must have a pixel in its middle.
 
     Raises:
-        UserError: it is even.
+        ValueError: it is even.
     """
     if kernel % 2 == 0:
-        raise UserError(f"model.kernel={kernel} has no middle: take {kernel - 1} or {kernel + 1}")
+        raise ValueError(f"kernel={kernel} has no middle: take {kernel - 1} or {kernel + 1}")
     return kernel

@@ -25,9 +25,9 @@ ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu}
 def spread_degrees(units: int, tokens: int, lowest: int = 0, generator: torch.Generator | None = None) -> Tensor:
     """Return degrees `(units,)` of a hidden layer, ascending, spread evenly over `0..tokens - 2`.
 
-    Each occurs equally often, up to one, where there are enough units: then an output reads every earlier value through
-    every layer. No unit is wasted: none is below `lowest`, the lowest degree of the layer below, which would read
-    nothing, and the highest is there, which reads every unit below. A generator varies which ones occur once more.
+    With enough units, each degree occurs equally often, up to one, so that an output reads every earlier value through
+    every layer. No unit is wasted: one below `lowest`, the lowest degree of the layer below, would read nothing; one of
+    the highest degree reads every unit below. A generator varies which degrees occur once more.
     """
     different = max(tokens - 1, 1)
     whole, rest = divmod(units, different)
@@ -57,10 +57,10 @@ class MaskedMLP(Streaming):
 
     Args:
         widths: units of every layer, from the inputs to the outputs.
-        activation: of the hidden units.
-        direct: outputs read the inputs as well, directly.
-        classes: number of classes, each of which gives every unit a bias of its own; 0 for none.
-        ascending: the degrees of the units of every layer, where they ascend and `forward` is never given others.
+        activation: activation of the hidden units.
+        direct: the outputs also read the inputs directly.
+        classes: number of classes, each with a bias of its own for every unit; 0 for none.
+        ascending: the degrees of the units of every layer, if they ascend and never change.
     """
 
     def __init__(
@@ -133,8 +133,8 @@ class MaskedMLP(Streaming):
     def read(self, x: Tensor) -> Tensor:
         """Read the inputs of the next degree, `(B, E)`, while streaming, and return the outputs that it gives `(B, P)`.
 
-        Every hidden unit is evaluated once, when the last of what it reads is known. The first call gives the outputs
-        that depend on nothing.
+        Every hidden unit is evaluated once, when the last value that it reads is known. The first call returns the
+        outputs that depend on nothing.
         """
         assert self.past is not None
         n = self.advance(1)  # the units of degree n - 1 can be evaluated now

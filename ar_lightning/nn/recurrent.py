@@ -53,7 +53,7 @@ class Recurrent(Streaming):
         return h
 
     def _state(self) -> Any:
-        """Return what PyTorch's layers take: None for zeros."""
+        """Return the state as PyTorch's layers take it; None for zeros."""
         if not self.past:
             return None
         states = tuple(s.transpose(0, 1).contiguous() for s in self.past["state"])

@@ -1,7 +1,7 @@
 """Causal convolutions between resolutions: a coarse pixel (i, j) belongs to the fine pixels (2i, 2j) and on.
 
-Odd sizes round up going down, and are cropped going up. While streaming, coarse pixels come and go when the finer image
-is at an even row and column; `None` stands for no pixel, and a pixel is `(B, C)`.
+Odd sizes round up going down, and are cropped going up. While streaming, a coarse pixel is read when the finer image
+is at an even row and column. A pixel is `(B, C)`, and None where there is none.
 """
 
 from torch import Tensor, nn

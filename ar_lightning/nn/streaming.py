@@ -1,6 +1,6 @@
 """One forward, two modes: inside `streaming(model)` a causal module remembers what it has read, and reads on.
 
-The memory replaces the padding that stands for "before the first site" otherwise. It exists only inside the context,
+The memory takes the place of the padding before the first site. It exists only inside the context,
 only in eval mode, is never part of a `state_dict`, and is gone on exit or error.
 """
 

@@ -1,4 +1,4 @@
-"""How a network over tokens reads them: numbers through a linear map, levels by looking each up."""
+"""Read tokens into features: numbers through a linear map, levels from an embedding table."""
 
 from torch import Tensor, nn
 
@@ -8,12 +8,12 @@ __all__ = ["TokenReader"]
 
 
 class TokenReader(nn.Module):
-    """Encoded tokens to features: an embedding of each level, or a linear map of numbers.
+    """Maps encoded tokens to features: an embedding of each level, or a linear map of numbers.
 
-    Before the first token there are zeros: the level 0, which has an embedding of its own, or the number.
+    The zeros before the first token are the level 0, which has an embedding of its own, or the number 0.
 
     Args:
-        shapes: says how values are encoded.
+        shapes: how values are encoded.
         width: features of a token.
     """
 

@@ -32,8 +32,8 @@ def initialise_from_data(model: nn.Module, run: Callable[[], Any], scales: Mappi
     """Set g and bias of every weight-normed convolution to normalise its outputs, in the order they are computed.
 
     Args:
-        model: its dropout is off meanwhile.
-        run: one forward pass on a batch.
+        model: the model, whose dropout is off meanwhile.
+        run: runs one forward pass on a batch.
         scales: standard deviations s of the outputs, where not 1.
     """
     was_training = model.training
@@ -52,7 +52,7 @@ def initialise_from_data(model: nn.Module, run: Callable[[], Any], scales: Mappi
 
 
 def _normaliser(scale: float) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-    """Return a forward hook that normalises the outputs of a convolution for good."""
+    """Return a forward hook that changes a convolution so that its outputs are normalised."""
 
     def normalise(m: Any, inputs: Any, y: Tensor) -> Tensor:
         std, mean = torch.std_mean(y, (0, 2, 3), correction=0)

@@ -1,5 +1,6 @@
 """From a config or a checkpoint to a density."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> Density:
     chosen = dict(config["likelihood"])
     name = chosen.pop("name")
     if name == "auto":
-        name = auto_likelihood(spec, getattr(model_class, "joint_colours", False))
+        name = auto_likelihood(spec, model_class.joint_colours)
     likelihood_class = find("likelihood", name)
     if chosen.get("encoding", "auto") == "auto" and name == "categorical":
         chosen["encoding"] = model_class.encoding
@@ -48,8 +49,13 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> Density:
         spec.shape, likelihood.inputs, likelihood.params, spec.classes, likelihood.joint, likelihood.embedded,
         spec.features,
     )  # fmt: skip
-    model = model_class(shapes, **{k: v for k, v in config["model"].items() if k != "name"})
-    density_class = OrderlessDensity if getattr(model_class, "orderless", False) else Density
+    options = {k: v for k, v in config["model"].items() if k != "name"}
+    try:
+        model = model_class(shapes, **options)
+    except ValueError as error:  # which speaks of arguments; the user knows them as keys of a section
+        said = re.sub(r"(?<![.\w])(\w+)=", lambda m: "model." * (m[1] in options) + m[0], str(error))
+        raise UserError(said) from error
+    density_class = OrderlessDensity if model_class.orderless else Density
     return density_class(model, likelihood, spec)
 
 
@@ -106,7 +112,7 @@ def _resized(spec: DataSpec, length: int, model: dict[str, Any]) -> DataSpec:
     if length < 1:
         raise UserError(f"a sequence has a length of 1 or more, not {length}")
     # What a model is to every site alike, it can be to any number of them; a learned position or order is not.
-    any_length = getattr(find("model", model["name"]), "any_length", False) and model.get("order", "raster") == "raster"
+    any_length = find("model", model["name"]).any_length and model.get("order", "raster") == "raster"
     if len(spec.shape) != 2 or not any_length or model.get("position"):
         raise UserError(f"model.name={model['name']} was trained for {spec}, and has weights for every site of it")
     return replace(spec, shape=(spec.shape[0], length))

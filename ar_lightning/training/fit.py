@@ -186,8 +186,8 @@ def _facts(config: dict[str, Any], lit: LitDensity, data: ArrayDataModule, teste
         facts["test/true_bpd"] = truth / (data.spec.dims * math.log(2))
     if lit.density.model.members > 1:
         facts["members"] = lit.density.model.members
-    if hasattr(lit.density.model, "receptive_field"):
-        facts["receptive_field"] = lit.density.model.receptive_field
+    if (seen := lit.density.model.receptive_field) is not None:
+        facts["receptive_field"] = seen
     return facts
 
 

@@ -53,7 +53,7 @@ class LitDensity(pl.LightningModule):
 
         The average of EMA starts as a copy of the weights after the first step, and a checkpoint is loaded after this.
         """
-        if stage == "fit" and hasattr(self.density.model, "initialise"):
+        if stage == "fit" and self.density.model.initialises:
             x, given = self.trainer.datamodule.split("train", INITIAL)  # type: ignore[attr-defined]
             device = self.density.device  # not self.device, where the weights are yet to go
             labels = as_condition(given).labels

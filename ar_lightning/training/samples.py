@@ -134,7 +134,7 @@ def known_parts(density: Density) -> Tensor:
     image. Others are told the first half of the values in their order (raster: the upper rows).
     """
     shape = density.spec.shape
-    if getattr(density.model, "orderless", False) and len(shape) == 3:
+    if density.model.orderless and len(shape) == 3:
         left = torch.zeros(shape, dtype=torch.bool)
         left[..., : shape[2] // 2] = True
         places = torch.rand(shape[1:], generator=torch.Generator().manual_seed(0))

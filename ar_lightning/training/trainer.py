@@ -24,6 +24,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
 from ar_lightning.core.files import written
+from ar_lightning.models.base import Model
 from ar_lightning.training.progress import EpochLines
 
 __all__ = ["compile_model", "make_trainer"]
@@ -149,11 +150,10 @@ class CompileModel(pl.Callback):
         compile_model(pl_module.density.model)  # type: ignore[arg-type, union-attr]
 
 
-def compile_model(model: torch.nn.Module) -> None:
+def compile_model(model: Model) -> None:
     """Compile the kernels that a model has for it, which start within seconds; where it has none, the whole model."""
-    with_kernels: list[Any] = [m for m in model.modules() if hasattr(m, "compile_kernels")]
-    compiled = [m.compile_kernels() for m in with_kernels]
-    if not with_kernels:
+    fit = model.compile_kernels()
+    if fit is None:
         model.compile()
-    elif not any(compiled):
+    elif not fit:
         rank_zero_info("trainer.compile: there are kernels for binary data only, training runs eagerly")

@@ -15,7 +15,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.inference.features.embedding import embed, embedding_png
 from ar_lightning.inference.features.features import POOLS, features, read_examples, representations
-from ar_lightning.inference.features.hidden import default_layer, layer_of, layer_outputs, layers, sites_first
+from ar_lightning.inference.features.hidden import default_layer, layer_of, layer_outputs, layers
 from ar_lightning.inference.features.probe import Examples, compare_probes
 from ar_lightning.inference.open import reopen
 from ar_lightning.models.base import token_order
@@ -23,7 +23,7 @@ from ar_lightning.models.pixelcnnpp import elu
 from tests.support.cases import CLASSES, EVERY_CASE, POSSIBLE, Case, random_values
 from tests.support.commands import QUICK, run_here
 
-N = 6  # neither batch of those that the layers are found by
+N = 6
 SMALLER = {"table": (1, 2, 3), "independent": (1, 2)}
 
 
@@ -37,7 +37,7 @@ def case_of(model: str, conditional: bool = False) -> Case:
 READING = [model for model in MODELS if model != "independent"]
 NAMED = [pytest.param(case_of(model, c), id=f"{model}{'-conditional' * c}") for model in READING for c in (False, True)]
 COLOURFUL = {
-    case.model: pytest.param(case, id=f"{case}")
+    case.model: pytest.param(case.on(DataSpec((3, 5, 6), case.spec.levels, CLASSES)), id=f"{case.model}-colours")
     for case in EVERY_CASE
     if case.spec.shape[0] == 3 and not case.conditional and case.members == 1 and case.model not in SMALLER
 }
@@ -47,7 +47,7 @@ COLOURFUL = {
 def test_every_layer_represents_each_example_by_itself(case: Case) -> None:
     density, x = case.build(), random_values(case.spec, N)
     found = layers(density)
-    for name in {next(iter(found)), list(found)[len(found) // 2], default_layer(density, found)}:
+    for name in {next(iter(found)), list(found)[len(found) // 2], default_layer(found)}:
         layer, of_all = found[name], {}
         for pool in POOLS:
             features = of_all[pool] = representations(density, x, None, layer, pool)
@@ -103,7 +103,7 @@ def test_by_default_it_is_what_the_output_layer_reads(model: str) -> None:
     case = case_of(model)
     density, x = case.build(), random_values(case.spec, N)
     layer = layer_of(density)
-    maps = sites_first(layer_outputs(density, x, Condition(), layer.name)[layer.name], layer.axis)
+    maps = layer_outputs(density, x, Condition(), layer.name)[layer.name]
     params = density.model(density._encode(x)).flatten(2).transpose(1, 2)
     expected = params[:, token_order(density.model.order, density.model.shapes)]
     torch.testing.assert_close(parameters_of(density.model, model, maps), expected)
@@ -121,7 +121,7 @@ def test_labels_are_not_looked_at(model: str) -> None:
         layer_outputs(density, x, Condition(torch.full((N,), y)), layer.name)[layer.name] for y in range(CLASSES)
     ]
     assert not torch.equal(of_each[0], of_each[1])
-    mean = torch.stack([sites_first(output, layer.axis).mean(1) for output in of_each]).mean(0)
+    mean = torch.stack([output.mean(1) for output in of_each]).mean(0)
     torch.testing.assert_close(found, mean)
 
 
@@ -234,7 +234,7 @@ def test_raw_values_hold_the_features_that_the_density_reads(runs: Path) -> None
 
 def test_another_dataset_split_layer_and_pooling(runs: Path, tmp_path: Path) -> None:
     run, path = str(runs / "nade"), f"data.path={runs / 'digits.npz'}"
-    found = features(run, "npz", layer="model", pool="none", split="valid", out=str(tmp_path), overrides=[path])
+    found = features(run, "npz", layer="units", pool="none", split="valid", out=str(tmp_path), overrides=[path])
     assert (found.examples, found.features) == (30, 64 * 8) and found.probe is None
     assert sorted(f.name for f in tmp_path.iterdir()) == ["embedding.png", "valid.npz"]
 
@@ -249,7 +249,7 @@ def test_layers_are_listed(runs: Path, capsys: pytest.CaptureFixture[str]) -> No
     ("args", "message"),
     [
         (["half", "--layer", "hed.4"], "did you mean 'head.4'"),
-        (["conditional", "--layer", "layers.0.class_bias"], "does not depend on the data"),
+        (["conditional", "--layer", "layers.0.class_bias"], "does not represent an example"),
         (["independent"], "no layer that depends"),
         (["independent", "--layer", "list"], "no layer that depends"),
         (["nade", "--data", "digts"], "did you mean 'digits'"),

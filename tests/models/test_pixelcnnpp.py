@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec, Shapes
 from ar_lightning.data.datasets.digits import Digits
 from ar_lightning.data.module import ArrayDataModule
@@ -117,7 +116,7 @@ def test_concat_elu() -> None:
 
 
 def test_refuses_colours_one_after_another() -> None:
-    with pytest.raises(UserError, match="discretized_logistic_mixture"):
+    with pytest.raises(ValueError, match="discretized_logistic_mixture"):
         PixelCNNpp(Shapes((3, 4, 4), 1, 5))
 
 

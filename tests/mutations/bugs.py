@@ -42,8 +42,8 @@ BUGS = {
         "ar_lightning/models/base.py", "above = F.pad(z, (0, 0, 1, 0))[:, :, :-1]", "above = z", CAUSAL
     ),
     "sequence model is not shifted": Bug(
-        "ar_lightning/models/base.py", "past = with_past(self.before, self.tokens(z)[:, order], 1, 1)[:, :-1]",
-        "past = self.tokens(z)[:, order]", CAUSAL + " -k nade",
+        "ar_lightning/models/base.py", "return with_past(self.before, self.tokens(z)[:, order], 1, 1)[:, :-1]",
+        "return self.tokens(z)[:, order]", CAUSAL + " -k nade",
     ),
     "blind spot: the first layer sees two rows of three columns": Bug(
         "ar_lightning/nn/conv.py", "height=3, width=7", "height=1, width=1", CAUSAL

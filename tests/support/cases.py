@@ -95,7 +95,7 @@ class Case:
                 is_kernel = name == "weight" and isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d))
                 p.data += torch.randn_like(p) * (p[0].numel() ** -0.5 if is_kernel else 0.5)
         density.to(dtype).eval()
-        if hasattr(density.model, "initialise"):
+        if density.model.initialises:
             density.model.initialise(density._encode(random_values(self.spec, 64, seed=9)), self.labels(64))
         return density
 

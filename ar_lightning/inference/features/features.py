@@ -18,7 +18,7 @@ from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import MAX_CLASSES, Density
 from ar_lightning.inference.features.embedding import embedding_png
-from ar_lightning.inference.features.hidden import Layer, layer_of, layer_outputs, sites_first
+from ar_lightning.inference.features.hidden import Layer, layer_of, layer_outputs
 from ar_lightning.inference.features.probe import Comparison, Examples, compare_probes
 from ar_lightning.inference.open import Reopened, reopen
 from ar_lightning.inference.translate import translation
@@ -101,7 +101,7 @@ def representations(
             for y in classes:
                 labels = torch.full((len(rows),), y, device=density.device)
                 output = layer_outputs(density, here, Condition(labels, features), chosen.name)[chosen.name]
-                total = total.to(here.device) + _pooled(sites_first(output, chosen.axis), pool)
+                total = total.to(here.device) + _pooled(output, pool)
             parts.append((total / len(classes)).cpu())
     finally:
         density.train(was_training)
