@@ -1,4 +1,4 @@
-"""The contract of a dataset, and what more than one of them needs: reading .npz files, holding out splits."""
+"""The contract of a dataset; reading .npz files and holding out splits, for several of them."""
 
 import zipfile
 import zlib
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ar_lightning.core.errors import UserError
+from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.spec import DataSpec
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SPLITS", "Dataset", "Split", "Splits", "hold_out", "read_npz", "shuffled"]
+__all__ = ["SPLITS", "Dataset", "Split", "Splits", "hold_out", "no_file", "read_npz", "shuffled"]
 
 SPLITS = ("train", "valid", "test")
 
@@ -40,7 +40,7 @@ Splits = dict[str, Split]  # keys: SPLITS
 
 
 class Dataset(Protocol):
-    """Where examples come from: what `ArrayDataModule` needs to know.
+    """Where examples come from, as `ArrayDataModule` reads them.
 
     A dataset is a class whose keyword-only constructor arguments are its config keys: annotated with a plain type, a
     `Literal` or a name from `fieldtypes`, with literal defaults, and documented in the `Args:` block of the class
@@ -61,7 +61,7 @@ class Dataset(Protocol):
         ...
 
     def load(self) -> Splits:
-        """Read, and where needed download, the three splits; the same arrays whenever and wherever it is called.
+        """Read the three splits, downloaded if need be: the same arrays on every call and machine.
 
         Raises:
             UserError: a file is missing, cannot be downloaded or is not what it should be.
@@ -69,23 +69,23 @@ class Dataset(Protocol):
         ...
 
     def values(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Map one batch `(B, C, *sites)` of any split, as `load` stores it, to the values of `spec`; draw nothing."""
+        """Map a stored batch `(B, C, *sites)` of any split to the values of `spec`, without randomness."""
         return x
 
     def true_log_prob(self, x: np.ndarray, features: np.ndarray | None = None) -> np.ndarray | None:
-        """Return log p `(N,)` in nats of examples `(N, C, *sites)` where the data is generated from a known density.
+        """Return log p `(N,)` in nats of examples `(N, C, *sites)` if the density of the data is known, else None.
 
-        It is that of the examples alone, whatever their labels; where there are features, that given these.
+        Labels are marginalised; features are given.
         """
         return None
 
     def augment(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Map one training batch to legal values, after `values`, drawing from torch's global generator if at all."""
+        """Augment a training batch after `values`; randomness comes from torch's global generator."""
         return x
 
 
 def read_npz(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-    """Read arrays of an .npz file, all of them or those of `keys` that it has, never unpickling anything.
+    """Read the arrays of an .npz file, or only those named in `keys`; nothing is ever unpickled.
 
     Raises:
         UserError: the file is no .npz, is damaged, or holds pickled objects.
@@ -107,13 +107,13 @@ def read_npz(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.ndar
 
 
 def hold_out(n: int, missing: Sequence[str], seed: int, where: object) -> dict[str, np.ndarray]:
-    """Return the indices of `train`, and of a tenth for each of the missing splits, which are taken out of it.
+    """Hold out a tenth of the training examples for each missing split; return the indices of each split and `train`.
 
     Args:
         n: number of examples.
         missing: the splits to hold out.
         seed: of the choice.
-        where: what the message is to name.
+        where: the file or dataset, for the message.
 
     Raises:
         UserError: there are too few examples.
@@ -128,5 +128,20 @@ def hold_out(n: int, missing: Sequence[str], seed: int, where: object) -> dict[s
 
 
 def shuffled(n: int, seed: int) -> np.ndarray:
-    """Return a permutation of `range(n)` that depends on `n` and `seed` only, whatever the version of NumPy."""
+    """Return a permutation of `range(n)`; it is the same in every version of NumPy."""
     return np.random.RandomState(seed % 2**32).permutation(n)  # RandomState: its stream is frozen, Generator's is not
+
+
+def no_file(path: Path, suffixes: Sequence[str], thing: str) -> UserError:
+    """Return the error for a file of the user's that is not there; it names what is nearby.
+
+    Args:
+        path: as the user gave it.
+        suffixes: of the files that would do.
+        thing: what they are called.
+    """
+    hint = f"; there is no folder {path.parent} either"
+    if path.parent.is_dir():
+        names = [entry.name for entry in path.parent.iterdir() if entry.suffix in suffixes and entry.is_file()]
+        hint = did_you_mean(path.name, names) if names else f"; {path.parent} has no {thing}"
+    return UserError(f"data.path: no file {path}{hint}")

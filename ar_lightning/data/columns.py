@@ -1,15 +1,19 @@
-"""Numeric columns from files: .csv of any dialect, .npz and .hdf5."""
+"""Numeric columns from files: CSV of any dialect, Parquet, Excel, .npz and .hdf5."""
 
-import csv
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.data.base import SPLITS, read_npz
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Columns", "read_columns", "read_hdf5"]
 
@@ -18,25 +22,33 @@ DELIMITERS = (",", ";", "\t")
 
 
 def read_columns(path: Path, drop: Sequence[str] = (), key: str | None = None) -> Columns:
-    """Read a table: names of its columns, and its rows by split, all of them as `data` where the file has no splits.
+    """Read the names of the columns and the rows by split; all rows are `data` if the file has no splits.
 
     Args:
-        path: a .npz or .hdf5 file; any other is read as CSV.
+        path: a Parquet, Excel, .npz or .hdf5 file; any other is read as CSV.
         drop: columns to leave out, by name or number from 0.
         key: the dataset in an .hdf5 file.
 
     Raises:
-        UserError: it is no table of numbers; the message names the row and the column.
+        UserError: the file holds other things than numbers; the message names the row and the column.
     """
     if path.suffix in (".hdf5", ".h5"):
         return _of_arrays(path, {"data": read_hdf5(path, key)}, drop)
     if key is not None:
         raise UserError(f"data.key={key}: only .hdf5 files have keys, and {path.name} is none; leave it out")
-    return _of_arrays(path, _npz_arrays(path), drop) if path.suffix == ".npz" else _of_csv(path, drop)
+    match path.suffix.lower():
+        case ".npz":
+            return _of_arrays(path, _npz_arrays(path), drop)
+        case ".parquet" | ".pq":
+            return _of_parquet(path, drop)
+        case ".xlsx" | ".xlsm":
+            return _of_excel(path, drop)
+        case _:
+            return _of_csv(path, drop)
 
 
 def read_hdf5(path: Path, key: str | None = None) -> np.ndarray:
-    """Read one dataset of an .hdf5 file; the only one in it where no key is given.
+    """Read one dataset of an .hdf5 file: that of `key`, else the only one.
 
     Raises:
         UserError: h5py is not installed, the file is none, or has no such dataset.
@@ -89,59 +101,106 @@ def _of_arrays(path: Path, arrays: dict[str, np.ndarray], drop: Sequence[str]) -
     return tuple(columns[d] for d in keep), x
 
 
-def _of_csv(path: Path, drop: Sequence[str]) -> Columns:
-    rows = _csv_rows(path)
-    first = rows[0][1]
-    has_header = not any(map(_is_number, first))
-    columns = tuple(name if has_header and name else f"x{d}" for d, name in enumerate(first))
-    rows = rows[has_header:]
-    if not rows:
-        raise UserError(f"{path}: has a header but no rows")
+def _of_frame(path: Path, frame: "pd.DataFrame", place: str, drop: Sequence[str]) -> Columns:
+    """Check that the columns to keep hold numbers; `place` is what a row is called, and the index its number."""
+    columns = tuple(map(str, frame.columns))
     if twice := next((name for i, name in enumerate(columns) if name in columns[:i]), None):
         raise UserError(f"{path}: two columns are named '{twice}'; rename one")
     keep = _kept(path, columns, drop)
+    frame = frame.iloc[:, keep]
     try:
-        x = np.array([[float(row[d]) for d in keep] for _, row in rows])
-    except ValueError:
-        raise UserError(_what_is_no_number(path, columns, keep, rows)) from None
+        if any(kind.kind in "mM" for kind in frame.dtypes):
+            raise TypeError("dates would pass as numbers")
+        x = frame.to_numpy(np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        x = np.array(np.nan)
     if not np.isfinite(x).all():
-        raise UserError(_what_is_no_number(path, columns, keep, rows))
+        raise UserError(f"{path}: {_what_is_no_number(frame, place)}")
     return tuple(columns[d] for d in keep), {"data": x}
 
 
-def _csv_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Return the fields of each row and the line it ends on; all rows have as many."""
+def _of_parquet(path: Path, drop: Sequence[str]) -> Columns:
+    return _of_frame(path, _opened(path, "Parquet", lambda pd: pd.read_parquet(path)), "row", drop)
+
+
+def _of_excel(path: Path, drop: Sequence[str]) -> Columns:
+    frame = _opened(path, "Excel", lambda pd: pd.read_excel(path, header=None, dtype=object))
+    return _of_frame(path, _with_header(path, frame.dropna(axis=1, how="all")), "row", drop)
+
+
+def _opened(path: Path, kind: str, read: "Callable[[Any], pd.DataFrame]") -> "pd.DataFrame":
+    import pandas as pd
+
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return read(pd)
+    except ImportError as error:
+        raise UserError(f"{path}: reading {kind} needs pip install 'ar_lightning[{kind.lower()}]'") from error
+    except Exception as error:  # whatever a reader makes of bytes that can be anything
+        raise UserError(f"{path}: not a file of {kind}, or a damaged one ({type(error).__name__})") from error
+
+
+def _of_csv(path: Path, drop: Sequence[str]) -> Columns:
+    import pandas as pd
+
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file in UTF-8; give a CSV, .npz or .hdf5 file") from None
+        raise UserError(f"{path}: not a text file in UTF-8; give a CSV, Parquet, Excel, .npz or .hdf5 file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    delimiter = _delimiter(text)
-    # Runs of spaces and tabs separate as one does; csv.reader then takes care of quotes.
-    lines = text.splitlines() if delimiter != " " else [re.sub(r"\s+", " ", s.strip()) for s in text.splitlines()]
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    rows = [(reader.line_num, [field.strip() for field in row]) for row in reader if any(row)]
-    if not rows:
+    start = next((i for i, line in enumerate(lines) if line.strip()), None)
+    if start is None:
         raise UserError(f"{path}: is empty")
-    width = len(rows[0][1])
-    if wrong := next(((line, len(row)) for line, row in rows if len(row) != width), None):
-        raise UserError(f"{path}: line {wrong[0]} has {wrong[1]} values where line {rows[0][0]} has {width}; mend it")
-    return rows
+    delimiter = _delimiter(lines[start])
+    ragged = f"{path}: line {{}} has {{}} values where line {start + 1} has {{}}; mend it"
+    try:
+        frame = pd.read_csv(
+            StringIO("\n".join(lines[start:])), sep=r"\s+" if delimiter == " " else delimiter, header=None, dtype=str,
+            keep_default_na=False, na_values=[""], skipinitialspace=True, skip_blank_lines=False,
+        )  # fmt: skip
+    except pd.errors.ParserError as error:
+        if expected := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error)):
+            width, line, found = map(int, expected.groups())
+            raise UserError(ragged.format(start + line, found, width)) from None
+        raise UserError(f"{path}: cannot be read as CSV ({error}); mend it") from error
+    frame.index += start
+    frame = frame.dropna(how="all")
+    for i in frame.index[frame.iloc[:, -1].isna()]:  # pandas pads lines that are too short
+        if (n := _fields(lines[i], delimiter)) < frame.shape[1]:
+            raise UserError(ragged.format(i + 1, n, frame.shape[1]))
+    return _of_frame(path, _with_header(path, frame), "line", drop)
 
 
-def _delimiter(text: str) -> str:
-    """Return what separates the fields of the first line, quoted texts aside; a space where it is white space."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    bare = re.sub(r'"[^"]*"', "", first).strip()
-    counts = {delimiter: bare.count(delimiter) for delimiter in DELIMITERS}
+def _with_header(path: Path, frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Take the first row for the names of the columns if it holds no number; number the rows as the file does."""
+    frame = frame.dropna(how="all")
+    if frame.empty:
+        raise UserError(f"{path}: is empty")
+    first = ["" if field != field else "".join(str(field).splitlines()).strip() for field in frame.iloc[0]]
+    has_header = not any(map(_is_number, first))
+    frame = frame.iloc[int(has_header) :].set_axis(
+        [name if has_header and name else f"x{d}" for d, name in enumerate(first)], axis=1
+    )
+    if frame.empty:
+        raise UserError(f"{path}: has a header but no rows")
+    return frame.set_axis(frame.index + 1, axis=0)
+
+
+def _delimiter(line: str) -> str:
+    """Return the delimiter of the first line, whose quoted texts do not count; a space for any white space."""
+    counts = {delimiter: _fields(line.strip(), delimiter) - 1 for delimiter in DELIMITERS}
     # Semicolons separate where there are any: the commas beside them are decimal points.
     best = ";" if counts[";"] else max(counts, key=lambda delimiter: counts[delimiter])
     return best if counts[best] else " "
 
 
+def _fields(line: str, delimiter: str) -> int:
+    """Return the number of fields in a line."""
+    return len(re.sub(r'"[^"]*"', "_", line).split(None if delimiter == " " else delimiter))
+
+
 def _kept(path: Path, columns: Sequence[str], drop: Sequence[str]) -> list[int]:
-    """Return the indices of the columns that are not to be left out."""
+    """Return the indices of the columns to keep."""
     dropped = set()
     for name in drop:
         if name in columns:
@@ -155,25 +214,26 @@ def _kept(path: Path, columns: Sequence[str], drop: Sequence[str]) -> list[int]:
     return [d for d in range(len(columns)) if d not in dropped]
 
 
-def _what_is_no_number(
-    path: Path, columns: Sequence[str], keep: Sequence[int], rows: Sequence[tuple[int, list[str]]]
-) -> str:
-    """Say which field is no number, and what to do: a column of text can be left out, a value has to be mended."""
-    line, d, value = next((line, d, row[d]) for line, row in rows for d in keep if not _is_number(row[d]))
-    if _is_number(value.replace(",", ".")):
-        return f"{path}: line {line}, column {columns[d]}: '{value}' is no number; write decimals with a point"
-    if not any(_is_number(row[d]) for _, row in rows):
-        return f"{path}: column {columns[d]} is text, not numbers; leave it out: data.drop=[{columns[d]}]"
-    what = f"'{value}' is no number" if value else "a value is missing"
-    return f"{path}: line {line}, column {columns[d]}: {what}; {_fix(columns[d])}"
+def _what_is_no_number(frame: "pd.DataFrame", place: str) -> str:
+    """Describe the first field that is not a number, and how to mend it: leave the column out, or edit the row."""
+    rows = zip(frame.index, frame.astype(object).to_numpy(), strict=True)
+    i, d, value = next((i, d, v) for i, row in rows for d, v in enumerate(row) if not _is_number(v))
+    column = frame.columns[d]
+    text = "" if value is None or value != value else str(value).strip()
+    if _is_number(text.replace(",", ".")):
+        return f"{place} {i}, column {column}: '{text}' is no number; write decimals with a point"
+    if not any(map(_is_number, frame.iloc[:, d].astype(object))):
+        return f"column {column} is text, not numbers; leave it out: data.drop=[{column}]"
+    what = f"'{text}' is no number" if text else "a value is missing"
+    return f"{place} {i}, column {column}: {what}; {_fix(column)}"
 
 
 def _fix(column: str) -> str:
     return f"mend or remove that row, or leave the column out: data.drop=[{column}]"
 
 
-def _is_number(field: str) -> bool:
+def _is_number(field: Any) -> bool:
     try:
         return math.isfinite(float(field))
-    except ValueError:
+    except (TypeError, ValueError):
         return False

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -58,6 +59,7 @@ DIALECTS = {
     "no header": csv_text(names=()),
     "spaces after commas": csv_text(delimiter=", "),
     "Windows, with a byte-order mark and blank lines": "\ufeff" + csv_text().replace("\n", "\r\n\r\n"),
+    "names of two lines": csv_text(quote='"').replace("p", "p\n", 1),
     "quoted numbers": "\n".join(",".join(f'"{v}"' for v in row) for row in X.tolist()),
     "no newline at the end": csv_text().rstrip(),
 }
@@ -72,6 +74,60 @@ def test_every_dialect_holds_the_same_rows(dialect: str, tmp_path: Path) -> None
     every = np.concatenate(list(original(data).values()))
     np.testing.assert_allclose(rows_sorted(every), rows_sorted(X), rtol=1e-6)
     assert [len(s.x) for s in data.load().values()] == [48, 6, 6]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "excel"])
+def test_parquet_and_excel_hold_the_same_rows_as_csv(kind: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame(X, columns=NAMES)
+    path = tmp_path / {"parquet": "mine.parquet", "excel": "mine.xlsx"}[kind]
+    write_frame(frame, path)
+    data, text = TableFile(path=str(path)), TableFile(path=saved(tmp_path, csv_text()))
+    assert table_of(data) == table_of(text)
+    for name in SPLITS:
+        np.testing.assert_array_equal(data.load()[name].x, text.load()[name].x)
+    frame["who"], frame["when"], frame["whole"] = "me", pd.Timestamp("2026-01-01"), range(60)
+    frame.loc[2, "pH"] = np.nan
+    write_frame(frame, path)
+    for drop, message in (
+        ([], "row 2, column pH: a value is missing" if kind == "parquet" else "row 4, column pH: a value is missing"),
+        (["pH"], "column who is text, not numbers; leave it out: data.drop=[who]"),
+        (["pH", "who"], "column when is text, not numbers"),
+    ):
+        rest = frame.drop(columns=["who", "when"]) if not drop else frame
+        write_frame(rest, path)
+        with pytest.raises(UserError) as info:
+            TableFile(path=str(path), drop=drop).load()
+        assert message in one_line(info)
+    assert table_of(TableFile(path=str(path), drop=["pH", "who", "when"])).columns == (*NAMES[::2], "whole")
+    path.write_bytes(b"no")
+    with pytest.raises(UserError) as info:
+        TableFile(path=str(path)).load()
+    assert f"not a file of {kind.capitalize()}, or a damaged one" in one_line(info)
+
+
+def write_frame(frame: pd.DataFrame, path: Path) -> None:
+    if path.suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+        frame.to_parquet(path)
+    else:
+        pytest.importorskip("openpyxl")
+        frame.to_excel(path, index=False)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("parquet", "pyarrow"), ("excel", "openpyxl")])
+def test_what_is_not_installed_is_named_with_its_extra(
+    kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / {"parquet": "a.parquet", "excel": "a.xlsx"}[kind]
+    write_frame(pd.DataFrame(X, columns=NAMES), path)
+
+    def without(*_: object, **__: object) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(pd, f"read_{kind}", without)
+    with pytest.raises(UserError) as info:
+        TableFile(path=str(path)).load()
+    assert f"ar_lightning[{kind}]" in one_line(info)
 
 
 def test_arrays_keep_their_splits(tmp_path: Path) -> None:
@@ -216,6 +272,9 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "a column of text": ("a,b\n1,x\n2,y\n", {}, "column b is text, not numbers; leave it out: data.drop=[b]"),
     "decimal commas": ("a;b\n1,5;2,5\n", {}, "column a: '1,5' is no number; write decimals with a point"),
     "ragged": (ROWS.replace(LINE3, "5,4"), {}, "line 3 has 2 values where line 1 has 3"),
+    "short, its last column left out": ("a,b\n1,2\n3\n", {"drop": ["b"]}, "line 3 has 1 values where line 1 has 2"),
+    "long, after blank lines": ("\n\na,b\n1,2\n1,2,3\n", {}, "line 5 has 3 values where line 3 has 2"),
+    "quote never closed": ('a,b\n"1,2\n3,4\n', {}, "cannot be read as CSV"),
     "empty": ("\n \n", {}, "is empty"),
     "header alone": ("a,b\n", {}, "has a header but no rows"),
     "two names": ("a,a\n1,2\n", {}, "two columns are named 'a'"),
@@ -276,6 +335,7 @@ def test_missing_files(tmp_path: Path) -> None:
     assert "splits of its own" in one_line(info)
 
 
-def test_import_needs_neither_torch_nor_h5py() -> None:
-    code = "import sys, ar_lightning.data.datasets.uci; print({'torch', 'h5py', 'sklearn'} & set(sys.modules))"
+def test_import_needs_no_large_library() -> None:
+    heavy = "{'torch', 'h5py', 'pandas', 'sklearn'}"
+    code = f"import sys, ar_lightning.data.datasets.uci; print({heavy} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"

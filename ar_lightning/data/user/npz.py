@@ -2,26 +2,22 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import SPLITS, Dataset, Split, Splits, hold_out, read_npz
-from ar_lightning.data.images import flipped, treatment
+from ar_lightning.data.base import SPLITS, Split, Splits, hold_out, no_file, read_npz
+from ar_lightning.data.images import Images, treatment
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["NpzArrays"]
+__all__ = ["NpzArrays", "channels_first", "checked_labels"]
 
 MAX_LEVELS = 65536
 Arrays = dict[str, np.ndarray]  # by split
 
 
-class NpzArrays(Dataset):
+class NpzArrays(Images):
     """Your own arrays from an .npz file: images, sequences or table rows, discrete or real.
 
     The file has the key `train`, and optionally `valid`, `test`, `<split>_labels` and `<split>_features`;
@@ -54,7 +50,7 @@ class NpzArrays(Dataset):
         self.split_seed = split_seed
         self.flip = flip
         if not self.path.is_file():
-            raise UserError(f"data.path: no file {self.path}{_nearby(self.path)}")
+            raise no_file(self.path, (".npz",), ".npz file")
 
     @property
     def spec(self) -> DataSpec:
@@ -87,10 +83,6 @@ class NpzArrays(Dataset):
                 splits[name] = Split(train.x[index], held_labels, held_features)
         return {name: splits[name] for name in SPLITS}
 
-    def augment(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Flip the images of a training batch at random, where asked to."""
-        return flipped(x) if self.flip else x
-
     @cached_property
     def _content(self) -> tuple[Arrays, int | None, Arrays, Arrays]:
         """Arrays `(N, C, *sites)` by split, their number of levels, and labels and features by split."""
@@ -108,7 +100,7 @@ class NpzArrays(Dataset):
         labels = self._checked_labels(x, labels)
         features = self._checked_features(x, {s: found[f"{s}_features"] for s in SPLITS if f"{s}_features" in found})
         levels = self._levels_of(x)
-        x = {name: self._channels_first(array) for name, array in x.items()}
+        x = {name: channels_first(array, str(self.path)) for name, array in x.items()}
         if self.flip and x["train"].ndim != 4:
             rows = f"rows of {x['train'].shape[-1]} values"
             raise UserError(f"data.flip=true: {self.path} holds {rows}, no images to flip; leave data.flip out")
@@ -151,38 +143,27 @@ class NpzArrays(Dataset):
         is_8bit = top[highest] > 127 and all(array.dtype == np.uint8 for array in x.values())
         return self.levels or (256 if is_8bit else max(2, top[highest] + 1))
 
-    def _channels_first(self, array: np.ndarray) -> np.ndarray:
-        match array.shape[1:]:
-            case (_,) | (_, _):
-                return array[:, None]
-            case (1 | 3, _, _):
-                return array
-            case (_, _, 1 | 3):
-                return array.transpose(0, 3, 1, 2)
-        layouts = "(N, D), (N, H, W), (N, C, H, W) or (N, H, W, C) with 1 or 3 channels"
-        raise UserError(f"{self.path}: arrays of shape {array.shape} are not understood; reshape to {layouts}")
-
-    def _checked_labels(self, x: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        for name, y in labels.items():
-            where = f"{self.path}: '{name}_labels'"
+    def _checked_labels(self, x: Arrays, labels: Arrays) -> Arrays:
+        for name in labels:
             if name not in x:
-                raise UserError(f"{where} has no '{name}' to go with; add the array or remove the labels")
-            if y.dtype.kind not in "bui" or y.ndim != 1 or (y.size and y.min() < 0):
-                raise UserError(f"{where} is {y.dtype} of shape {y.shape}; save integers >= 0 of shape (N,)")
-            if len(y) != len(x[name]):
-                raise UserError(f"{where} has {len(y)} labels for {len(x[name])} examples; make them as many")
+                raise UserError(
+                    f"{self.path}: '{name}_labels' has no '{name}' to go with; add the array or remove the labels"
+                )
         if labels and (without := [name for name in x if name not in labels]):
             raise UserError(
                 f"{self.path}: no '{without[0]}_labels'; give labels for every split in the file, or for none"
             )
-        return {name: y.astype(np.int64) for name, y in labels.items()}
+        return {
+            name: checked_labels(y, len(x[name]), f"{self.path}: '{name}_labels'").astype(np.int64)
+            for name, y in labels.items()
+        }
 
     def _checked_features(self, x: Arrays, features: Arrays) -> Arrays:
         for name, u in features.items():
             where = f"{self.path}: '{name}_features'"
             if name not in x:
                 raise UserError(f"{where} has no '{name}' to go with; add the array or remove the features")
-            sites = self._channels_first(x[name]).shape[2:]
+            sites = channels_first(x[name], str(self.path)).shape[2:]
             if u.dtype.kind not in "buif" or u.ndim != 2 + len(sites) or u.shape[2:] != sites or not u.shape[1]:
                 shape = ", ".join(map(str, sites))
                 raise UserError(f"{where} is {u.dtype} of shape {u.shape}; save numbers of shape (N, F, {shape})")
@@ -195,12 +176,58 @@ class NpzArrays(Dataset):
         return {name: np.ascontiguousarray(u, dtype=np.float32) for name, u in features.items()}
 
 
+def channels_first(x: np.ndarray, where: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Return examples `(N, C, *sites)` whose channels may come last, or be left out if there is one.
+
+    Args:
+        x: the examples.
+        where: the file, and the array in it where it has several, for the message.
+        shape: `(C, *sites)` that a density takes; null to tell it from the array, with 1 or 3 channels.
+
+    Raises:
+        UserError: the examples are of another shape, or there are none.
+    """
+    channels, *sites = shape or _shape_of(x, where)
+    if len(x) and x.shape[1:] in ((channels, *sites), tuple(sites) if channels == 1 else None):
+        return x.reshape(-1, channels, *sites)
+    if len(x) and len(sites) == 2 and x.shape[1:] == (*sites, channels):
+        return np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    raise UserError(f"{where} is of shape {x.shape}; this density takes (N, {', '.join(map(str, shape or ()))})")
+
+
+def _shape_of(x: np.ndarray, where: str) -> tuple[int, ...]:
+    match x.shape[1:]:
+        case (_,) | (_, _):
+            return (1, *x.shape[1:])
+        case (1 | 3, _, _):
+            return x.shape[1:]
+        case (height, width, (1 | 3) as channels):
+            return channels, height, width
+    layouts = "(N, D), (N, H, W), (N, C, H, W) or (N, H, W, C) with 1 or 3 channels"
+    raise UserError(f"{where}: arrays of shape {x.shape} are not understood; reshape to {layouts}")
+
+
+def checked_labels(labels: np.ndarray, n: int, where: str, classes: int = 0) -> np.ndarray:
+    """Return labels as they are, checked to be one class for each of `n` examples.
+
+    Args:
+        labels: as they are in the file.
+        n: number of examples.
+        where: the file and the array, for the message.
+        classes: number of classes of the density; 0 for any number.
+
+    Raises:
+        UserError: they are not integers `(n,)`, or a class is negative or unknown.
+    """
+    if labels.dtype.kind not in "bui" or labels.ndim != 1:
+        raise UserError(f"{where} is {labels.dtype} of shape {labels.shape}; save integers >= 0 of shape ({n},)")
+    if len(labels) != n:
+        raise UserError(f"{where} has {len(labels)} labels for {n} examples; make them as many")
+    for i in np.flatnonzero((labels < 0) | (labels >= (classes or np.inf)))[:1]:
+        known = f"the classes are 0..{classes - 1}" if classes else "save integers >= 0"
+        raise UserError(f"{where}: example {i} has the label {labels[i]}; {known}")
+    return labels
+
+
 def _is_whole(array: np.ndarray) -> bool:
     return bool((array >= 0).all() and (array == np.floor(array)).all())
-
-
-def _nearby(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f"; there is no folder {path.parent} either"
-    names = [entry.name for entry in path.parent.iterdir() if entry.suffix == ".npz" and entry.is_file()]
-    return did_you_mean(path.name, names) if names else f"; {path.parent} has no .npz file"

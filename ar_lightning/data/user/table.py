@@ -3,21 +3,22 @@
 from pathlib import Path
 from typing import Literal
 
-from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
-from ar_lightning.data.base import SPLITS, hold_out
+from ar_lightning.data.base import SPLITS, hold_out, no_file
 from ar_lightning.data.columns import read_columns
 from ar_lightning.data.standardised import Rows, StandardisedTable, fold_of
 
 __all__ = ["TableFile"]
 
-KINDS = (".csv", ".tsv", ".txt", ".data", ".npz", ".hdf5", ".h5")
+KINDS = (".csv", ".tsv", ".txt", ".data", ".parquet", ".pq", ".xlsx", ".xlsm", ".npz", ".hdf5", ".h5")
 
 
 class TableFile(StandardisedTable):
-    """Your own table of real values: a CSV of any dialect, .npz or .hdf5; columns are standardised.
+    """Your own table of real values: CSV of any dialect, Parquet, Excel, .npz or .hdf5; columns are standardised.
 
-    A CSV is separated by commas, semicolons, tabs or white space, with a header or without. An .npz file holds `train`,
+    A CSV is separated by commas, semicolons, tabs or white space, with a header or without; of an Excel file the first
+    sheet is read. An .npz file holds `train`,
     and optionally `valid` and `test`, or one array `data`, rows `(N, D)` each. Splits that the file does not have are
     held out with a fixed seed. Columns are standardised by the training rows; one that is constant there is left out.
     A column of few distinct values has no density: leave it out, or the likelihood grows without bound.
@@ -52,7 +53,7 @@ class TableFile(StandardisedTable):
         self.units = units
         self.folds, self.fold, self.split_seed = folds, fold, split_seed
         if not self.path.is_file():
-            raise UserError(f"data.path: no file {self.path}{_nearby(self.path)}")
+            raise no_file(self.path, KINDS, "table")
 
     def rows(self) -> Rows:
         """Read the file and split its rows.
@@ -74,10 +75,3 @@ class TableFile(StandardisedTable):
         without = f" without {', '.join(self.drop)}" if self.drop else ""
         source = f"{self.path.name}{without}, {how}"
         return Rows(source, columns, x | {name: rows[i] for name, i in index.items()})
-
-
-def _nearby(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f"; there is no folder {path.parent} either"
-    names = [entry.name for entry in path.parent.iterdir() if entry.suffix in KINDS and entry.is_file()]
-    return did_you_mean(path.name, names) if names else f"; {path.parent} has no table"
