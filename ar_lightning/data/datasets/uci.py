@@ -1,4 +1,4 @@
-"""Tables of the UCI repository: those that RNADE was measured on, by its protocol, and two that scikit-learn bundles.
+"""Tables of the UCI repository: the five of RNADE's paper, by its protocol, and two that scikit-learn bundles.
 
 RNADE's protocol: attributes with discrete values are left out, and one of each pair that correlates by more than 0.98;
 10 folds, of which nine train and standardise and one is the test; log-likelihoods are in standardised units.
@@ -9,7 +9,7 @@ not published either: these choices give its numbers of dimensions, and its like
 """
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,26 @@ FOLDS = 10
 ARCHIVE = "https://archive.ics.uci.edu/ml/machine-learning-databases/"
 
 
+class Source(NamedTuple):
+    """Where a table comes from, and what of it is modelled.
+
+    Args:
+        title: for the regime.
+        files: names that copies of the file go by.
+        url: after `ARCHIVE`.
+        names: of all attributes, in the file's order.
+        left_out: the attributes that are not modelled.
+        rows: number of them.
+    """
+
+    title: str
+    files: tuple[str, ...]
+    url: str
+    names: tuple[str, ...]
+    left_out: tuple[str, ...]
+    rows: int
+
+
 class _RNADETable(StandardisedTable):
     """A table by RNADE's protocol; read from `uci/` in the folder of data files.
 
@@ -35,12 +55,7 @@ class _RNADETable(StandardisedTable):
         data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
     """
 
-    title: ClassVar[str]
-    files: ClassVar[tuple[str, ...]]  # names that copies of the file go by
-    url: ClassVar[str]  # after ARCHIVE
-    names: ClassVar[tuple[str, ...]]  # of all attributes, in the file's order
-    left_out: ClassVar[tuple[str, ...]]
-    size: ClassVar[int]  # rows
+    source: ClassVar[Source]
 
     def __init__(
         self,
@@ -55,13 +70,13 @@ class _RNADETable(StandardisedTable):
 
     @property
     def folder(self) -> Path:
-        """Where the files are looked for."""
+        """Folder of the files."""
         return data_root(self.data_dir) / "uci"
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the attributes that are modelled."""
-        return tuple(name for name in self.names if name not in self.left_out)
+        return tuple(name for name in self.source.names if name not in self.source.left_out)
 
     def rows(self) -> Rows:
         """Read the file and take the fold from a seeded shuffle.
@@ -70,59 +85,52 @@ class _RNADETable(StandardisedTable):
             UserError: there is no local copy, or it is another table.
         """
         x = self._read()
-        index = fold_of(len(x), self.fold, FOLDS, 0, self.files[0])
+        index = fold_of(len(x), self.fold, FOLDS, 0, self.source.files[0])
         return self._split("10 by a seeded shuffle", x, index)
 
     def _split(self, folds: str, x: np.ndarray, index: dict[str, np.ndarray]) -> Rows:
-        source = f"{self.title}, fold {self.fold} of {folds}, valid a seeded tenth of the other nine"
+        source = f"{self.source.title}, fold {self.fold} of {folds}, valid a seeded tenth of the other nine"
         # The published unit is that of the nine folds, whether or not some of them are held out here.
         splits = {name: x[i] for name, i in index.items()}
         return Rows(source, self.columns, splits, standardise_by=("train", "valid"))
 
     def _read(self) -> np.ndarray:
         """Return the attributes that are modelled, `(N, D)`."""
-        path = next((self.folder / name for name in self.files if (self.folder / name).is_file()), None)
+        _, files, url, names, left_out, size = self.source
+        path = next((self.folder / name for name in files if (self.folder / name).is_file()), None)
         if path is None:
             raise UserError(
-                f"{self.folder}: no {' or '.join(self.files)}; put the file {ARCHIVE}{self.url} there "
+                f"{self.folder}: no {' or '.join(files)}; put the file {ARCHIVE}{url} there "
                 f"(data.data_dir or {ENVIRONMENT} name another folder)"
             )
         # By number: copies differ in whether they have a header. Those left out may hold text.
-        drop = [str(d) for d, name in enumerate(self.names) if name in self.left_out]
-        _, x = read_columns(path, drop)
+        _, x = read_columns(path, [str(d) for d, name in enumerate(names) if name in left_out])
         rows: np.ndarray = x["data"]
-        if rows.shape != (self.size, len(self.columns)):
-            found = f"{rows.shape[0]} rows of {rows.shape[1] + len(drop)}"
-            raise UserError(
-                f"{path}: {found} attributes, not {self.size} of {len(self.names)}; get {ARCHIVE}{self.url}"
-            )
+        if rows.shape != (size, len(self.columns)):
+            found = f"{rows.shape[0]} rows of {rows.shape[1] + len(left_out)}"
+            raise UserError(f"{path}: {found} attributes, not {size} of {len(names)}; get {ARCHIVE}{url}")
         return rows
+
+
+WINE = (
+    "fixed acidity", "volatile acidity", "citric acid", "residual sugar", "chlorides", "free sulfur dioxide",
+    "total sulfur dioxide", "density", "pH", "sulphates", "alcohol", "quality",
+)  # fmt: skip
 
 
 class WhiteWine(_RNADETable):
     """White wine: 4898 rows of 11 chemical measurements, by RNADE's protocol."""
 
-    title = "white wine"
-    files = ("winequality-white.csv",)
-    url = "wine-quality/winequality-white.csv"
-    names = (
-        "fixed acidity", "volatile acidity", "citric acid", "residual sugar", "chlorides", "free sulfur dioxide",
-        "total sulfur dioxide", "density", "pH", "sulphates", "alcohol", "quality",
-    )  # fmt: skip
-    left_out = ("quality",)
-    size = 4898
+    source = Source(
+        "white wine", ("winequality-white.csv",), "wine-quality/winequality-white.csv", WINE, ("quality",), 4898
+    )
 
 
 class RedWine(_RNADETable):
     """Red wine: 1599 rows of 11 chemical measurements, by RNADE's protocol, on its own folds where they are at hand."""
 
+    source = Source("red wine", ("winequality-red.csv",), "wine-quality/winequality-red.csv", WINE, ("quality",), 1599)
     own_folds: ClassVar[str] = "red_wine.hdf5"
-    title = "red wine"
-    files = ("winequality-red.csv",)
-    url = "wine-quality/winequality-red.csv"
-    names = WhiteWine.names
-    left_out = ("quality",)
-    size = 1599
 
     def rows(self) -> Rows:
         """Read RNADE's own folds, or else the table.
@@ -135,8 +143,8 @@ class RedWine(_RNADETable):
             return super().rows()
         folds = [read_hdf5(path, f"folds/{k + 1}/tests/1/data").astype(np.float64) for k in range(FOLDS)]
         x, ends = np.concatenate(folds), np.cumsum([len(fold) for fold in folds])
-        if x.shape != (self.size, len(self.columns)):
-            raise UserError(f"{path}: its folds are {x.shape}, not RNADE's ({self.size}, {len(self.columns)})")
+        if x.shape != (self.source.rows, len(self.columns)):
+            raise UserError(f"{path}: its folds are {x.shape}, not RNADE's ({self.source.rows}, {len(self.columns)})")
         own = np.arange(ends[self.fold] - len(folds[self.fold]), ends[self.fold])
         rest = np.setdiff1d(np.arange(len(x)), own)
         held = hold_out(len(rest), ["valid"], 0, path)
@@ -146,46 +154,45 @@ class RedWine(_RNADETable):
 class Parkinsons(_RNADETable):
     """Parkinson's telemonitoring: 5875 rows of 15 voice measurements and scores, by RNADE's protocol."""
 
-    title = "Parkinson's telemonitoring"
-    files = ("parkinsons_updrs.data",)
-    url = "parkinsons/telemonitoring/parkinsons_updrs.data"
-    names = (
-        "subject", "age", "sex", "test time", "motor UPDRS", "total UPDRS", "jitter (%)", "jitter (abs)", "jitter RAP",
-        "jitter PPQ5", "jitter DDP", "shimmer", "shimmer (dB)", "shimmer APQ3", "shimmer APQ5", "shimmer APQ11",
-        "shimmer DDA", "NHR", "HNR", "RPDE", "DFA", "PPE",
+    source = Source(
+        "Parkinson's telemonitoring",
+        ("parkinsons_updrs.data",),
+        "parkinsons/telemonitoring/parkinsons_updrs.data",
+        (
+            "subject", "age", "sex", "test time", "motor UPDRS", "total UPDRS", "jitter (%)", "jitter (abs)",
+            "jitter RAP", "jitter PPQ5", "jitter DDP", "shimmer", "shimmer (dB)", "shimmer APQ3", "shimmer APQ5",
+            "shimmer APQ11", "shimmer DDA", "NHR", "HNR", "RPDE", "DFA", "PPE",
+        ),
+        # Discrete: subject, age and sex. The others correlate with jitter DDP, with shimmer (dB) and with shimmer DDA.
+        ("subject", "age", "sex", "jitter (%)", "jitter RAP", "shimmer", "shimmer APQ3"),
+        5875,
     )  # fmt: skip
-    # Discrete: subject, age and sex. The others correlate with jitter DDP, with shimmer (dB) and with shimmer DDA.
-    left_out = ("subject", "age", "sex", "jitter (%)", "jitter RAP", "shimmer", "shimmer APQ3")
-    size = 5875
 
 
 class Ionosphere(_RNADETable):
     """Ionosphere: 351 radar returns of 32 numbers each, by RNADE's protocol."""
 
-    title = "ionosphere"
-    files = ("ionosphere.data", "ionosphere.csv")
-    url = "ionosphere/ionosphere.data"
-    names = (
-        *("real 1", "imag 1", "real 2", "imag 2", "real 3", "imag 3", "real 4", "imag 4", "real 5", "imag 5", "real 6"),
-        *("imag 6", "real 7", "imag 7", "real 8", "imag 8", "real 9", "imag 9", "real 10", "imag 10", "real 11"),
-        *("imag 11", "real 12", "imag 12", "real 13", "imag 13", "real 14", "imag 14", "real 15", "imag 15"),
-        *("real 16", "imag 16", "real 17", "imag 17", "class"),
+    source = Source(
+        "ionosphere",
+        ("ionosphere.data", "ionosphere.csv"),
+        "ionosphere/ionosphere.data",
+        (*(f"{part} {i}" for i in range(1, 18) for part in ("real", "imag")), "class"),
+        ("real 1", "imag 1", "class"),  # binary, constant, text
+        351,
     )
-    left_out = ("real 1", "imag 1", "class")  # binary, constant, text
-    size = 351
 
 
 class BostonHousing(_RNADETable):
     """Boston housing: 506 districts, 10 attributes of each, by RNADE's protocol."""
 
-    title = "Boston housing"
-    files = ("housing.data",)
-    url = "housing/housing.data"
-    names = (
-        "CRIM", "ZN", "INDUS", "CHAS", "NOX", "RM", "AGE", "DIS", "RAD", "TAX", "PTRATIO", "B", "LSTAT", "MEDV",
-    )  # fmt: skip
-    left_out = ("ZN", "CHAS", "RAD", "TAX")  # whole numbers; ZN, all but a few
-    size = 506
+    source = Source(
+        "Boston housing",
+        ("housing.data",),
+        "housing/housing.data",
+        ("CRIM", "ZN", "INDUS", "CHAS", "NOX", "RM", "AGE", "DIS", "RAD", "TAX", "PTRATIO", "B", "LSTAT", "MEDV"),
+        ("ZN", "CHAS", "RAD", "TAX"),  # whole numbers; ZN, all but a few
+        506,
+    )
 
 
 class _Bundled(StandardisedTable):
