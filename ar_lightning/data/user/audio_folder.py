@@ -1,12 +1,11 @@
-"""Sound from files: how it is read, resampled and cut into examples; any folder of recordings as a dataset."""
+"""Any folder of recordings (`data.name=audio_folder data.path=my_recordings`), and sound cut into examples."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -19,8 +18,9 @@ from ar_lightning.data.cache import Blocks, cached_split, fingerprint, stamp
 from ar_lightning.data.download import ENVIRONMENT, data_root
 from ar_lightning.data.split_folder import SplitFolder
 from ar_lightning.media.mu_law import MAX_LEVELS, Encoding, encode
+from ar_lightning.media.sound import count_samples, read_audio
 
-__all__ = ["AudioFolder", "SoundFormat", "cached_sounds", "read_audio"]
+__all__ = ["AudioFolder", "SoundFormat", "cached_sounds"]
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 CHUNK = 16  # files decoded before they are written: an hour of sound is large
@@ -28,7 +28,7 @@ CHUNK = 16  # files decoded before they are written: an hour of sound is large
 
 @dataclass(frozen=True)
 class SoundFormat:
-    """What sound is made into: examples of one length and rate, on levels or as amplitudes.
+    """Format of examples of sound: their length and rate, and levels or amplitudes.
 
     Args:
         rate: samples a second.
@@ -137,13 +137,13 @@ class AudioFolder(Dataset):
     @cached_property
     def _short(self) -> int:
         files = [self.folder.base / file for name in SPLITS for file in self.folder.files[name]]
-        return sum(_samples(file, self.format.rate) < self.format.length for file in files)
+        return sum(count_samples(file, self.format.rate) < self.format.length for file in files)
 
 
 def cached_sounds(
     stem: Path, files: Sequence[Path], labels: np.ndarray | None, form: SoundFormat, every: bool
 ) -> Split:
-    """Return the examples that sound files make, memory-mapped; decode the files first where that has not been done.
+    """Cut sound files into examples, memory-mapped; the files are decoded once, and what they make is kept.
 
     Args:
         stem: what the name of the file they are kept in starts with.
@@ -170,59 +170,3 @@ def cached_sounds(
                     bar.update()
 
     return cached_split(stem.with_name(f"{stem.name}-{key}.npy"), blocks, f"make room, or set {ENVIRONMENT}")
-
-
-def read_audio(path: Path, rate: int) -> np.ndarray:
-    """Read a sound file as `(T,)` float32: the mean of its channels, resampled, mostly in [-1, 1].
-
-    Args:
-        path: a wav, flac or ogg file, or of another format that libsndfile reads.
-        rate: samples a second that it is resampled to, by `scipy.signal.resample_poly`.
-
-    Raises:
-        UserError: there is no such file, it holds no sound, is damaged, or holds NaN.
-    """
-    import soundfile
-
-    channels, own_rate = _opened(path, lambda: soundfile.read(path, dtype="float32", always_2d=True))
-    amplitudes = channels.mean(axis=1)
-    if not len(amplitudes):
-        raise UserError(f"{path}: holds no sound, 0 samples; replace or remove it")
-    if not np.isfinite(amplitudes).all():
-        raise UserError(f"{path}: holds NaN or infinite amplitudes; replace or remove it")
-    if own_rate == rate:
-        return amplitudes
-    from scipy.signal import resample_poly
-
-    return resample_poly(amplitudes, rate, own_rate).astype(np.float32)
-
-
-def _samples(path: Path, rate: int) -> int:
-    """Return how many samples `read_audio` returns, from the header alone."""
-    import soundfile
-
-    info = _opened(path, lambda: soundfile.info(path))
-    return ceil(info.frames * rate / info.samplerate)
-
-
-def _opened(path: Path, read: Any) -> Any:
-    """Return what `read` returns, and answer what it raises."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    if _is_cut_off(path):
-        raise UserError(f"{path}: shorter than its header says, so a part is missing; replace or remove it")
-    try:
-        return read()
-    except Exception as error:  # whatever a decoder makes of bytes that can be anything
-        reason = str(error).rpartition(": ")[2].strip(" .").splitlines()
-        said = reason[0] if reason else type(error).__name__
-        raise UserError(f"{path}: not a sound file, or a damaged one ({said}); replace or remove it") from error
-
-
-def _is_cut_off(path: Path) -> bool:
-    """Whether a wav file ends before its end; libsndfile, which notices with other formats, returns what is there."""
-    with path.open("rb") as file:
-        header = file.read(8)
-    size = int.from_bytes(header[4:], "little") + len(header)
-    streamed = size > 0x7FFF0000  # written by a program that could not know the size
-    return header[:4] == b"RIFF" and not streamed and path.stat().st_size < size
