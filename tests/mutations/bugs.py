@@ -265,7 +265,7 @@ BUGS = {
         "self.nats += nll.double().mean()\n        self.examples += 1", TRAIN + " -k two_processes and nade",
     ),
     "shuffling forgets the epoch": Bug(
-        "ar_lightning/data/module.py", "[self.seed, self.epoch]", "[self.seed, id(self)]", TRAIN + " -k killed and nade"
+        "ar_lightning/data/samplers.py", "[self.seed, self.epoch]", "[self.seed, id(self)]", TRAIN + " -k killed and nade"
     ),
     "resume starts from the averaged weights": Bug(
         "ar_lightning/training/trainer.py", "        with written(Path(path))",
