@@ -24,12 +24,12 @@ CHUNK = 128  # images read before they are written: large ones must fit in memor
 
 
 def cached_split(path: Path, read: Callable[[], Blocks], fix: str) -> Split:
-    """Return a split memory-mapped from `path`, with its labels from beside it; write both first if need be.
+    """Map a split from `path`, with its labels from beside it; write both first if need be.
 
     A file appears under its name only when it is whole, so that processes may do this at the same time.
 
     Args:
-        path: an .npy file, named after all that its content depends on: where it is, it is taken as it is.
+        path: an .npy file, named after everything that its content depends on; an existing one is read as it is.
         read: called for the images where the file is missing.
         fix: what to do where the file cannot be written.
 
@@ -85,12 +85,12 @@ def open_image(path: Path, channels: int, prepare: Callable[["Image"], "Image"] 
 
 
 def fingerprint(*settings: Any) -> str:
-    """Return 16 digits that change with the settings, to name a file by."""
+    """Return 16 hexadecimal digits that change with the settings, to name a file by."""
     return hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
 
 
 def stamp(path: Path) -> tuple[str, int, int]:
-    """Return name, size and time of the last change: what tells that a file is no longer the same.
+    """Return name, size and time of the last change of a file; a changed file has another stamp.
 
     Raises:
         UserError: there is no such file, as where a link leads nowhere.
@@ -103,7 +103,7 @@ def stamp(path: Path) -> tuple[str, int, int]:
 
 
 def _write(path: Path, labels_path: Path, blocks: Blocks) -> None:
-    """Write images and labels, the images last: where they are, the labels are too."""
+    """Write labels, then images, so that images never lack their labels."""
     labels: list[np.ndarray] = []
 
     def images() -> Iterator[np.ndarray]:

@@ -21,11 +21,11 @@ def data_root(data_dir: str | None) -> Path:
 
 
 def obtain(known: dict[str, str], base_url: str, folder: Path, *elsewhere: Path) -> dict[str, Path]:
-    """Return a verified path for each file, downloading into `folder` those that no folder has.
+    """Return a verified path for each file; download the missing ones into `folder`.
 
     Args:
         known: checksum of each file name, written `md5:...` or `sha256:...`.
-        base_url: what to put before a name to download it, with its final slash.
+        base_url: address of the files, with its final slash.
         folder: where to look first and to download to; it is made if need be.
         elsewhere: more folders to look in.
 

@@ -1,4 +1,4 @@
-"""What datasets of images share."""
+"""Bases of image datasets: random flips and quantisation."""
 
 from typing import TYPE_CHECKING
 
@@ -12,17 +12,17 @@ __all__ = ["EightBitImages", "Images", "flipped", "treatment"]
 
 
 class Images(Dataset):
-    """Images, whose training batches are mirrored at random where `flip` is set."""
+    """Images; with `flip`, training batches are mirrored at random."""
 
     flip: bool
 
     def augment(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Flip the images of a training batch at random, where asked to."""
+        """Mirror the images of a training batch at random if `flip` is set."""
         return flipped(x) if self.flip else x
 
 
 class EightBitImages(Images):
-    """Images that are stored on 256 levels, and quantised to `levels` a batch at a time."""
+    """Images stored on 256 levels and quantised to `levels`, a batch at a time."""
 
     levels: int
 
@@ -39,5 +39,5 @@ def flipped(x: "torch.Tensor") -> "torch.Tensor":
 
 
 def treatment(values: str, flip: bool) -> str:
-    """Return how the pixels are treated, as a `regime` says it."""
+    """Describe levels and flips for a `regime`."""
     return f"{values}, random flips of train" if flip else values

@@ -29,7 +29,7 @@ class ArrayDataModule(lightning.LightningDataModule):
 
     `x` is `(B, C, *sites)`, int64 levels or float32 values; `cond` are the labels `(B,)` int64, None where the data has
     none, or a `Condition` of labels and features `(B, F, *sites)` where it has features.
-    What is in a training step does not depend on the number of processes: step `t` takes the same examples of the
+    A training step holds the same examples on any number of processes: step `t` takes the same examples of the
     permutation drawn from `seed` and epoch, divided among them. Evaluation counts every example exactly once. The
     Trainer needs `use_distributed_sampler=False`.
 
@@ -84,7 +84,7 @@ class ArrayDataModule(lightning.LightningDataModule):
 
     @property
     def regime(self) -> str:
-        """What a published number on this data must agree with."""
+        """Binarisation, split and sizes, which a published number must agree with."""
         if not self.stream:
             return self.dataset.regime
         lanes = min(self.eval_batch_size, self.size("test"))
@@ -123,7 +123,7 @@ class ArrayDataModule(lightning.LightningDataModule):
         return batches.read(torch.arange(size) if n is None or n >= size else torch.arange(n) * size // n)
 
     def class_prior(self) -> Tensor:
-        """Return how often each class occurs among the training labels: `(classes,)` float64, of sum 1.
+        """Return the frequency of each class among the training labels, `(classes,)` float64 of sum 1.
 
         Raises:
             UserError: the data has no labels.
@@ -135,9 +135,9 @@ class ArrayDataModule(lightning.LightningDataModule):
         return torch.bincount(labels, minlength=self.spec.classes).double() / len(labels)
 
     def true_nll(self) -> float | None:
-        """Return the mean of -log p over the test examples in nats under the density they were drawn from, if known.
+        """Return the mean of -log p in nats of the test examples under their true density; None if it is unknown.
 
-        No model can be expected to do better on test examples; those of a conditional one may, as it is told more.
+        No model can be expected to do better; a conditional one may, as it is given the labels.
         """
         self.setup()
         test = self._batches["test"]

@@ -1,4 +1,4 @@
-"""A person's folder of files as a dataset: which file belongs to which split, and to which class."""
+"""Splits and classes of the files in a folder, by the sub-folders they lie in."""
 
 import os
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ class SplitFolder:
 
     @property
     def regime(self) -> str:
-        """How the files are split."""
+        """The splits, and which of them were held out of train."""
         missing = [name for name in SPLITS if name != "train" and name not in self._folders]
         return f"{' and '.join(missing)} held out of train with seed {self.seed}" if missing else "its splits"
 
@@ -73,7 +73,7 @@ class SplitFolder:
 
     @cached_property
     def classes(self) -> list[str]:
-        """Names of the classes, none where a file lies in no class folder."""
+        """Names of the classes; empty if a file lies in no class folder."""
         by_split = {split: {self._class_of(file) for file in files} for split, files in self.files.items()}
         if any("" in names for names in by_split.values()):
             return []
@@ -84,13 +84,13 @@ class SplitFolder:
         return sorted(of_train) if len(of_train) > 1 else []
 
     def labels(self, split: str) -> np.ndarray | None:
-        """Return the class `(N,)` int64 of each file of a split, None where there are none."""
+        """Return the class `(N,)` int64 of each file of a split; None without classes."""
         numbers = {name: i for i, name in enumerate(self.classes)}
         return np.array([numbers[self._class_of(file)] for file in self.files[split]], np.int64) if numbers else None
 
     @cached_property
     def _folders(self) -> dict[str, str]:
-        """Folder of each split that has one; none where the files are not split."""
+        """Folder of each split that has one; empty if the files are not split."""
         there = {path.name for path in self.path.iterdir() if path.is_dir()}
         found = {split: [name for name in names if name in there] for split, names in NAMES.items()}
         if twice := next((names for names in found.values() if len(names) > 1), None):
@@ -104,7 +104,7 @@ class SplitFolder:
         return split == "train" or split not in self._folders  # held out of it
 
     def _class_of(self, file: Path) -> str:
-        """Return the first folder below that of the split, `""` where the file lies directly in that."""
+        """Return the first folder below the folder of the split, or `""`."""
         below: Sequence[str] = file.parts[1:] if self._folders else file.parts
         return below[0] if len(below) > 1 else ""
 

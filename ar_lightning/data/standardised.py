@@ -1,4 +1,4 @@
-"""What tables of real values share: standardisation by the training rows, and seeded folds of cross-validation.
+"""Tables of real values: standardisation by the training rows, and seeded folds of cross-validation.
 
     x = offset + scale * z,    log p(x) = log p(z) - sum_d log scale_d
 
@@ -40,7 +40,7 @@ class Rows:
 
 
 class StandardisedTable(Dataset):
-    """A table whose columns are standardised. Subclasses say what its `rows` are.
+    """A table whose columns are standardised. Subclasses read its `rows`.
 
     Columns that are constant in the rows that standardise are left out: they have no density.
     """
@@ -52,7 +52,7 @@ class StandardisedTable(Dataset):
         """Read the rows.
 
         Raises:
-            UserError: they cannot be had, or are no rows of numbers.
+            UserError: the rows cannot be read, or hold other things than numbers.
         """
 
     @property
@@ -99,7 +99,7 @@ class StandardisedTable(Dataset):
 
 
 def fold_of(n: int, fold: int, folds: int, seed: int, where: object) -> dict[str, np.ndarray]:
-    """Return the indices of `train`, `valid` and `test` of a fold of a seeded shuffle; valid is a tenth of the rest.
+    """Return the indices of each split for one fold of a seeded shuffle; valid is a tenth of the other folds.
 
     Raises:
         UserError: there is no such fold, or there are too few rows.

@@ -96,7 +96,7 @@ class CIFAR10(EightBitImages):
 
     @cached_property
     def _content(self) -> tuple[Split, Split]:
-        """All training images, and those of the test images that there are."""
+        """All training images, and the test images at hand."""
         root = data_root(self.data_dir)
         npz, folder = root / "cifar10.npz", root / self.folder
         if npz.is_file():

@@ -95,7 +95,7 @@ class _Downsampled(EightBitImages):
 
     @cached_property
     def _sources(self) -> tuple[str, dict[str, list[Path]]]:
-        """Which version there is, and where: .npz files, .zip files of them, or a folder of PNG files, by set."""
+        """Version at hand, and its .npz files, .zip files of them, or folder of PNG files, by set."""
         root = data_root(self.data_dir)
         home = root / f"imagenet{self.size}"
         found = {"npz": _npz_files(home, root, self.size), "png": {}}

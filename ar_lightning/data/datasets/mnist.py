@@ -73,7 +73,7 @@ class _IdxImages(Images):
         return f"{treatment(how, self.flip)}, valid is the last 10000 of train, 50000/10000/10000"
 
     def load(self) -> Splits:
-        """Return the three splits; training images stay grey where they are binarised dynamically.
+        """Return the three splits; dynamic binarisation leaves training images grey.
 
         Raises:
             UserError: the files are not the published ones, or cannot be had.
@@ -88,7 +88,7 @@ class _IdxImages(Images):
         return {name: Split(self._values(grey[name], name)[:, None], y[name].astype(np.int64)) for name in SPLITS}
 
     def augment(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Draw each pixel with probability grey / 255 where binarisation is dynamic, and flip where asked to."""
+        """Draw each pixel with probability grey / 255 if binarisation is dynamic, then flip."""
         if self.binarize == "dynamic":
             import torch
 

@@ -118,7 +118,7 @@ class Tones(Dataset):
         return np.rint(centre + (centre - REACH) * np.sin(start + advance.cumsum(-1))).astype(np.int64)
 
     def _candidates(self, melody: np.ndarray | None) -> Iterator[np.ndarray]:
-        """Yield all that may lie under the noise, evenly likely: `(N, T)` of melodies `(N, T)`, else `(T,)`."""
+        """Yield every signal that may lie under the noise: `(N, T)` of melodies `(N, T)`, else `(T,)`."""
         for notes in np.arange(len(FREQUENCIES))[:, None].repeat(self.length, 1) if melody is None else [melody]:
             for start in PHASES:
                 yield self._clean(notes, start)
