@@ -13,6 +13,7 @@ from PIL import Image
 
 from ar_lightning.tracking.tensorboard import FOLDER, TensorBoard
 from tests.support.commands import QUICK, run_apart, run_here
+from tests.support.marks import slow_but
 
 accumulator = pytest.importorskip(
     "tensorboard.backend.event_processing.event_accumulator", reason="tensorboard is not installed"
@@ -55,7 +56,7 @@ MEDIA = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("config", MEDIA)
+@pytest.mark.parametrize("config", slow_but(["nade"], MEDIA))
 def test_events_are_the_metrics_and_the_samples(config: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(run, config, "trainer.max_epochs=2")
