@@ -84,6 +84,8 @@ def test_the_frequencies_of_the_training_labels_decide_what_the_likelihood_leave
     assert scores["test/nll"] == pytest.approx(float(nll))  # of each image given its own label
 
 
+@pytest.mark.slow
+@pytest.mark.ddp
 def test_reported_accuracy_is_the_loaded_density_s_on_one_process_and_two(labelled: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     assert run_here(*options(labelled), "trainer.devices=1", f"run_dir={one}") == 0

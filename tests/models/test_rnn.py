@@ -169,6 +169,8 @@ STREAM = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
+@pytest.mark.ddp
 def test_a_stream_on_two_processes_equals_one(book: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     assert run_here(*STREAM, f"data.path={book}", "trainer.devices=1", f"run_dir={one}") == 0

@@ -105,6 +105,8 @@ def test_a_resumed_run_goes_on(tmp_path: Path) -> None:
     assert [event.step for event in events(run).Images("samples/samples")] == [1, 3, 5]
 
 
+@pytest.mark.slow
+@pytest.mark.ddp
 def test_two_processes_write_once(tmp_path: Path) -> None:
     run = tmp_path / "run"
     options = [o for o in QUICK if not o.startswith("trainer.devices")]

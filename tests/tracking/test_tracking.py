@@ -106,6 +106,7 @@ def test_disabled_is_csv_alone(isolated: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert [type(logger) for logger in make_loggers(tmp_path, CONFIG, mode="offline")] == [CSVMetrics, Wandb]
 
 
+@pytest.mark.slow
 def test_an_online_training_arrives(stub: WandbStub, tmp_path: Path) -> None:
     output = train(tmp_path, "tracking.group=tests", WANDB_BASE_URL=stub.url, WANDB_API_KEY=KEY)
 
@@ -132,6 +133,7 @@ def test_an_online_training_arrives(stub: WandbStub, tmp_path: Path) -> None:
     assert not stub.unknown, "the stand-in knows all that W&B asks"
 
 
+@pytest.mark.slow
 def test_a_dead_server_means_offline(tmp_path: Path) -> None:
     with WandbStub() as server:
         pass
