@@ -36,7 +36,8 @@ def test_the_readme_starts_with_two_commands() -> None:
 
 
 def test_every_command_is_in_the_readme() -> None:
-    assert {args[0] for args in commands("README")} >= OF_RUNS
+    shown = {args[0] for args in commands("README")}
+    assert [c for c in OF_RUNS - shown if f"`ar-lightning {c}" not in PAGES["README"]] == []
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS)
