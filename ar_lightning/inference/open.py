@@ -21,7 +21,7 @@ from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
 from ar_lightning.training.checkpoints import CHECKPOINT_KEY, checkpoint_of, folder_of, read_checkpoint, rebuild
 from ar_lightning.training.fit import build_data_module
-from ar_lightning.training.precision import with_possible_precision
+from ar_lightning.training.trainer import with_possible_precision
 
 __all__ = ["Reopened", "reopen"]
 

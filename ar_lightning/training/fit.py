@@ -1,20 +1,15 @@
 """From a config to a trained and tested density: `run` fits, tests, samples and writes the run directory."""
 
 import logging
-import math
-import sys
 import time
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from ar_lightning import __version__
 from ar_lightning.config.resolve import save_config
 from ar_lightning.config.schema import schema_of
 from ar_lightning.config.sections import DATA_MODULE
@@ -28,12 +23,10 @@ from ar_lightning.tracking.loggers import Wandb, make_loggers
 from ar_lightning.tracking.tensorboard import TensorBoard
 from ar_lightning.training.checkpoints import build_density, read_checkpoint
 from ar_lightning.training.lit import LitDensity
-from ar_lightning.training.precision import with_possible_precision
-from ar_lightning.training.provenance import machine
-from ar_lightning.training.revision import git_revision
+from ar_lightning.training.progress import Throughput
+from ar_lightning.training.result import result_of
 from ar_lightning.training.samples import SampleGrids
-from ar_lightning.training.throughput import Throughput
-from ar_lightning.training.trainer import make_trainer
+from ar_lightning.training.trainer import make_trainer, with_possible_precision
 from ar_lightning.training.trial import TrialReporter
 
 __all__ = ["build_data_module", "build_lit", "run"]
@@ -108,7 +101,7 @@ def run(
         result: dict[str, Any] = {}
         if trainer.is_global_zero:
             result = {
-                **_result(config, trainer, lit, data, throughput, pictures),
+                **result_of(config, trainer, lit, data, throughput, pictures),
                 **({} if pruned else {"samples_per_second": samples.rate}),
                 "state": "pruned" if pruned else "complete",
             }
@@ -139,62 +132,6 @@ def _announce(
         parameters = sum(p.numel() for p in lit.parameters())
         print(f"{config['model']['name']} on {config['data']['name']}: {data.spec}, {parameters:,} parameters")
         print("resuming" if checkpoint else "writing to", run_dir, flush=True)
-
-
-def _result(
-    config: dict[str, Any], trainer: pl.Trainer, lit: LitDensity, data: ArrayDataModule, throughput: Throughput,
-    pictures: dict[str, str],
-) -> dict[str, Any]:  # fmt: skip
-    metrics = trainer.callback_metrics
-    tested = "test/nll" in metrics
-    best = trainer.checkpoint_callbacks[0].best_model_score  # type: ignore[attr-defined]
-    return {
-        "experiment": config["experiment"],
-        "model": config["model"]["name"],
-        "data": config["data"]["name"],
-        "regime": data.regime,
-        # A trial is not tested; the accuracy is of conditional densities.
-        **{key: float(metrics[key]) for key in ("test/nll", "test/bpd", "test/accuracy") if key in metrics},
-        **({"test_examples": _tested(config, data, trainer.world_size)} if tested else {}),
-        **_facts(config, lit, data, tested),
-        "val/nll": None if best is None else float(best),
-        "val/bpd": None if best is None else float(best) / (data.spec.dims * math.log(2)),
-        "parameters": sum(p.numel() for p in lit.parameters()),
-        "epochs": trainer.current_epoch,
-        "steps": trainer.global_step,
-        "seconds_training": round(throughput.seconds, 1),
-        "seconds_total": round(throughput.total_seconds, 1),
-        "seed": config["seed"],
-        "world_size": trainer.world_size,
-        "device": str(lit.device),
-        "machine": machine(str(lit.device)),
-        "pictures": pictures,
-        "versions": {
-            "ar_lightning": __version__, "python": sys.version.split()[0],
-            **{name: version(name) for name in ("torch", "lightning", "numpy")},
-        },
-        "git": git_revision(),
-    }  # fmt: skip
-
-
-def _facts(config: dict[str, Any], lit: LitDensity, data: ArrayDataModule, tested: bool) -> dict[str, float | int]:
-    """Return what explains the likelihood, where there is such a thing: the data's entropy, the model's reach."""
-    facts: dict[str, float | int] = {}
-    truth = data.true_nll() if tested and config["trainer"]["limit_test"] is None else None
-    if truth is not None:
-        facts["test/true_nll"] = truth
-        facts["test/true_bpd"] = truth / (data.spec.dims * math.log(2))
-    if lit.density.model.members > 1:
-        facts["members"] = lit.density.model.members
-    if (seen := lit.density.model.receptive_field) is not None:
-        facts["receptive_field"] = seen
-    return facts
-
-
-def _tested(config: dict[str, Any], data: ArrayDataModule, world: int) -> int:
-    """Return how many test examples the reported number is of."""
-    examples, limit = data.size("test"), config["trainer"]["limit_test"]
-    return examples if limit is None else min(examples, limit * world * -(-data.eval_batch_size // world))
 
 
 def _quieten() -> None:

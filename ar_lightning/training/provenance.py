@@ -1,11 +1,15 @@
-"""The machine that seconds were measured on, in words."""
+"""Where a result comes from: the machine that it was computed on, and the commit of the code."""
 
 import os
 import platform
+import subprocess
 from collections import Counter
 from pathlib import Path
 
-__all__ = ["cores", "machine"]
+__all__ = ["cores", "git_revision", "machine"]
+
+# What `reproduce` itself writes: one row's result does not make the next one another program's.
+WRITTEN = ("RESULTS.md", "benchmarks/results")
 
 
 def cores() -> int:
@@ -17,7 +21,7 @@ def machine(device: str | None = None) -> str:
     """Return processor, cores, threads of PyTorch, and GPUs, such as "AMD EPYC, 2 cores, 1 thread; NVIDIA H200".
 
     Args:
-        device: what was computed on: GPUs that stood idle beside a CPU are left out; null for all there is.
+        device: what was computed on; GPUs are left out if it is `cpu`.
     """
     import torch  # here: how many cores there are is asked before anything heavy is imported
 
@@ -29,7 +33,7 @@ def machine(device: str | None = None) -> str:
 
 
 def _processor() -> str:
-    """Return the model of the processor; platform.processor() is empty on Linux."""
+    """Return the name of the processor; on Linux, `platform.processor()` is empty."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -40,3 +44,25 @@ def _processor() -> str:
 
 def _counted(n: int, thing: str) -> str:
     return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
+def git_revision(folder: Path = Path(__file__).parent) -> str | None:
+    """Return the commit of the code, with `-dirty` if files other than results have changed; None outside a checkout.
+
+    Args:
+        folder: a folder of the checkout. One without tracked files, as where the package is installed, is outside.
+    """
+    revision, tracked = _git(folder, "rev-parse", "--short=12", "HEAD"), _git(folder, "ls-files", ".")
+    if revision is None or revision.returncode or tracked is None or not tracked.stdout:
+        return None
+    others = [f":(top,exclude){path}" for path in WRITTEN]
+    changes = _git(folder, "diff", "--quiet", "HEAD", "--", ":(top)", *others)
+    return revision.stdout.strip() + ("-dirty" if changes is None or changes.returncode else "")
+
+
+def _git(folder: Path, *command: str) -> subprocess.CompletedProcess[str] | None:
+    """Run git; None if it is not installed or does not answer in time."""
+    try:
+        return subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from ar_lightning.training.revision import git_revision
+from ar_lightning.training.provenance import git_revision
 
 
 def git(folder: Path, *command: str) -> None:
@@ -28,3 +28,5 @@ def test_a_changed_program_is_dirty_and_a_kept_result_is_not(tmp_path: Path) -> 
     assert git_revision(package) == clean
     (package / "model.py").write_text("2")
     assert git_revision(package) == clean + "-dirty"
+    (installed := tmp_path / "venv" / "site-packages").mkdir(parents=True)
+    assert git_revision(installed) is None, "the checkout that a package is installed in is not its own"

@@ -2,14 +2,14 @@
 
 import pytest
 
-from ar_lightning.training import throughput
-from ar_lightning.training.throughput import Throughput
+from ar_lightning.training import progress
+from ar_lightning.training.progress import Throughput
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [0.0]
-    monkeypatch.setattr(throughput.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
     return now
 
 

@@ -1,0 +1,87 @@
+"""The numbers of a training that `result.json` keeps: likelihoods, size, seconds, and where they come from."""
+
+import math
+import sys
+from importlib.metadata import version
+from typing import Any
+
+import lightning.pytorch as pl
+
+from ar_lightning import __version__
+from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.training.lit import LitDensity
+from ar_lightning.training.progress import Throughput
+from ar_lightning.training.provenance import git_revision, machine
+
+__all__ = ["result_of"]
+
+TESTED = ("test/nll", "test/bpd", "test/accuracy")  # a trial of a sweep is not tested; only conditional ones classify
+
+
+def result_of(
+    config: dict[str, Any], trainer: pl.Trainer, lit: LitDensity, data: ArrayDataModule, throughput: Throughput,
+    pictures: dict[str, str],
+) -> dict[str, Any]:  # fmt: skip
+    """Return what `result.json` says of a training that has ended.
+
+    Args:
+        config: the resolved config.
+        trainer: has trained and, except in a trial of a sweep, tested.
+        lit: the density with its best weights.
+        data: what it was trained on.
+        throughput: the seconds spent.
+        pictures: files of samples, by kind.
+    """
+    metrics = trainer.callback_metrics
+    best = trainer.checkpoint_callbacks[0].best_model_score  # type: ignore[attr-defined]
+    return {
+        "experiment": config["experiment"],
+        "model": config["model"]["name"],
+        "data": config["data"]["name"],
+        "regime": data.regime,
+        **{key: float(metrics[key]) for key in TESTED if key in metrics},
+        **(_test_set(config, data, trainer.world_size) if "test/nll" in metrics else {}),
+        **_model_traits(lit),
+        "val/nll": None if best is None else float(best),
+        "val/bpd": None if best is None else float(best) / (data.spec.dims * math.log(2)),
+        "parameters": sum(p.numel() for p in lit.parameters()),
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "seconds_training": round(throughput.seconds, 1),
+        "seconds_total": round(throughput.total_seconds, 1),
+        "seed": config["seed"],
+        "world_size": trainer.world_size,
+        "device": str(lit.device),
+        "machine": machine(str(lit.device)),
+        "pictures": pictures,
+        "versions": {
+            "ar_lightning": __version__, "python": sys.version.split()[0],
+            **{name: version(name) for name in ("torch", "lightning", "numpy")},
+        },
+        "git": git_revision(),
+    }  # fmt: skip
+
+
+def _test_set(config: dict[str, Any], data: ArrayDataModule, world: int) -> dict[str, float | int]:
+    """Return how many examples were tested and, for all of a synthetic test set, its likelihood under the true model.
+
+    Args:
+        config: the resolved config.
+        data: the data.
+        world: processes, each of which tests `trainer.limit_test` batches.
+    """
+    examples, limit = data.size("test"), config["trainer"]["limit_test"]
+    if limit is not None:
+        return {"test_examples": min(examples, limit * world * -(-data.eval_batch_size // world))}
+    truth = data.true_nll()
+    if truth is None:
+        return {"test_examples": examples}
+    true_bpd = truth / (data.spec.dims * math.log(2))
+    return {"test_examples": examples, "test/true_nll": truth, "test/true_bpd": true_bpd}
+
+
+def _model_traits(lit: LitDensity) -> dict[str, int]:
+    """Return the members of an ensemble, and how far the model looks back, where it has such a thing."""
+    model = lit.density.model
+    members, reach = model.members, getattr(model, "receptive_field", None)
+    return {**({"members": members} if members > 1 else {}), **({} if reach is None else {"receptive_field": reach})}
