@@ -100,19 +100,19 @@ REGISTRIES: dict[str, dict[str, str]] = {
 
 # Of a sweep rather than of a training.
 SAMPLERS = {
-    "tpe": "ar_lightning.sweep.samplers:tpe",
-    "random": "ar_lightning.sweep.samplers:random",
-    "gp": "ar_lightning.sweep.samplers:gp",
-    "cmaes": "ar_lightning.sweep.samplers:cmaes",
-    "nsgaii": "ar_lightning.sweep.samplers:nsgaii",
-    "grid": "ar_lightning.sweep.samplers:grid",
+    "tpe": "ar_lightning.sweep.choosers:tpe",
+    "random": "ar_lightning.sweep.choosers:random",
+    "gp": "ar_lightning.sweep.choosers:gp",
+    "cmaes": "ar_lightning.sweep.choosers:cmaes",
+    "nsgaii": "ar_lightning.sweep.choosers:nsgaii",
+    "grid": "ar_lightning.sweep.choosers:grid",
 }
 
 PRUNERS = {
-    "median": "ar_lightning.sweep.pruners:median",
-    "hyperband": "ar_lightning.sweep.pruners:hyperband",
-    "patient": "ar_lightning.sweep.pruners:patient",
-    "none": "ar_lightning.sweep.pruners:none",
+    "median": "ar_lightning.sweep.choosers:median",
+    "hyperband": "ar_lightning.sweep.choosers:hyperband",
+    "patient": "ar_lightning.sweep.choosers:patient",
+    "none": "ar_lightning.sweep.choosers:none",
 }
 
 SWEEP_REGISTRIES: dict[str, dict[str, str]] = {"sampler": SAMPLERS, "pruner": PRUNERS}

@@ -331,7 +331,7 @@ BUGS = {
         "ar_lightning/sweep/slots.py", "if not RANK_VARIABLES.fullmatch(key)", "if key", "tests/sweep/test_slots.py"
     ),
     "workers with one seed propose the same points": Bug(
-        "ar_lightning/sweep/samplers.py", "(self.seed * 1_000_003 + trial.number)", "(self.seed * 1_000_003)",
+        "ar_lightning/sweep/choosers.py", "(self.seed * 1_000_003 + trial.number)", "(self.seed * 1_000_003)",
         "tests/sweep/test_space.py",
     ),
     "a trial is judged by its last epoch": Bug(

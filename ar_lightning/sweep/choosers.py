@@ -1,31 +1,30 @@
-"""What chooses the next point of a sweep; keyword arguments are the keys of `sampler`.
+"""What chooses the points of a sweep, and what stops a trial early: Optuna's samplers and pruners, by name.
 
-Every trial has a sampler of its own, seeded by the sweep's seed and the trial's number: workers never repeat each
-other, and a sweep of one worker is the same each time, also when it was interrupted. What samplers learn they learn
-from the finished trials.
+Keyword arguments are the keys of `sampler` and `pruner` in a sweep file.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from optuna import samplers
+from optuna import pruners, samplers
 from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ar_lightning.core.fields import NonNegativeInt, TwoOrMore
+from ar_lightning.core.fields import NonNegativeFloat, NonNegativeInt, PositiveInt, TwoOrMore
 
-__all__ = ["cmaes", "gp", "grid", "nsgaii", "random", "tpe"]
+__all__ = ["cmaes", "gp", "grid", "hyperband", "median", "none", "nsgaii", "patient", "random", "tpe"]
 
 
 def tpe(*, seed: NonNegativeInt = 0, startup_trials: NonNegativeInt = 10, multivariate: bool = True) -> BaseSampler:
-    """Tree-structured Parzen estimator (Bergstra et al., 2011); what is still running counts as bad.
+    """Tree-structured Parzen estimator (Bergstra et al., 2011); running trials count as bad ones.
 
     Args:
         seed: makes the choices repeatable.
         startup_trials: finished trials before it replaces random search.
-        multivariate: model dimensions that there are together jointly, the branches each on its own.
+        multivariate: model the dimensions of a branch jointly, each branch by itself.
     """
     return SeededByTrial(
         lambda s: samplers.TPESampler(
@@ -77,12 +76,15 @@ def nsgaii(*, seed: NonNegativeInt = 0, population: TwoOrMore = 20) -> BaseSampl
 
 
 def grid() -> BaseSampler:
-    """Every point of a space of choices and steps, once: they wait in the study, none is sampled."""
+    """Every point of a space of choices and steps, once; the study queues them all, so nothing is sampled."""
     return samplers.RandomSampler(seed=0)
 
 
 class SeededByTrial(BaseSampler):
-    """A sampler made anew for every trial, with a seed that is a function of the trial's number.
+    """A new sampler for every trial, seeded by the sweep's seed and the trial's number.
+
+    So workers never repeat each other, and a sweep of one worker is the same each time, also after an interruption.
+    Samplers learn from the finished trials alone.
 
     Args:
         make: builds the sampler from a seed.
@@ -112,3 +114,49 @@ class SeededByTrial(BaseSampler):
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         self.sampler.after_trial(study, trial, state, values)
+
+
+def median(max_epochs: int, *, startup_trials: NonNegativeInt = 5, min_epochs: NonNegativeInt = 2) -> BasePruner:
+    """Stop a trial that is worse than the median of the others at the same epoch.
+
+    Args:
+        startup_trials: finished trials before any is stopped.
+        min_epochs: epochs before a trial is stopped.
+    """
+    return pruners.MedianPruner(startup_trials, n_warmup_steps=min_epochs)
+
+
+def hyperband(max_epochs: int, *, min_epochs: PositiveInt = 1, reduction: TwoOrMore = 3) -> BasePruner:
+    """Hyperband (Li et al., 2018): brackets of successive halving.
+
+    Args:
+        min_epochs: epochs before a trial is stopped.
+        reduction: one trial of so many goes on, to so many times the epochs.
+    """
+    return pruners.HyperbandPruner(min_epochs, max_epochs, reduction)
+
+
+def patient(
+    max_epochs: int,
+    *,
+    patience: PositiveInt = 3,
+    min_delta: NonNegativeFloat = 0.0,
+    startup_trials: NonNegativeInt = 5,
+    min_epochs: NonNegativeInt = 2,
+) -> BasePruner:
+    """The median rule, for trials that have stopped improving.
+
+    Args:
+        patience: validations without improvement before the rule applies.
+        min_delta: how much worse than its best a trial must be to count as not improved.
+        startup_trials: finished trials before any is stopped.
+        min_epochs: epochs before a trial is stopped.
+    """
+    return pruners.PatientPruner(
+        median(max_epochs, startup_trials=startup_trials, min_epochs=min_epochs), patience - 1, min_delta
+    )
+
+
+def none(max_epochs: int) -> BasePruner:
+    """Every trial is trained to its end."""
+    return pruners.NopPruner()
