@@ -1,4 +1,4 @@
-"""The metrics of a run as rows of `metrics.csv` in its directory."""
+"""metrics.csv: its rows, and which columns it has."""
 
 import csv
 from argparse import Namespace
@@ -15,10 +15,13 @@ __all__ = ["CSVMetrics"]
 
 
 class CSVMetrics(Logger):
-    """Rows of metrics by step, in one CSV file whose columns grow as needed.
+    """Writes a row of metrics for each step to a CSV file.
+
+    Its columns are `step`, `epoch`, then all metrics that are logged, in the order of their first row, by name within a
+    row. A new metric adds a column, for which the whole file is written anew.
 
     Args:
-        path: the file; its rows are kept, up to the step that `resume_at` names.
+        path: the file; `resume_at` keeps its rows up to a step.
     """
 
     name, version = "csv", ""
@@ -33,7 +36,7 @@ class CSVMetrics(Logger):
 
     @rank_zero_only
     def resume_at(self, step: int) -> None:
-        """Take up the file of an interrupted run, without the rows that come after its checkpoint."""
+        """Continue the file of an interrupted run, without the rows after its checkpoint."""
         self._rewrite([row for row in self._rows() if row["step"] and int(row["step"]) <= step])
 
     @rank_zero_only
@@ -48,7 +51,7 @@ class CSVMetrics(Logger):
             self._rewrite([*self._rows(), row])
 
     def _rows(self) -> list[dict[str, Any]]:
-        """Read the whole lines of the file; a process that was killed may have left half a line."""
+        """Read the complete lines of the file; a killed process may have left half a line."""
         text = self.path.read_text() if self.path.exists() else ""
         reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
         self.columns = list(reader.fieldnames or ["step", "epoch"])

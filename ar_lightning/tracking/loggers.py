@@ -1,7 +1,7 @@
-"""Where a run's numbers and samples go: its directory, Weights & Biases, and TensorBoard where that is asked for.
+"""The loggers of a run: metrics.csv in its directory, Weights & Biases, and TensorBoard if asked for.
 
-W&B is online where a key is at hand, else offline. It can never fail a training: what goes wrong there costs one line,
-and the run stays in its directory for `wandb sync`.
+W&B is online if a key is at hand, else offline. It can never fail a training: an error there costs one line, and the
+run stays in its directory for `wandb sync`.
 """
 
 import csv
@@ -104,7 +104,7 @@ class Wandb(Logger):
         """Write the final numbers, upload the best checkpoint and end the run, within W&B's time limit.
 
         Args:
-            summary: final numbers, and how the run ended: `state` and, where it failed, `reason`.
+            summary: final numbers, and how the run ended: `state` and, if it failed, `reason`.
             checkpoint: the best one, if there is one.
             exit_code: other than 0 for a run that failed.
         """
@@ -125,7 +125,7 @@ def _upload(run: Any, checkpoint: Path, summary: Mapping[str, Any]) -> None:
 
 
 def _shown(path: Path, caption: str) -> Any:
-    """Return a file as the W&B object that shows it."""
+    """Return the W&B object that shows a file."""
     import wandb
 
     match path.suffix:

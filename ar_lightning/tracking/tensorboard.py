@@ -1,6 +1,6 @@
-"""A run's numbers and samples for TensorBoard, in its directory: what W&B shows, without an account.
+"""Metrics and samples for TensorBoard, in the run's directory: the charts of W&B without an account.
 
-It can never fail a training: what goes wrong here costs one line.
+It can never fail a training: an error here costs one line.
 """
 
 import csv
@@ -41,7 +41,7 @@ class TensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def resume_at(self, step: int) -> None:
-        """Take up the events of an interrupted run; viewers leave out those that come after its checkpoint."""
+        """Continue the events of an interrupted run; viewers leave out the events after its checkpoint."""
         self._kwargs["purge_step"] = step + 1
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
@@ -59,16 +59,16 @@ class TensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Write what is in memory; Lightning asks for it after every row."""
+        """Write events to disk; Lightning calls this after every row."""
         self._attempt("write", lambda: self.experiment.flush())
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Close nothing: samples are drawn when Lightning has finished."""
+        """Write events to disk; keep the file open, for final samples come later."""
         self.save()
 
     def _attempt(self, action: str, call: Callable[[], object]) -> None:
-        """Write events, unless that has failed before; say so if it fails."""
+        """Write events, unless that failed before; report the first failure."""
         if self.failed:
             return
         try:

@@ -1,15 +1,24 @@
-"""Checkpoints that trainings logged to W&B, by the name of the artifact instead of a run directory."""
+"""Checkpoints from W&B by the name of their artifact, and the client for its public API.
 
+Unlike in a training, a failure ends the command, with one line.
+"""
+
+import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.tracking.wandb_api import wandb_api
+from ar_lightning.tracking.wandb_mode import has_key
+from ar_lightning.tracking.wandb_run import ENVIRONMENT
 
-__all__ = ["BEST", "download", "is_artifact"]
+__all__ = ["BEST", "download", "is_artifact", "wandb_api"]
 
+PATIENCE = 20  # seconds for an answer
 BEST = "best.ckpt"  # the file of the artifact
 PREFIX = "wandb:"
 NAME = re.compile(r"(?P<entity>[^/:\s]+)/(?P<project>[^/:]+)/(?P<name>[\w.-]+):(?P<alias>[^/:\s]+)")
@@ -17,7 +26,7 @@ VERSION = re.compile(r"v\d+")  # what never changes; other aliases move on
 
 
 def is_artifact(run: str | Path) -> bool:
-    """Whether this is the name of a W&B artifact: `entity/project/name:alias`, or anything that begins with `wandb:`.
+    """Return whether this names a W&B artifact: `entity/project/name:alias`, or anything after `wandb:`.
 
     Example:
         >>> is_artifact("team/ar_lightning/model-1a2b:best"), is_artifact("wandb:oops"), is_artifact("runs/nade/one")
@@ -27,16 +36,16 @@ def is_artifact(run: str | Path) -> bool:
 
 
 def download(name: str, folder: Path = Path("runs", "wandb")) -> Path:
-    """Return the checkpoint of an artifact, in a run directory `FOLDER/ENTITY/PROJECT/NAME-VERSION` of its own.
+    """Download the checkpoint of an artifact to a run directory `FOLDER/ENTITY/PROJECT/NAME-VERSION`.
 
-    What is there already is not downloaded again; a version, such as `:v3`, is then not even asked for.
+    A file that exists is kept; a version, such as `:v3`, then needs no network.
 
     Args:
         name: `entity/project/name:alias`, with or without `wandb:` before it; the alias is `best`, `latest` or `v0`.
         folder: where the run directories are.
 
     Raises:
-        UserError: it is no such name, W&B cannot be asked, or it knows no such checkpoint.
+        UserError: the name is malformed, W&B cannot be reached, or it has no such checkpoint.
     """
     parts = NAME.fullmatch(name.removeprefix(PREFIX))
     if parts is None:
@@ -65,3 +74,27 @@ def download(name: str, folder: Path = Path("runs", "wandb")) -> Path:
             artifact.verify(unfinished)
             (Path(unfinished) / BEST).replace(file)
         return file
+
+
+@contextmanager
+def wandb_api(purpose: str) -> Iterator[Any]:
+    """Yield a client of W&B's public API, signed in.
+
+    Args:
+        purpose: begins the error message.
+
+    Raises:
+        UserError: the key is missing, or the server cannot be reached or refuses the request.
+    """
+    if not has_key():  # W&B would ask for it
+        raise UserError(f"{purpose}: W&B has no API key; set WANDB_API_KEY or run `wandb login`")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import wandb
+    from wandb.sdk.lib.service.service_connection import WandbApiFailedError
+
+    try:
+        yield wandb.Api(timeout=PATIENCE)
+    except (wandb.errors.Error, WandbApiFailedError, OSError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
+        raise UserError(f"{purpose}: {reason}") from None

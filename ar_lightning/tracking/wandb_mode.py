@@ -1,4 +1,4 @@
-"""Whether W&B is online, offline or disabled: what the environment says, or the config, or whether there is a key.
+"""The mode of W&B, online, offline or disabled: from the environment, the config, or whether a key is at hand.
 
 Imports nothing heavy.
 """
@@ -19,10 +19,10 @@ ALIASES = {"run": "online", "dryrun": "offline"}  # W&B's older words
 
 
 def wandb_mode(requested: str = "auto") -> str:
-    """Return `online`, `offline` or `disabled`: what the environment says, or the config, or whether there is a key.
+    """Return `online`, `offline` or `disabled`: WANDB_MODE, else the config, else online if a key is at hand.
 
     Raises:
-        UserError: WANDB_MODE is none of them.
+        UserError: WANDB_MODE is misspelt.
     """
     if given := os.environ.get("WANDB_MODE"):
         if given not in (*MODES, *ALIASES):
@@ -36,7 +36,7 @@ def wandb_mode(requested: str = "auto") -> str:
 
 
 def has_key() -> bool:
-    """Whether W&B will find credentials for its server, so that it need not ask for them."""
+    """Return whether W&B will find credentials for its server, so that it does not ask for them."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     server = os.environ.get("WANDB_BASE_URL") or _wandb_settings().get("base_url", "https://api.wandb.ai")
@@ -50,7 +50,7 @@ def has_key() -> bool:
 
 
 def _wandb_settings() -> dict[str, str]:
-    """Return what `wandb login --host` and `wandb offline` noted in W&B's settings files."""
+    """Read W&B's settings files, where `wandb login --host` and `wandb offline` keep their choices."""
     parser = ConfigParser(interpolation=None)
     folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
     try:

@@ -1,7 +1,7 @@
-"""A run on Weights & Biases that can never fail what it tracks: whatever goes wrong there costs one line.
+"""A run on Weights & Biases that can never fail what it tracks: an error there costs one line.
 
-Online it falls back to offline when the server cannot be reached, and its files stay in its directory for `wandb sync`.
-Imports W&B when a run begins, and PyTorch never.
+It falls back to offline if the server cannot be reached; its files stay in its directory for `wandb sync`. W&B is
+imported when a run begins, PyTorch never.
 """
 
 import os
@@ -16,13 +16,13 @@ from typing import Any
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import written
 from ar_lightning.tracking.wandb_mode import has_key, wandb_mode
-from ar_lightning.tracking.wandb_repair import mend
 
 __all__ = ["STEP", "WandbRun", "has_ended", "training_run"]
 
 STEP = "trainer/global_step"  # the x-axis of every chart of a training
 ENDED = "ended"  # a file in its folder
 LONGEST_ID = 128  # it becomes part of a file name
+LOG_HEADER = 7  # bytes of a run-ID.wandb without records
 ENVIRONMENT = {  # W&B's own variables, where the user has not set them
     "WANDB_SILENT": "true",  # this module says what there is to say
     "WANDB_ERROR_REPORTING": "false",  # its process would report its crashes, offline too
@@ -55,12 +55,12 @@ def training_run(
 
 
 def has_ended(run_dir: Path) -> bool:
-    """Whether the W&B run in this directory has been told how it ended."""
+    """Return whether the W&B run in this directory has ended, as complete or failed."""
     return (run_dir / "wandb" / ENDED).exists()
 
 
 class WandbRun:
-    """One run on W&B, which begins when it is first asked for, and goes on where it was begun before.
+    """One run on W&B. It begins at the first use, and continues the run that was begun in its directory before.
 
     Args:
         directory: where W&B keeps its files, in `wandb/`; also the id, so that a resumed training is the same run.
@@ -94,7 +94,7 @@ class WandbRun:
         return self._run
 
     def log(self, action: str, row: Callable[[], Mapping[str, Any]], x: float | None) -> None:
-        """Log a row, made when it is needed, at a place on the x-axis."""
+        """Log a row at a place on the x-axis; `row` is called only if the run has begun."""
         if run := self.run:
             self.attempt(action, lambda: run.log({**row(), self.axis: x}))
 
@@ -104,7 +104,7 @@ class WandbRun:
             self.attempt("write the summary", lambda: run.summary.update(dict(summary)))
 
     def finish(self, exit_code: int = 0) -> None:
-        """End the run, within W&B's time limit; one that has not begun begins, so that it is there."""
+        """End the run, within W&B's time limit; a run that was never used begins first, so that it is listed."""
         import wandb
 
         if run := self.run:
@@ -116,7 +116,7 @@ class WandbRun:
                 self.say(f"W&B: the run is offline{self._advice()}")
 
     def attempt(self, action: str, call: Callable[[], object]) -> None:
-        """Make a call to W&B; say once if W&B fails."""
+        """Call W&B; report the first failure."""
         try:
             call()
         except (Exception, SystemExit) as error:  # a network client and another process: they may not end a training
@@ -126,7 +126,7 @@ class WandbRun:
                 self.say(f"W&B: could not {action} ({reason}); the {self.tracked} is not affected{self._advice()}")
 
     def segments(self) -> list[Path]:
-        """Return W&B's folders of this run: one for each time it was begun or resumed."""
+        """Return the folders of this run: W&B makes one each time the run begins or resumes."""
         return sorted(folder for folder in self.folder.glob("*run-*") if folder.is_dir())
 
     def _begin(self) -> None:
@@ -136,7 +136,7 @@ class WandbRun:
             os.environ.setdefault(name, value)
         self.start["id"] = self._kept_id()
         (self.folder / ENDED).unlink(missing_ok=True)
-        self._mend_segments()
+        self._drop_empty_segments()
         run = self._go_online() if self.mode == "online" else None
         self._run = run or wandb.init(mode="offline", **self.start)
         os.environ.pop("WANDB_SERVICE", None)  # or what this process starts would share, and end, W&B's process
@@ -144,7 +144,7 @@ class WandbRun:
         self._run.define_metric("*", step_metric=self.axis)
 
     def _kept_id(self) -> str:
-        """Return the id of the run that was begun here before, else the one that was asked for, else a new one."""
+        """Return the id of the run in this directory, or the requested id, or a new one."""
         file = self.folder / "run-id"
         if not file.exists():
             asked = re.sub(r"[^\w.-]", "-", self.start.get("id") or "")[:LONGEST_ID]
@@ -152,10 +152,10 @@ class WandbRun:
                 partial.write_text(asked or secrets.token_hex(4), encoding="utf-8")
         return file.read_text(encoding="utf-8").strip()
 
-    def _mend_segments(self) -> None:
-        """Make what processes left that were killed fit for `wandb sync`."""
+    def _drop_empty_segments(self) -> None:
+        """Remove segments without a record, whose process was killed early: `wandb sync` would stop there."""
         for segment in self.segments():
-            if not [log for log in segment.glob("*.wandb") if mend(log)]:
+            if all(log.stat().st_size <= LOG_HEADER for log in segment.glob("*.wandb")):
                 shutil.rmtree(segment, ignore_errors=True)
 
     def _go_online(self) -> Any:

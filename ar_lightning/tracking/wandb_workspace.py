@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.tracking.wandb_api import wandb_api
+from ar_lightning.tracking.wandb_artifacts import wandb_api
 from ar_lightning.tracking.wandb_run import STEP
 
 if TYPE_CHECKING:
@@ -106,8 +106,6 @@ def _panels() -> dict[str, list[Any]]:
             best_by_model("seconds of training, on average", "seconds_training", "mean"),
         ],
         "Sweeps": [
-            wr.LinePlot(title="best validation bits/dim so far", x="trial", y=["best/val/bpd"]),
-            wr.LinePlot(title="validation bits/dim of each trial", x="trial", y=["value/val/bpd"]),
             wr.ParallelCoordinatesPlot(title="settings and validation bits/dim", columns=columns),
             wr.ParameterImportancePlot(with_respect_to="val/bpd"),
             wr.MediaBrowser(title="plots", media_keys=["plots/history", "plots/importances", "plots/slices"]),

@@ -25,7 +25,7 @@ def online(monkeypatch: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> 
     isolate(monkeypatch, tmp_path)
     monkeypatch.setenv("WANDB_BASE_URL", stub.url)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setattr("ar_lightning.tracking.wandb_api.PATIENCE", 5)
+    monkeypatch.setattr("ar_lightning.tracking.wandb_artifacts.PATIENCE", 5)
     yield stub
     wandb.teardown()  # it remembers the address of its server
 

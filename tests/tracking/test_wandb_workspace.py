@@ -12,12 +12,12 @@ import pytest
 from ar_lightning.config.registry import REGISTRIES
 from ar_lightning.config.sections import section_schema
 from ar_lightning.sweep.report.plots import write_plots
-from ar_lightning.sweep.wandb import Chronicle
+from ar_lightning.sweep.wandb import record_sweep
 from tests.support.commands import QUICK, ROOT, run_here
 from tests.support.studies import searched
 from tests.support.wandb_home import KEY, isolate, python
 from tests.support.wandb_stub import StubRun, WandbStub
-from tests.sweep.test_chronicle import sweep_in
+from tests.sweep.test_wandb import sweep_in
 
 pytest.importorskip("wandb_workspaces", reason="wandb-workspaces is not installed")
 from ar_lightning.tracking.wandb_workspace import CONFIG_KEYS, dump, workspace
@@ -65,9 +65,7 @@ def test_every_panel_shows_what_is_logged(online: WandbStub, tmp_path: Path) -> 
         assert run_here("--config", f"conf/{config}.yaml", *ONLINE, f"run_dir={tmp_path / config}") == 0
     study = searched(20)
     files, _ = write_plots(study, tmp_path / "plots")
-    chronicle = Chronicle.of(sweep_in(tmp_path / "sweep"), study)
-    assert chronicle is not None
-    chronicle.finish(files)
+    record_sweep(sweep_in(tmp_path / "sweep"), study, files)
     there = logged([*online.runs.values()])
     shown = dump(workspace())["spec"]
     for panel in panels(shown):
@@ -127,7 +125,7 @@ def test_what_fails_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, case: str, says: str
 ) -> None:
     isolate(monkeypatch, tmp_path)
-    monkeypatch.setattr("ar_lightning.tracking.wandb_api.PATIENCE", 2)
+    monkeypatch.setattr("ar_lightning.tracking.wandb_artifacts.PATIENCE", 2)
     with WandbStub(refuse_keys=True) as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url if case == "refused" else "http://127.0.0.1:9")
         if case != "no key":
