@@ -1,4 +1,4 @@
-"""From a config to a trained and tested density: `run` fits, tests, samples and writes the run directory."""
+"""Train a density from its config: `run` fits, tests, samples and writes the run directory."""
 
 import logging
 import time
@@ -33,7 +33,7 @@ __all__ = ["build_data_module", "build_lit", "run"]
 
 
 def build_data_module(config: dict[str, Any], dataset: Dataset) -> ArrayDataModule:
-    """Build the DataModule of a dataset that the `data` section describes."""
+    """Build the DataModule of the `data` section."""
     return ArrayDataModule(dataset, config["seed"], **{k: config["data"][k] for k in schema_of(DATA_MODULE).fields})
 
 
@@ -41,7 +41,7 @@ def build_lit(config: dict[str, Any], data: ArrayDataModule) -> LitDensity:
     """Build the LightningModule; its initial weights are a function of the seed.
 
     Raises:
-        UserError: the model cannot take the data, or does not fit in memory.
+        UserError: the model does not take the data, or does not fit in memory.
     """
     torch.manual_seed(config["seed"])
     try:
@@ -55,7 +55,7 @@ def build_lit(config: dict[str, Any], data: ArrayDataModule) -> LitDensity:
 def run(
     config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: bool = False, trial: TrialReporter | None = None
 ) -> dict[str, Any]:
-    """Train, test and sample; return what rank 0 writes to `result.json`, and nothing on other ranks.
+    """Train, test and sample; return the content of `result.json` on rank 0, an empty dict on other ranks.
 
     Args:
         config: the resolved config.
@@ -121,7 +121,7 @@ def _finish(loggers: list[Logger], summary: dict[str, Any], best: Path | None, e
 
 
 def is_rank_zero() -> bool:
-    """Whether this process writes; known before the Trainer is there."""
+    """Return whether this process is rank 0, also before the Trainer exists."""
     return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
@@ -135,7 +135,7 @@ def _announce(
 
 
 def _quieten() -> None:
-    """Keep Lightning's advice about things this project has decided out of the terminal."""
+    """Silence Lightning's advice about choices that this project has made."""
     for message in (
         ".*does not have many workers.*", ".*Checkpoint directory .* exists and is not empty.*", ".*LeafSpec.*",
         ".*You are using `torch.load` with `weights_only=False`.*", ".*isinstance\\(treespec.*",

@@ -49,9 +49,9 @@ class LitDensity(pl.LightningModule):
             )
 
     def setup(self, stage: str) -> None:
-        """Let a model that wants to see data initialise its weights: the same examples on all processes.
+        """Let a model with data-dependent initialisation see examples, the same on all processes.
 
-        The average of EMA starts as a copy of the weights after the first step, and a checkpoint is loaded after this.
+        EMA starts later, as a copy of the weights after the first step; a checkpoint is loaded after this.
         """
         if stage == "fit" and self.density.model.initialises:
             x, given = self.trainer.datamodule.split("train", INITIAL)  # type: ignore[attr-defined]
@@ -72,7 +72,7 @@ class LitDensity(pl.LightningModule):
         self.memories["test"] = {}
 
     def _reading(self, stage: str, x: Tensor) -> AbstractContextManager[None]:
-        """Let the model go on from the windows before, where they are a stream."""
+        """Carry the memory of the model from the window before, if the data are a stream."""
         if not self.config["data"]["stream"]:
             return nullcontext()
         return carried(self.density.model, self.memories[stage], len(x))
@@ -93,7 +93,7 @@ class LitDensity(pl.LightningModule):
             self._update("val", -self.density.log_prob(*batch), index)
 
     def on_validation_epoch_end(self) -> None:
-        """Stop a training that can only be wasted.
+        """Stop a training that has diverged.
 
         Raises:
             UserError: the likelihood is no longer a number.
@@ -111,7 +111,7 @@ class LitDensity(pl.LightningModule):
             self.log_prior = prior.log().to(self.device)  # (classes,); -inf for a class that never occurs
 
     def test_step(self, batch: Batch, index: int) -> None:
-        """Score the examples; those of a conditional density are classified too, by argmax_y p(x | y) p(y)."""
+        """Score the examples; a conditional density also classifies them, by argmax_y p(x | y) p(y)."""
         if "test_accuracy" not in self.metrics:
             with self._reading("test", batch[0]):
                 self._update("test", -self.density.log_prob(*batch), index)
@@ -125,7 +125,7 @@ class LitDensity(pl.LightningModule):
         self.log("test/accuracy", accuracy, on_step=False, on_epoch=True, batch_size=len(x))
 
     def _update(self, stage: str, nll: Tensor, index: int) -> None:
-        """Add a batch to the metrics, which Lightning is given once an epoch, and computes at its end."""
+        """Add a batch to the metrics; Lightning gets them once an epoch, and computes them at its end."""
         for name in ("nll", "bpd"):
             metric: Any = self.metrics[f"{stage}_{name}"]
             metric.update(nll)
@@ -134,7 +134,7 @@ class LitDensity(pl.LightningModule):
                 self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=shown, batch_size=len(nll))
 
     def _is_logged(self) -> bool:
-        """Whether the optimizer step that is under way is one of those that are logged."""
+        """Return whether this optimizer step is logged."""
         return (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined, no-any-return]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:

@@ -27,7 +27,7 @@ STEPS = 5
 
 
 class Muon(Optimizer):
-    """Muon for parameters of two dimensions and more, but for those with one row or one column; Adam for the others.
+    """Muon for matrices and kernels with more than one row and column; Adam for all other parameters.
 
     Args:
         params: of the model.
@@ -54,7 +54,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """Move all parameters that have gradients; return what the closure, which computes these, returned."""
+        """Update all parameters with gradients; return the loss of the closure, if one is given."""
         with torch.enable_grad():
             loss = closure() if closure else None
         for group in self.param_groups:
@@ -95,7 +95,7 @@ class Muon(Optimizer):
 
 
 def is_matrix(p: Tensor) -> bool:
-    """Tell whether a parameter, its last dimensions taken together, is a matrix of more than one row and column."""
+    """Return whether a parameter, its last dimensions flattened, is a matrix of more than one row and column."""
     return p.ndim >= 2 and min(p.shape[0], p[0].numel()) > 1
 
 

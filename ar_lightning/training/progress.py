@@ -30,8 +30,8 @@ class EpochLines(pl.Callback):
 class Throughput(pl.Callback):
     """Logs training examples per second once an epoch, over all ranks, and counts the seconds of training.
 
-    `seconds` is without validation and sampling, `total_seconds` with all. Both survive a resume, but for what was done
-    after the checkpoint that is resumed from.
+    `seconds` is the time of training alone, `total_seconds` includes validation and sampling. Both continue on a resume
+    from the values in its checkpoint.
 
     Args:
         started: when this process began, by `time.perf_counter`.

@@ -129,7 +129,7 @@ def make_trainer(
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are whole or not there, whatever kills the process, and that hold no code."""
+    """Writes checkpoints in one step: a process that is killed leaves a complete one or none."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         with written(Path(path)) as partial, partial.open("wb") as file:
@@ -160,10 +160,10 @@ def compile_model(model: Model) -> None:
 
 
 def with_possible_precision(trainer: dict[str, Any]) -> dict[str, Any]:
-    """Return the `trainer` section with float32 for bfloat16 that the processor only emulates, and say so in a line.
+    """Return the `trainer` section, with float32 instead of bfloat16 if the processor only emulates it; print a line.
 
-    PyTorch's CPU kernels are fast in bfloat16 with AVX-512 or later, or its equivalent; elsewhere a training step takes
-    several times as long as in float32, and is less exact.
+    PyTorch's CPU kernels are fast in bfloat16 with AVX-512 or its equivalent. Elsewhere a training step takes several
+    times as long as in float32, and is less exact.
     """
     accelerator = trainer["accelerator"]
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())

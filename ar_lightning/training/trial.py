@@ -1,4 +1,4 @@
-"""A training as a trial of a sweep: it reports every validation, and may be told to stop."""
+"""A training as a trial of a sweep: it reports every validation, and stops if the sweep prunes it."""
 
 from typing import Any
 
@@ -10,10 +10,9 @@ __all__ = ["TrialReporter"]
 
 
 class TrialReporter(pl.Callback):
-    """Sends the metrics of an epoch to the worker; rank 0 hears the verdict, and all ranks follow it.
+    """Sends the metrics of an epoch to the worker; rank 0 gets the verdict, and all ranks follow it.
 
-    `best` holds the metrics of the epoch with the lowest `val/nll`, that of the checkpoint which is kept. They survive
-    a resume.
+    `best` holds the metrics of the epoch with the lowest `val/nll`, whose checkpoint is kept; it survives a resume.
 
     Args:
         pipe: to the worker; None on ranks other than 0.
@@ -28,7 +27,7 @@ class TrialReporter(pl.Callback):
         self._validated = not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Report here, where the training metrics of the epoch are known too, and before `last.ckpt` is written."""
+        """Report now that the training metrics of the epoch are known, and before `last.ckpt` is written."""
         if not self._validated:
             return
         self._validated = prune = False

@@ -1,7 +1,7 @@
-"""A trial's side of the pipe to its worker: reports values, hears whether to go on, and dies when the worker dies.
+"""A trial's side of the pipe to its worker: it reports values, hears whether to go on, and dies with the worker.
 
-The worker names two file descriptors in AR_LIGHTNING_TRIAL and starts the trial as the leader of a process group of
-its own. Lines of JSON go both ways. Imports nothing heavy: it is attached before PyTorch is imported.
+The worker names two file descriptors in AR_LIGHTNING_TRIAL and starts the trial as the leader of its own process group.
+Lines of JSON go both ways. The imports are light: a trial attaches before it imports PyTorch.
 """
 
 import json
@@ -19,7 +19,7 @@ ORPHAN_POLL = 1.0  # seconds
 
 
 class Metric(NamedTuple):
-    """What a trial can be judged by: its unit, and whether it is known after every validation."""
+    """A possible objective: its unit, and whether it is known after every validation."""
 
     unit: str
     each_epoch: bool
@@ -38,14 +38,14 @@ METRICS = {
 
 
 def is_trial() -> bool:
-    """Whether this process belongs to a trial of a sweep."""
+    """Return whether this process belongs to a trial of a sweep."""
     return VARIABLE in os.environ
 
 
 def attach(rank: int) -> "TrialPipe | None":
     """Tie this process to its worker; only rank 0 of a trial has a pipe.
 
-    The other ranks are children of rank 0, and die with it: a trial leaves no process behind that holds a GPU.
+    The other ranks are children of rank 0, and die with it: no process of a dead trial keeps holding a GPU.
     """
     if not is_trial():
         return None
@@ -74,7 +74,7 @@ class TrialPipe:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def report(self, epoch: int, metrics: dict[str, float]) -> bool:
-        """Send the metrics after a validation; return whether to stop here. Waits for the answer."""
+        """Send the metrics after a validation; wait for the answer, and return whether to stop."""
         self._send({"epoch": epoch, "metrics": metrics})
         return bool(self._verdicts.get()["prune"])
 
@@ -98,7 +98,7 @@ def _die_with_parent(parent: int) -> None:
 
 
 def _kill_group() -> None:
-    """Kill this process and those it started, at once."""
+    """Kill this process and its children at once."""
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)  # not the leader of a group: nobody else may be killed
