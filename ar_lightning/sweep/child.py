@@ -1,4 +1,4 @@
-"""A trial as the worker sees it: a process group, its log, and a pipe to talk through."""
+"""A trial as the worker sees it: a process group, a log, and a pipe in each direction."""
 
 import json
 import os
@@ -15,12 +15,12 @@ __all__ = ["Child"]
 
 
 class Child:
-    """Starts a command in a process group of its own.
+    """Starts a command in its own process group.
 
     Args:
-        command: what to run.
-        env: its environment; the pipe is added.
-        log: file that its output is appended to.
+        command: the command line.
+        env: its environment, without the pipe.
+        log: file to append its output to.
     """
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
@@ -38,7 +38,7 @@ class Child:
         self._verdicts = os.fdopen(verdicts, "w", buffering=1)
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """Yield what the trial says, until it ends."""
+        """Yield the messages of the trial until it ends."""
         with suppress(json.JSONDecodeError):  # a process that is killed may leave half a line
             for line in self._reports:
                 yield json.loads(line)
@@ -57,7 +57,7 @@ class Child:
         self._signal(signal.SIGKILL)
 
     def wait(self, seconds: float | None = None) -> int:
-        """Return the exit code; a trial that has not ended by then is killed. What it left behind is killed too."""
+        """Wait for the trial, then kill it and all processes it started; return the exit code."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
         self.kill()
@@ -68,7 +68,7 @@ class Child:
         return code
 
     def last_line(self) -> str:
-        """Return the last line of the log that says something."""
+        """Return the last line of the log that is not empty."""
         with self.log.open("rb") as file:
             file.seek(max(0, self.log.stat().st_size - 4096))
             lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]

@@ -1,6 +1,6 @@
-"""The journal: one file that the processes of a sweep append to, under a lock, and that survives power cuts.
+"""The journal of a sweep: one file of Optuna's that all processes append to, under a lock.
 
-Optuna's own: `mend_journal` only removes what a power cut leaves of a last record, which Optuna would build on.
+It survives power cuts: `mend_journal` removes an incomplete last record, to which Optuna would append the next.
 """
 
 import json
@@ -28,10 +28,10 @@ LOCK_GRACE = 10  # seconds after which the lock of an append, a matter of millis
 
 
 def open_journal(path: Path) -> "JournalStorage":
-    """Open a journal, and create it where it is not there.
+    """Open a journal, or create it.
 
     Raises:
-        UserError: it cannot be read and written, or is no journal.
+        UserError: it cannot be read or written, or is not a journal.
     """
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -45,27 +45,27 @@ def open_journal(path: Path) -> "JournalStorage":
     except UserError:
         raise
     except Exception as error:  # Optuna replays what it reads: anything may come of a file that is no journal
-        _check_records(path)
+        _torn(path)
         raise UserError(f"storage=journal: {path} is no journal ({error}); choose another sweep_dir") from None
 
 
 def mend_journal(path: Path) -> int:
-    """Drop what a power cut, or a full disk, left of a last record in a journal, and keep a copy of it as it was.
+    """Remove an incomplete last record from a journal, as a power cut or a full disk leaves it, and keep a copy.
 
-    A reader of Optuna's skips such a rest, but the next record would be appended to it, and both be lost. For whoever
-    starts a sweep, before the workers do.
+    Optuna's readers skip it, but the next record would be appended to it, and both be lost. Call this before the
+    workers start.
 
     Returns:
-        Bytes dropped: 0 where the journal is whole, or not there.
+        Bytes removed: 0 if the journal is complete or does not exist.
 
     Raises:
-        UserError: a record before the last one is damaged, which names its line, or the file is no journal.
+        UserError: an earlier record is damaged, with its line number, or the file is not a journal.
     """
     try:
         if not path.exists():
             return 0
         _check_file(path)
-        _check_records(path)
+        _torn(path)  # now: a damaged journal is not waited for
         lock = _lock(path)
         _break_abandoned(lock, path.with_name(path.name + ".lock"))
         lock.acquire()
@@ -82,7 +82,7 @@ def mend_journal(path: Path) -> int:
 
 
 def _check_file(path: Path) -> None:
-    """Refuse a file that cannot be written, or that does not begin like a journal, be it one that was cut short."""
+    """Refuse a file that cannot be written, or that does not begin as a journal does."""
     for needed in (path.parent, path):  # the folder too: a lock is made there for every append
         if needed.exists() and not os.access(needed, os.R_OK | os.W_OK):
             raise UserError(f"storage=journal: {needed} is not writable; choose another sweep_dir")
@@ -94,24 +94,28 @@ def _check_file(path: Path) -> None:
 
 
 def _lock(path: Path) -> "JournalFileOpenLock":
-    """Return Optuna's lock of a journal: of its two kinds the one whose age is its own, not the journal's."""
+    """Return Optuna's lock of a journal, of the kind whose age is that of the lock file, not of the journal."""
     from optuna.storages.journal import JournalFileOpenLock
 
     return JournalFileOpenLock(str(path.absolute()), grace_period=LOCK_GRACE)
 
 
 def _is_record(line: bytes) -> bool:
-    """Whether it is one line of a journal, whole."""
+    """Return whether a line is a complete record."""
     try:
         record = json.loads(line)
     except ValueError:
         return False
-    return line.endswith(b"\n") and isinstance(record, dict) and "op_code" in record
+    return isinstance(record, dict) and "op_code" in record
 
 
-def _check_records(path: Path) -> None:
-    """Refuse a file in which a line other than the last is no record."""
-    damaged = 0
+def _torn(path: Path) -> int:
+    """Return the bytes of an incomplete last line; 0 if the last line is a record.
+
+    Raises:
+        UserError: an earlier line is damaged.
+    """
+    damaged = torn = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if damaged:
@@ -120,22 +124,14 @@ def _check_records(path: Path) -> None:
                     "having made a copy of the file, or choose another sweep_dir"
                 )
             if not line.endswith(b"\n"):  # the last, or one that is being written
-                return
+                return len(line)
             if not _is_record(line):
-                damaged = number
-
-
-def _torn(path: Path) -> int:
-    """Return the size in bytes of a last line that is no record; 0 if it is one."""
-    last = b""
-    with path.open("rb") as file:
-        for line in file:
-            last = line
-    return 0 if not last or _is_record(last) else len(last)
+                damaged, torn = number, len(line)
+    return torn
 
 
 def _truncate(path: Path, torn: int) -> None:
-    """Shorten a file by so many bytes, once a copy is safely on the disk."""
+    """Remove the last bytes of a file, once a copy is safely on the disk."""
     with written(path.with_name(f"{path.name}.torn-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")) as backup:
         shutil.copyfile(path, backup)
         _sync(backup)
@@ -154,7 +150,7 @@ def _sync(path: Path) -> None:
 
 
 def _break_abandoned(lock: "JournalFileOpenLock", file: Path) -> None:
-    """Remove a lock that is too old to be held; without this, whoever comes first waits for as long again."""
+    """Remove the lock of a killed process, which the next one would wait for as long again."""
     with suppress(FileNotFoundError), TemporaryFile(dir=file.parent) as probe:  # on the clock of the file system
         if os.fstat(probe.fileno()).st_mtime - file.lstat().st_mtime > LOCK_GRACE:
             with suppress(RuntimeError):  # another one was faster

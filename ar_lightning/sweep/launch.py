@@ -1,4 +1,4 @@
-"""`run.py sweep`: starts the workers, shows what they do, and reports at the end."""
+"""Launch a sweep: start the workers, show their trials, and report at the end."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from optuna.study import Study, load_study
 from rich.console import Console
 
+import ar_lightning
 from ar_lightning.core.errors import INTERRUPTED, UserError
 from ar_lightning.sweep.definition import Sweep
 from ar_lightning.sweep.journal import JOURNAL, mend_journal
@@ -23,8 +25,9 @@ from ar_lightning.sweep.report.summary import summary
 from ar_lightning.sweep.report.write import write_report
 from ar_lightning.sweep.slots import Slot, scrubbed, slots_of
 from ar_lightning.sweep.storage import open_storage, patiently, shown
-from ar_lightning.sweep.study import baseline_of, join
-from ar_lightning.sweep.wandb import Chronicle
+from ar_lightning.sweep.study import baseline_of, join, only_failures
+from ar_lightning.sweep.wandb import record_sweep
+from ar_lightning.tracking.wandb_mode import wandb_mode
 
 __all__ = ["launch", "report"]
 
@@ -35,12 +38,13 @@ GRACE = 25.0  # seconds for workers to end what they run
 
 
 def launch(sweep: Sweep) -> int:
-    """Run a sweep on this machine until its total is met; return the exit code.
+    """Run a sweep on this machine until all its trials are done; return the exit code.
 
-    The same call goes on with a sweep that was interrupted, and joins one that runs on other machines.
+    The same call continues an interrupted sweep, and joins one that runs on other machines.
 
     Raises:
-        UserError: the storage or the devices are not there, or the study is another one; nothing has been started.
+        UserError: the storage or the devices are missing, or the study is another one, before anything starts; or
+            every trial failed, with the reason of the last.
     """
     accelerator = sweep.config_of({})["trainer"]["accelerator"]
     slots = slots_of(accelerator, sweep.devices, sweep.devices_per_trial, sweep.workers)
@@ -57,15 +61,15 @@ def launch(sweep: Sweep) -> int:
     sweep.save()
     (sweep.folder / "trials").mkdir(exist_ok=True)
     _announce(sweep, slots)
-    chronicle = Chronicle.of(sweep, study)
+    wandb_mode(sweep.config_of({})["tracking"]["mode"])  # a misspelt one is answered now
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what batch systems send first; as Ctrl-C
     crew = Crew(sweep, slots)
     try:
-        with LiveTable(sweep.study, sweep.objectives, sweep.trials, len(slots)) as table:
+        with LiveTable(sweep.study, sweep.objectives, sweep.trials) as table:
             while crew.is_working():
-                _look(study, table, chronicle)
+                _look(study, table)
                 time.sleep(POLL)
-            _look(study, table, chronicle)
+            _look(study, table)
         interrupted = False
     except KeyboardInterrupt:
         print("\nstopping the trials; they go on with the same command. Once more stops at once.", flush=True)
@@ -73,20 +77,21 @@ def launch(sweep: Sweep) -> int:
     finally:
         crew.end()
     files = write_report(study, sweep.folder)
-    if chronicle is not None:
-        chronicle.finish(files)
+    record_sweep(sweep, study, files)
     Console().print(summary(study, files))
     if interrupted:
         return INTERRUPTED
-    crew.complain()
+    if reason := only_failures(study.get_trials(deepcopy=False)):
+        raise UserError(f"every trial failed, the last with: {reason}")
+    crew.check_exits()
     return 0
 
 
 def report(sweep: Sweep, folder: Path) -> None:
-    """Write what there is to say about a sweep into its directory, and print it.
+    """Write the report of a sweep into its directory, and print the summary.
 
     Raises:
-        UserError: the storage is not there, or does not have the study.
+        UserError: the storage cannot be opened, or does not have the study.
     """
     storage = open_storage(sweep.storage_url, folder)
     try:
@@ -104,7 +109,7 @@ def _make(folder: Path) -> None:
 
 
 def _keep_password(sweep: Sweep) -> None:
-    """Move a password from the URL, which is written to a file, to the environment, where PostgreSQL looks too."""
+    """Move a password from the URL, which is saved, to the environment, where PostgreSQL finds it."""
     if "${" not in sweep.storage and (password := urlsplit(sweep.storage).password):
         os.environ["PGPASSWORD"] = unquote(password)
         sweep.storage = sweep.storage.replace(f":{password}@", "@", 1)
@@ -121,11 +126,9 @@ def _announce(sweep: Sweep, slots: list[Slot]) -> None:
     print(f"everything is in {sweep.folder}", flush=True)
 
 
-def _look(study: Study, table: LiveTable, chronicle: Chronicle | None) -> None:
+def _look(study: Study, table: LiveTable) -> None:
     trials = patiently(lambda: study.get_trials(deepcopy=False))
     table.update(trials, time.time())
-    if chronicle is not None:
-        chronicle.follow(trials)
 
 
 class Crew:
@@ -145,7 +148,7 @@ class Crew:
         self.workers = [self._start(i) for i in range(len(slots))]
 
     def is_working(self) -> bool:
-        """Whether any worker works; one that was killed is replaced."""
+        """Return whether any worker is running, after replacing those that were killed."""
         for i, worker in enumerate(self.workers):
             if (worker.poll() or 0) < 0 and self.restarts[i] < RESTARTS:
                 self.restarts[i] += 1
@@ -153,7 +156,7 @@ class Crew:
         return any(worker.poll() is None for worker in self.workers)
 
     def end(self) -> None:
-        """Ask the workers to end; kill those that do not, and with them their trials."""
+        """Ask the workers to end; kill those that do not, and their trials."""
         for worker in self.workers:
             worker.terminate()
         deadline = time.monotonic() + GRACE
@@ -164,8 +167,8 @@ class Crew:
             worker.kill()
             worker.wait()
 
-    def complain(self) -> None:
-        """Raise what made a worker give up.
+    def check_exits(self) -> None:
+        """Check that no worker gave up.
 
         Raises:
             UserError: what its log says last.
@@ -179,7 +182,7 @@ class Crew:
         return self.folder / "workers" / f"{socket.gethostname()}-{i}.log"
 
     def _start(self, i: int) -> subprocess.Popen[Any]:
-        """Start a worker in a session of its own: Ctrl-C reaches the launcher only, which ends them in good order."""
+        """Start a worker in its own session: Ctrl-C reaches the launcher alone, which ends the workers in order."""
         slot = json.dumps(vars(self.slots[i]))
         with self._log(i).open("ab") as log:
             return subprocess.Popen(
@@ -189,6 +192,8 @@ class Crew:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment, in which workers find this package wherever the launcher found it."""
-    root = str(Path(__file__).parents[2])
+    """Return the environment of workers, who must find the package also if it runs from a checkout."""
+    root = str(Path(ar_lightning.__file__).parents[1])
+    if root == sysconfig.get_path("purelib"):
+        return {**os.environ}
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))}

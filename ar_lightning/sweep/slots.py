@@ -1,4 +1,4 @@
-"""Where trials run: groups of devices, and an environment without traces of the job that the sweep itself runs in."""
+"""Slots for trials: a group of devices each, and an environment cleared of the job that the sweep runs in."""
 
 import os
 import re
@@ -26,7 +26,7 @@ GPUS = ("auto", "gpu", "cuda")  # accelerators that may be GPUs with names
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one trial at a time.
+    """The devices of one trial at a time.
 
     Args:
         gpus: comma-separated GPU names, as CUDA_VISIBLE_DEVICES takes them; empty for none.
@@ -42,7 +42,7 @@ class Slot:
 
 
 def scrubbed(env: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without ranks, rendezvous, and W&B runs of an outer job.
+    """Return the environment without the ranks, rendezvous and W&B runs of an outer job.
 
     Example:
         >>> scrubbed({"RANK": "1", "SLURM_JOB_ID": "7", "MASTER_PORT": "1", "HOME": "/root"})
@@ -52,7 +52,7 @@ def scrubbed(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def slots_of(accelerator: str, devices: str | None, per_trial: int, workers: int | None) -> list[Slot]:
-    """Share the machine out: a slot for every worker.
+    """Divide the machine into slots, one for each worker.
 
     Args:
         accelerator: the config's `trainer.accelerator`.
@@ -70,16 +70,16 @@ def slots_of(accelerator: str, devices: str | None, per_trial: int, workers: int
 
 
 def _most_threads() -> int:
-    """Return what OMP_NUM_THREADS allows a process; on a machine that others use too, more threads are far slower."""
+    """Return the threads that OMP_NUM_THREADS allows; more are far slower on a machine that others use too."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     return int(given) if given.isdecimal() and int(given) > 0 else sys.maxsize
 
 
 def groups_of(devices: str, per_trial: int, accelerator: str = "auto") -> list[str]:
-    """Return the groups of GPUs that `0,1;2,3` names.
+    """Return the groups of GPUs in `0,1;2,3`.
 
     Raises:
-        UserError: it names none, one that may not be used here, or groups of another size.
+        UserError: it names no GPUs, GPUs that may not be used here, or groups of another size.
     """
     groups = [group.replace(" ", "") for group in devices.split(";")]
     names = [name for group in groups for name in group.split(",")]

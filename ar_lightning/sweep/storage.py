@@ -1,7 +1,7 @@
-"""Where a study is kept: a journal, one file that the processes of a machine share, or a PostgreSQL server.
+"""The storage of a study: a journal, which the processes of a machine share, or a PostgreSQL server.
 
-A journal needs nothing but a folder; on a network file system it also serves a few machines. PostgreSQL serves a
-cluster. Optuna is imported where it is used, so that a misspelt storage is answered at once.
+A journal needs only a folder; on a network file system it also serves a few machines. PostgreSQL serves a cluster.
+Optuna is imported where it is used, so that a misspelt storage is answered at once.
 """
 
 import importlib.util
@@ -36,7 +36,7 @@ LONGEST_PAUSE = 10.0  # seconds between attempts while the server is away
 
 
 def check_storage(storage: str) -> None:
-    """Refuse what can be seen to be no storage, without importing Optuna or opening anything.
+    """Refuse a malformed storage without importing Optuna or opening anything.
 
     Raises:
         UserError: it is neither `journal` nor a PostgreSQL URL, or the package for PostgreSQL is not installed.
@@ -71,7 +71,7 @@ def check_storage(storage: str) -> None:
 
 
 def shown(storage: str) -> str:
-    """Return the storage as it may be shown: without a password.
+    """Return the storage without its password, for messages.
 
     Example:
         >>> shown("postgresql://ada:secret@db.example:5432/sweeps")
@@ -85,14 +85,14 @@ def shown(storage: str) -> str:
 
 
 def open_storage(storage: str, folder: Path) -> "BaseStorage":
-    """Open the storage, and create it where it is not there.
+    """Open the storage, or create it.
 
     Args:
         storage: `journal`, or the URL of a PostgreSQL database.
         folder: where the journal is kept.
 
     Raises:
-        UserError: it cannot be opened; one line that says why, without the password.
+        UserError: it cannot be opened; the reason is one line, without the password.
     """
     check_storage(storage)
     return open_journal(folder / JOURNAL) if storage == "journal" else _postgres(storage)
@@ -125,7 +125,7 @@ def _postgres(storage: str) -> "BaseStorage":
 
 
 def _explained(reason: str) -> str:
-    """Return what the server or the network said, with what to do about it, on one line."""
+    """Return the message of the server or the network, with a hint, on one line."""
     said = re.sub("^.*failed: ", "", next(filter(None, reason.splitlines()), "no answer"))
     said = " ".join(said.removeprefix("FATAL:").split())
     hints = {
@@ -139,16 +139,16 @@ def _explained(reason: str) -> str:
 
 
 def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
-    """Call, and call again after a growing pause while the server is away.
+    """Call a function, again and again after growing pauses while the server is away.
 
-    A call whose connection broke may have been carried out: it should be one that can be made twice.
+    The server may have carried out a call whose connection broke: it must be safe to make it twice.
 
     Args:
         call: talks to the storage.
         seconds: how long to go on trying.
 
     Raises:
-        Exception: what the call raised last, or at once if it is not that the server is away.
+        Exception: the last error of the call, or its first one that is not about the server being away.
     """
     deadline, pause = time.monotonic() + seconds, 0.25
     while True:
@@ -163,7 +163,7 @@ def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
 
 
 def _is_away(error: Exception) -> bool:
-    """Whether the error is one of a server that cannot be reached, perhaps inside one of Optuna's."""
+    """Return whether the error, or the one that Optuna wrapped, says that the server cannot be reached."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError
 

@@ -1,16 +1,15 @@
-"""The trials of a sweep in Optuna's storage: who may run what, and what becomes of trials whose worker is gone.
+"""The trials of a sweep in Optuna's storage, and which worker may run which.
 
-Several workers, on several machines, share a study and nothing else. Whatever kills any of them at any moment, no
-trial is lost and none runs twice at the same time, because of three rules:
+Workers on several machines share a study and nothing else. Whatever kills any of them at any moment, no trial is lost
+and none runs twice at the same time, because of three rules:
 
-- A trial that is running shows a sign of life, its `lease`. One that stays silent for as long as the lease lasts is
-  taken for dead by whoever looks; its worker, should it live, has stopped by then because it could not renew it.
-- A trial that is to run again is queued before it is told to have failed, so that nobody can die in between.
-- Whoever takes a trial from the queue makes sure that it is the first of its `claim` ("the retry of trial 7"):
-  several may have queued it.
+- A running trial has a `lease` that its worker renews. If it stays the same for too long, the other workers take the
+  worker for dead (`dead_workers.py`); a living worker that cannot renew its lease has ended the trial by then.
+- A trial that is to run again is queued before it is marked as failed, so that no worker can die in between.
+- Several workers may queue the same trial, as "the retry of trial 7", its `claim`. A worker that takes a trial from
+  the queue checks that it is the first of its claim.
 """
 
-import random
 import time
 import warnings
 from collections.abc import Iterable
@@ -30,30 +29,27 @@ from ar_lightning.sweep.space import grid, own_values
 __all__ = [
     "MAX_LOST",
     "NEVER_RAN",
-    "Watch",
     "baseline_of",
     "claim",
     "is_counted",
     "is_first_of_its_claim",
     "join",
+    "only_failures",
     "outcome_of",
-    "queue_again",
-    "reap",
     "tell",
 ]
 
 MAX_LOST = 2  # times that a trial is tried again after its worker died: it may be what kills it
 NEVER_RAN = ("surplus", "superseded")
-INHERITED = ("baseline", "run")  # attributes that a retry has from the trial before
 LIVE = (TrialState.RUNNING, TrialState.WAITING)
 PREPARED_WITHIN = 10.0  # seconds that another process gets to fill the queue of a new study
 
 
 def join(sweep: Sweep, storage: BaseStorage) -> Study:
-    """Return the study, created and filled with what comes first unless that has been done.
+    """Open the study, or create it and queue its first trials.
 
     Raises:
-        UserError: there is a study of this name with another space, config or objective.
+        UserError: the study exists with another space, config or objective.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -84,7 +80,7 @@ def _arguments(section: dict[str, Any]) -> dict[str, Any]:
 
 
 def _same_definition(sweep: Sweep, study: Study) -> None:
-    """Refuse to mix trials that cannot be compared."""
+    """Refuse a study whose trials cannot be compared with those of this sweep."""
     before, now = (_by_part(definition) for definition in (study.user_attrs["definition"], sweep.definition))
     for part in before:
         if keys := sorted(k for k in before[part] | now[part] if before[part].get(k) != now[part].get(k)):
@@ -95,7 +91,7 @@ def _same_definition(sweep: Sweep, study: Study) -> None:
 
 
 def _by_part(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what must be the same, by key; where data are, and what is shown, may differ."""
+    """Return the settings that must agree, by part and key. Places of data, tracking and samples may differ."""
     differ = ("tracking.", "samples.", "data.data_dir")
     return {
         "space": definition["space"],
@@ -118,10 +114,10 @@ def _prepare(sweep: Sweep, study: Study) -> None:
 
 
 def baseline_of(sweep: Sweep) -> dict[str, Any]:
-    """Return the point of the space at which the config itself stands.
+    """Return the values of the config itself as a point of the space.
 
     Raises:
-        ValueError: it lies outside; the message names the key.
+        ValueError: it is outside the space; the message names the key.
     """
     config = sweep.config_of({})
 
@@ -133,9 +129,9 @@ def baseline_of(sweep: Sweep) -> dict[str, Any]:
 
 
 def outcome_of(trial: FrozenTrial) -> str:
-    """Return what became of a trial: waiting, running, complete, pruned, or how it failed.
+    """Return the state of a trial: waiting, running, complete, pruned, or how it failed.
 
-    That is `failed` by itself, `lost` with its worker, `interrupted`, or without having run, `surplus` or `superseded`.
+    A trial is `failed` by itself, `lost` with its worker, or `interrupted`; `surplus` and `superseded` ones never ran.
     """
     if trial.state != TrialState.FAIL:
         return trial.state.name.lower()
@@ -144,16 +140,24 @@ def outcome_of(trial: FrozenTrial) -> str:
 
 
 def is_counted(trial: FrozenTrial) -> bool:
-    """Whether a trial counts towards the total."""
+    """Return whether a trial counts towards the total."""
     return outcome_of(trial) in ("complete", "pruned", "failed")
 
 
+def only_failures(trials: Iterable[FrozenTrial]) -> str | None:
+    """Return why the last of the trials that count failed, if all of them did; None if there are none or others."""
+    counted = [t for t in trials if is_counted(t)]
+    if not counted or any(t.state != TrialState.FAIL for t in counted):
+        return None
+    return str(counted[-1].user_attrs.get("reason", "its workers died"))
+
+
 def claim(study: Study, total: int | None) -> Trial | None:
-    """Return a trial to run: the first that waits, else a new one; None if others have been faster.
+    """Return a trial to run: the first in the queue, or a new one; None if other workers were faster.
 
     Args:
         study: the study.
-        total: trials to finish; None if there is no such number.
+        total: trials to finish; None for no limit.
     """
     trial = study.ask()
     dismissal = _dismissal(study, trial.number, total)
@@ -165,7 +169,7 @@ def claim(study: Study, total: int | None) -> Trial | None:
 
 
 def _dismissal(study: Study, number: int, total: int | None) -> str | None:
-    """Return why a trial that was just taken is not to run, or None if it is."""
+    """Return why a trial that was just taken must not run; None if it may."""
     trials = study.get_trials(deepcopy=False)
     me = trials[number]
     if not is_first_of_its_claim(me, trials):
@@ -180,71 +184,16 @@ def _dismissal(study: Study, number: int, total: int | None) -> str | None:
 
 
 def is_first_of_its_claim(me: FrozenTrial, trials: Iterable[FrozenTrial]) -> bool:
-    """Whether no trial before this one was queued for the same reason."""
+    """Return whether this trial is the first that was queued for its reason."""
     mine = me.user_attrs.get("claim")
     same = (t for t in trials if mine is not None and t.user_attrs.get("claim") == mine and t.number < me.number)
     return not any(outcome_of(t) not in NEVER_RAN for t in same)
 
 
 def tell(study: Study, number: int, state: TrialState, values: list[float] | None = None) -> bool:
-    """End a trial; return whether it was this call that did."""
+    """End a trial; return False if another process had ended it before."""
     try:
         study.tell(number, values, state)
     except (ValueError, RuntimeError):  # another process has ended it
         return False
     return True
-
-
-def queue_again(study: Study, trial: FrozenTrial, lost: bool) -> None:
-    """Let a trial that was cut short run again with the same parameters, then end it.
-
-    Args:
-        study: the study.
-        trial: it is running, as far as the study knows.
-        lost: its worker died; one that takes down worker after worker is given up.
-    """
-    attributes = trial.user_attrs
-    times, name = attributes.get("lost", 0) + lost, f"retry-{trial.number}"
-    # Several workers may see it dead at the same time. This only spares a queue of needless retries: `claim` decides.
-    queued = any(t.user_attrs.get("claim") == name for t in study.get_trials(deepcopy=False))
-    if times <= MAX_LOST and not queued:
-        params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-        kept = {key: attributes[key] for key in INHERITED if key in attributes}
-        again = {"claim": name, "retry_of": [*attributes.get("retry_of", []), trial.number]}
-        study.enqueue_trial(params, user_attrs={**kept, **again, "lost": times})
-    tell(study, trial.number, TrialState.FAIL)
-
-
-class Watch:
-    """How long signs of life have not changed, by this process's own clock: clocks of machines differ.
-
-    Only time during which the study could be looked at counts, so that nobody is taken for dead because the storage
-    was away.
-
-    Args:
-        lease: seconds of silence that mean death.
-    """
-
-    def __init__(self, lease: float) -> None:
-        self.lease = lease * random.uniform(1, 1.2)  # so that not all workers see a death at the same moment
-        self._looked = time.monotonic()
-        self._silence: dict[int, tuple[Any, float]] = {}
-
-    def silent(self, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-        """Return those of the running trials that have been silent for too long."""
-        now = time.monotonic()
-        passed, self._looked = min(now - self._looked, self.lease / 4), now
-        signs = {t.number: t.user_attrs.get("lease") for t in trials}
-        before, self._silence = self._silence, {}
-        for number, sign in signs.items():
-            last, silence = before.get(number, (None, 0.0))
-            self._silence[number] = (sign, silence + passed if number in before and sign == last else 0.0)
-        return [t for t in trials if self._silence[t.number][1] >= self.lease]
-
-
-def reap(study: Study, watch: Watch) -> list[FrozenTrial]:
-    """Queue the trials again whose workers are dead; return them."""
-    dead = watch.silent(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-    for trial in dead:
-        queue_again(study, trial, lost=True)
-    return dead

@@ -1,200 +1,111 @@
-"""The sweep's own run on W&B: what its trials gave, one after another, and what came of it all.
+"""A sweep on W&B: a run of its own with all trials, and a word for trials that died before they could say so.
 
-Every launcher keeps one, those on other machines their own. It goes on where an interrupted one ended.
+`python -m ar_lightning.sweep.wandb CONFIG RUN_DIR STATE REASON` goes on with the W&B run of a trial, or begins it, and
+ends it as failed.
 """
 
+import argparse
 import fcntl
 import socket
-import threading
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from queue import SimpleQueue
-from typing import IO, Any
+from typing import Any
 
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
+from ar_lightning.config.resolve import load_config
+from ar_lightning.core.errors import UserError
 from ar_lightning.sweep.definition import Sweep
-from ar_lightning.sweep.logged import Logged
+from ar_lightning.sweep.report.importances import importances
 from ar_lightning.sweep.report.outcomes import best_first, duration, ran
-from ar_lightning.sweep.report.views import importances, of_objective
 from ar_lightning.sweep.study import is_counted, outcome_of
 from ar_lightning.tracking.wandb_mode import wandb_mode
-from ar_lightning.tracking.wandb_run import WandbRun
+from ar_lightning.tracking.wandb_run import WandbRun, has_ended, training_run
 
-__all__ = ["Chronicle"]
+__all__ = ["main", "record_sweep", "report_dead_trial"]
 
 AXIS = "trial"
-PATIENCE = 90.0  # seconds to upload the rest
+LONGEST_REASON = 500
 Row = dict[str, Any]
 
 
-class Chronicle:
-    """Records a sweep on W&B from a thread of its own, so that nothing waits for a server.
+def record_sweep(sweep: Sweep, study: Study, files: Mapping[str, Path]) -> None:
+    """Log the table of trials and the report of a sweep to W&B; whatever fails there costs one line.
+
+    Every machine has one run for a sweep. A later call goes on with it, and its table takes the place of the earlier
+    one: made from the study, it has a row for every trial, whatever was interrupted.
 
     Args:
+        sweep: the sweep.
         study: its study.
-        metrics: those of the objectives.
-        total: trials to finish; None if there is no such number.
-        run: the W&B run, not yet begun.
-        folder: where it is kept, held by `lock` against other launchers on this machine.
+        files: the report: pictures are shown, the others uploaded.
+
+    Raises:
+        UserError: WANDB_MODE is no mode.
     """
-
-    def __init__(
-        self, study: Study, metrics: Sequence[str], total: int | None, run: WandbRun, folder: Path, lock: IO[str]
-    ) -> None:
-        self.study, self.metrics, self.total, self.run = study, metrics, total, run
-        self._lock = lock
-        self._logged = Logged(folder / "logged.json", run)
-        self._finished = 0
-        self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
-
-    @classmethod
-    def of(cls, sweep: Sweep, study: Study) -> "Chronicle | None":
-        """Begin the record of a sweep, or go on with it; None where W&B is disabled or it is already kept.
-
-        Raises:
-            UserError: WANDB_MODE is no mode.
-        """
-        tracking = sweep.config_of({})["tracking"]
-        mode = wandb_mode(tracking["mode"])
-        if mode == "disabled":
-            return None
-        host = socket.gethostname()
-        folder = sweep.folder / "wandb" / host
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = _lock(folder / "lock")
-        except OSError as error:
-            print(f"W&B: the sweep itself is not recorded ({folder}: {error.strerror})")
-            return None
-        if lock is None:
-            print(f"W&B: another process on this machine records the sweep {sweep.study}")
-            return None
-        searched = {"sampler": sweep.sampler, "pruner": sweep.pruner, "trials": sweep.trials}
-        start = {
-            "id": f"{sweep.study}-sweep-{host}", "project": tracking["project"], "entity": tracking["entity"],
-            "name": f"{sweep.study}/sweep", "group": sweep.study, "job_type": "sweep",
-            "tags": [*tracking["tags"], "sweep"], "config": {**sweep.definition, **searched},
-            "settings": {"console": "off"},  # the live table is no log
-        }  # fmt: skip
-        metrics = [objective["metric"] for objective in sweep.objectives]
-        run = WandbRun(folder, mode, start, print, AXIS, "sweep")
-        return cls(study, metrics, sweep.trials, run, folder, lock)
-
-    def follow(self, trials: list[FrozenTrial]) -> None:
-        """Record the trials that have finished since the last call.
-
-        Args:
-            trials: all of the study.
-        """
-        finished = sum(t.state.is_finished() for t in trials)
-        if finished != self._finished:
-            self._finished = finished
-            self._jobs.put(partial(self._record, trials))
-
-    def finish(self, files: dict[str, Path]) -> None:
-        """Record what came of the sweep and end the W&B run.
-
-        Args:
-            files: the report: pictures are shown, the others uploaded.
-        """
-        self._jobs.put(partial(self._conclude, files))
-        self._jobs.put(None)
-        self._thread.join(PATIENCE)
-        if self._thread.is_alive():
-            print("W&B: the record of the sweep could not be finished in time; the sweep is not affected")
-        self._lock.close()
-
-    def _work(self) -> None:
-        """Do one job after another; the first is to begin the run."""
-        self.run.attempt("start", self._logged.begin)
-        for job in iter(self._jobs.get, None):
-            self.run.attempt("record the sweep", job)
-        self.run.attempt("finish", self.run.finish)
-        if not self.run.failed:
-            self.run.attempt("note the end", self._logged.end)
-
-    def _record(self, trials: list[FrozenTrial]) -> None:
-        for number, row in _history(trials, self.study, self.metrics):
-            if number not in self._logged:
-                self._log("log a trial", partial(dict, row), number, number)
-
-    def _log(self, action: str, row: Callable[[], Row], x: float, number: int | None = None) -> None:
-        """Log a row, of a trial where a number is given; while W&B does not work, leave it to the next time."""
-        if self.run.run is not None and not self.run.failed:
-            self._logged.add(number)
-            self.run.log(action, row, x)
-
-    def _conclude(self, files: dict[str, Path]) -> None:
-        trials = self.study.get_trials(deepcopy=False)
-        self._record(trials)
-        weights = self._importances()
-        last = max((t.number for t in trials), default=0)
-        self._log("log the table of trials", lambda: {"trials": _table(ran(trials), self.metrics)}, last)
-        pictures = {f"plots/{path.stem}": path for path in files.values() if path.suffix == ".png"}
-        self._log("log the plots", lambda: {key: _picture(path) for key, path in pictures.items()}, last)
-        for path in files.values():
-            if path.suffix != ".png" and path.is_file():
-                self.run.attempt("upload the report", partial(self._save, path))
-        is_done = sum(map(is_counted, trials)) >= (self.total or 0)
-        state = {"state": "complete" if is_done else "interrupted"}  # instead of the last trial's
-        self.run.summarise({**_summary(trials, self.study, self.metrics), **weights, **state})
-
-    def _importances(self) -> Row:
-        """Return what each parameter matters for each metric; nothing where that cannot be computed."""
-        try:
-            return {
-                f"importance/{metric}/{name}": weight
-                for i, metric in enumerate(self.metrics)
-                for name, weight in importances(of_objective(self.study, i)).items()
-            }
-        except Exception as error:  # of Optuna's evaluator: a sweep does not end with it
-            print(f"W&B: no importances of the parameters ({str(error).partition(chr(10))[0]})")
-            return {}
-
-    def _save(self, path: Path) -> None:
-        if run := self.run.run:
-            run.save(str(path.absolute()), base_path=str(path.absolute().parent), policy="now")
+    tracking = sweep.config_of({})["tracking"]
+    mode, host = wandb_mode(tracking["mode"]), socket.gethostname()
+    if mode == "disabled":
+        return
+    searched = {"sampler": sweep.sampler, "pruner": sweep.pruner, "trials": sweep.trials}
+    start = {
+        "id": f"{sweep.study}-sweep-{host}", "project": tracking["project"], "entity": tracking["entity"],
+        "name": f"{sweep.study}/sweep", "group": sweep.study, "job_type": "sweep",
+        "tags": [*tracking["tags"], "sweep"], "config": {**sweep.definition, **searched},
+        "settings": {"console": "off"},  # the live table is no log
+    }  # fmt: skip
+    folder = sweep.folder / "wandb" / host
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / "lock"):
+            run = WandbRun(folder, mode, start, print, AXIS, "sweep")
+            run.attempt("record the sweep", lambda: _record(run, sweep, study, files))
+    except OSError as error:
+        print(f"W&B: the sweep itself is not recorded ({folder}: {error.strerror})")
 
 
-def _history(trials: list[FrozenTrial], study: Study, metrics: Sequence[str]) -> Iterator[tuple[int, Row]]:
-    """Yield the number and the row of each finished trial, in the order they finished, with the best until then."""
-    best: dict[str, FrozenTrial] = {}
-    finished = [t for t in ran(trials) if t.state.is_finished()]
-    for trial in sorted(finished, key=lambda t: (t.datetime_complete, t.number)):
-        row = {"state": outcome_of(trial), "seconds": duration(trial), **_attributes(trial, "epochs", "reason")}
-        if trial.state is TrialState.COMPLETE:
-            row |= {f"value/{metric}": value for metric, value in zip(metrics, trial.values, strict=True)}
-            best = _best([trial, *best.values()], study, metrics)
-        row |= _best_values(best, metrics) | {f"params/{name}": value for name, value in trial.params.items()}
-        yield trial.number, row
-
-
-def _best(trials: list[FrozenTrial], study: Study, metrics: Sequence[str]) -> dict[str, FrozenTrial]:
-    """Return the best trial by each metric."""
-    ranked = [best_first(trials, direction, i) for i, direction in enumerate(study.directions)]
-    return {metric: first[0] for metric, first in zip(metrics, ranked, strict=True) if first}
-
-
-def _best_values(best: dict[str, FrozenTrial], metrics: Sequence[str]) -> Row:
-    return {f"best/{metric}": trial.values[metrics.index(metric)] for metric, trial in best.items()}
+def _record(run: WandbRun, sweep: Sweep, study: Study, files: Mapping[str, Path]) -> None:
+    if run.run is None:
+        return
+    metrics = [objective["metric"] for objective in sweep.objectives]
+    trials = study.get_trials(deepcopy=False)
+    run.log("log the report", lambda: _report(ran(trials), metrics, files), max((t.number for t in trials), default=0))
+    for path in files.values():
+        if path.suffix != ".png" and path.is_file():
+            run.run.save(str(path.absolute()), base_path=str(path.absolute().parent), policy="now")
+    is_done = sum(map(is_counted, trials)) >= (sweep.trials or 0)
+    state = {"state": "complete" if is_done else "interrupted"}
+    run.summarise({**_summary(trials, study, metrics), **_importances(study, metrics), **state})
+    run.finish()
 
 
 def _summary(trials: list[FrozenTrial], study: Study, metrics: Sequence[str]) -> Row:
     """Return the best value and trial by each metric, and how many trials ended how."""
-    best = _best(trials, study, metrics)
-    numbers = {f"best_trial/{metric}": trial.number for metric, trial in best.items()}
-    counts = {f"trials/{outcome}": count for outcome, count in Counter(map(outcome_of, ran(trials))).items()}
-    return {**_best_values(best, metrics), **numbers, **counts}
+    outcomes = Counter(map(outcome_of, ran(trials)))
+    found: Row = {f"trials/{outcome}": count for outcome, count in outcomes.items()}
+    for i, (metric, direction) in enumerate(zip(metrics, study.directions, strict=True)):
+        for best in best_first(trials, direction, i)[:1]:
+            found |= {f"best/{metric}": best.values[i], f"best_trial/{metric}": best.number}
+    return found
 
 
-def _table(trials: list[FrozenTrial], metrics: Sequence[str]) -> Any:
-    """Return a W&B table with a row for each trial."""
+def _importances(study: Study, metrics: Sequence[str]) -> Row:
+    """Return the importance of each parameter for each metric; nothing if Optuna cannot compute it."""
+    try:
+        found = {metric: importances(study, i) for i, metric in enumerate(metrics)}
+    except Exception as error:  # of Optuna's evaluator: a sweep does not end with it
+        print(f"W&B: no importances of the parameters ({str(error).partition(chr(10))[0]})")
+        return {}
+    return {f"importance/{metric}/{name}": share for metric in found for name, share in found[metric].items()}
+
+
+def _report(trials: list[FrozenTrial], metrics: Sequence[str], files: Mapping[str, Path]) -> Row:
+    """Return a W&B table with a row for each trial, and the pictures."""
     import wandb
 
     names = list(dict.fromkeys(name for t in trials for name in t.params))
@@ -202,30 +113,67 @@ def _table(trials: list[FrozenTrial], metrics: Sequence[str]) -> Any:
     for t in trials:
         values = t.values or [None] * len(metrics)
         params = [t.params.get(name) for name in names]
-        table.add_data(
-            t.number, outcome_of(t), *values, *params, duration(t), t.user_attrs.get("run"), t.user_attrs.get("reason")
-        )
-    return table
+        ended = [duration(t), t.user_attrs.get("run"), t.user_attrs.get("reason")]
+        table.add_data(t.number, outcome_of(t), *values, *params, *ended)
+    pictures = {f"plots/{p.stem}": wandb.Image(str(p)) for p in files.values() if p.suffix == ".png"}
+    return {"trials": table, **pictures}
 
 
-def _picture(path: Path) -> Any:
-    import wandb
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Wait for other launchers on this machine that record the same sweep."""
+    with file.open("w") as opened:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
 
-    return wandb.Image(str(path))
+
+def report_dead_trial(config: Path, run_dir: Path, state: str, reason: str) -> "subprocess.Popen[bytes] | None":
+    """Start telling W&B how a trial ended, in a process that nobody has to wait for.
+
+    Args:
+        config: the trial's config file.
+        run_dir: its run directory.
+        state: how it ended, such as `failed`.
+        reason: one line.
+
+    Returns:
+        The process; None if W&B is disabled or has been told by the trial itself, or if the config is not legal or the
+        disk takes nothing.
+    """
+    with suppress(OSError, UserError):
+        disabled = wandb_mode(load_config(config)["tracking"]["mode"]) == "disabled"
+        if disabled or has_ended(run_dir):
+            return None
+        (run_dir / "wandb").mkdir(parents=True, exist_ok=True)
+        reason = reason.replace("\0", "")[:LONGEST_REASON]
+        command = [sys.executable, "-m", "ar_lightning.sweep.wandb", "--", str(config), str(run_dir), state, reason]
+        with (run_dir / "wandb" / "dead-trial.log").open("ab") as log:
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+    return None
 
 
-def _attributes(trial: FrozenTrial, *names: str) -> Row:
-    return {name: trial.user_attrs[name] for name in names if name in trial.user_attrs}
-
-
-def _lock(file: Path) -> IO[str] | None:
-    """Return the open file, locked for as long as this process lives; None if another has locked it."""
-    opened = file.open("w")
+def main(args: list[str] | None = None) -> int:
+    """Tell W&B how a trial ended; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m ar_lightning.sweep.wandb")
+    parser.add_argument("config", type=Path)
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("state")
+    parser.add_argument("reason")
+    trial = parser.parse_args(args)
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        opened.close()
-        return None
-    except OSError:  # a file system without locks
-        return opened
-    return opened
+        config = {**load_config(trial.config), "run_dir": str(trial.run_dir)}
+        run = training_run(trial.run_dir, config, config["tracking"], print)
+    except UserError as error:
+        print("error:", error, file=sys.stderr)
+        return 2
+    if run is not None:
+        run.summarise({"state": trial.state, "reason": trial.reason})
+        run.finish(exit_code=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

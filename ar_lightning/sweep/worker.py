@@ -1,6 +1,6 @@
-"""A worker of a sweep: asks the study for a trial, runs it as a process of its own, tells the outcome, again and again.
+"""A worker of a sweep: asks the study for a trial, runs it as a child process, tells the outcome, again and again.
 
-Started by `run.py sweep`, one for each group of devices: `python -m ar_lightning.sweep.worker FOLDER --slot '{...}'`.
+The launcher starts one for each slot: `python -m ar_lightning.sweep.worker FOLDER --slot '{...}'`.
 """
 
 import argparse
@@ -26,16 +26,16 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ar_lightning.config.resolve import save_config
 from ar_lightning.core.errors import BAD_INPUT, INTERRUPTED, UserError
 from ar_lightning.sweep.child import Child
+from ar_lightning.sweep.dead_workers import Watch, queue_again, reap
 from ar_lightning.sweep.definition import Sweep, saved_sweep
-from ar_lightning.sweep.obituary import mourn
 from ar_lightning.sweep.slots import Slot
 from ar_lightning.sweep.space import settings_of, suggest
 from ar_lightning.sweep.storage import open_storage, patiently
-from ar_lightning.sweep.study import Watch, claim, is_counted, join, outcome_of, queue_again, reap, tell
+from ar_lightning.sweep.study import claim, is_counted, join, only_failures, outcome_of, tell
+from ar_lightning.sweep.wandb import report_dead_trial
 
 __all__ = ["Worker", "main"]
 
-RUN = str(Path(__file__).parents[2] / "run.py")
 PAUSE = 0.5  # seconds between looks at the study while there is nothing to run
 GRACE = 10.0  # seconds that a trial gets to end by itself
 HOPELESS = 5  # failures without any success
@@ -45,11 +45,11 @@ Command = Callable[[Path, Path, bool], list[str]]
 def command_of(config: Path, run_dir: Path, resume: bool) -> list[str]:
     """Return the command line of a trial."""
     what = ["--resume", str(run_dir)] if resume else ["--config", str(config), f"run_dir={run_dir}"]
-    return [sys.executable, RUN, "fit", *what]
+    return [sys.executable, "-m", "ar_lightning", "fit", *what]
 
 
 def failure(reason: str) -> dict[str, Any]:
-    """Return the outcome of a trial that failed by itself, as a trial would report it."""
+    """Return the outcome of a failed trial, as a trial reports its own."""
     return {"state": "failed", "reason": reason, "epochs": 0, "metrics": {}}
 
 
@@ -60,8 +60,8 @@ class Worker:
         sweep: the sweep.
         study: its study.
         slot: the devices.
-        until: time of the clock after which no trial is started.
-        command: the command line of a trial, from its config file, its run directory, and whether that is resumed.
+        until: time (`time.time()`) after which no trial starts.
+        command: makes the command line of a trial from its config file, its run directory, and whether to resume.
     """
 
     def __init__(
@@ -76,15 +76,15 @@ class Worker:
         self.parent = os.getppid()
 
     def run(self) -> int:
-        """Work until the total is met; return the exit code.
+        """Work until all trials are done; return the exit code.
 
         Raises:
-            UserError: every trial fails, or the storage is gone.
+            UserError: every trial fails.
         """
         while not self.stopping.is_set():
             dead = patiently(lambda: reap(self.study, self.watch))
             trials = patiently(lambda: self.study.get_trials(deepcopy=False))
-            self._mourn(trials[t.number] for t in dead)
+            self._report_dead(trials[t.number] for t in dead)
             if self._is_done(trials):
                 return 0
             trial = None
@@ -98,7 +98,7 @@ class Worker:
         return INTERRUPTED
 
     def stop(self, *_: Any) -> None:
-        """End soon, as a signal handler: the trial that is running ends, and is queued again."""
+        """End the running trial, queue it again, and stop; a signal handler."""
         self.stopping.set()
         if child := self.child:
             child.stop()
@@ -106,12 +106,12 @@ class Worker:
             timer.daemon = True  # the worker itself need not wait for it
             timer.start()
 
-    def _mourn(self, dead: Iterable[FrozenTrial]) -> None:
-        """Tell W&B of the trials that will not be tried again; the others go on with their W&B run."""
+    def _report_dead(self, dead: Iterable[FrozenTrial]) -> None:
+        """Tell W&B of trials that are given up; a retry continues the W&B run of its trial."""
         for trial in dead:
             if outcome_of(trial) == "failed" and "run" in trial.user_attrs:
                 config, run_dir, _ = self._places(trial.user_attrs["run"])
-                mourn(config, run_dir, "failed", "its worker died again and again")
+                report_dead_trial(config, run_dir, "failed", "its worker died again and again")
 
     def _places(self, run: str) -> tuple[Path, Path, Path]:
         """Return the config file, the run directory and the log of a trial."""
@@ -120,25 +120,24 @@ class Worker:
 
     def _is_done(self, trials: list[FrozenTrial]) -> bool:
         counted = [t for t in trials if is_counted(t)]
-        if len(counted) >= HOPELESS and all(t.state == TrialState.FAIL for t in counted):
-            last = counted[-1].user_attrs
-            raise UserError(f"the first {len(counted)} trials all failed, the last with: {last.get('reason', 'lost')}")
+        if len(counted) >= HOPELESS and (reason := only_failures(counted)):
+            raise UserError(f"every trial failed, the last with: {reason}")
         if self.until is not None and time.time() >= self.until:
             return True
         return self.sweep.trials is not None and len(counted) >= self.sweep.trials
 
     def _has_room(self, trials: list[FrozenTrial]) -> bool:
-        """Whether another trial is wanted; those that others run may still have to be run again."""
+        """Return whether to start another trial: neither finished nor running trials make up the total."""
         taken = sum(is_counted(t) or t.state == TrialState.RUNNING for t in trials)
         return self.sweep.trials is None or taken < self.sweep.trials
 
     def _look_at_parent(self) -> None:
-        """End with the launcher, however it ends."""
+        """Stop if the launcher is gone."""
         if os.getppid() != self.parent:
             self.stop()
 
     def _run(self, trial: Trial) -> None:
-        """Run one trial; the study hears its signs of life until it ends."""
+        """Run one trial, and renew its lease until it ends."""
         ended = threading.Event()
         pulse = threading.Thread(target=self._pulse, args=(trial, ended), daemon=True)
         pulse.start()
@@ -152,7 +151,7 @@ class Worker:
             patiently(lambda: self._tell(trial, outcome, time.monotonic() - started))
 
     def _pulse(self, trial: Trial, ended: threading.Event) -> None:
-        """Renew the lease; end the child if that cannot be done, for another worker may take the trial then."""
+        """Renew the lease; kill the child if that fails for too long, for another worker may take the trial then."""
         renewed = time.monotonic()
         while not ended.is_set():
             try:
@@ -173,7 +172,7 @@ class Worker:
             child.kill()
 
     def _train(self, trial: Trial) -> dict[str, Any] | None:
-        """Run the training; return what it said at its end, or None if it was cut short."""
+        """Run the training; return its last message, or None if it was cut short."""
         params = patiently(lambda: suggest(self.sweep.space, trial))
         settings = settings_of(self.sweep.space, params)
         settings |= {"trainer.devices": self.sweep.devices_per_trial, "trainer.threads": self.slot.threads}
@@ -205,11 +204,11 @@ class Worker:
         reason, self.child = self.child.last_line(), None
         if last is None and not self.stopping.is_set() and not self.fenced:
             last = failure(f"{reason} (exit code {code})")
-            mourn(config, run_dir, "failed", reason)
+            report_dead_trial(config, run_dir, "failed", reason)
         return last
 
     def _tracking(self, run: str) -> dict[str, Any]:
-        """Return the settings that make a trial's W&B run one of the sweep's."""
+        """Return the settings that group a trial's W&B run with the sweep."""
         tags = [*self.sweep.base.get("tracking.tags", []), "sweep"]
         return {
             "experiment": self.sweep.study, "tracking.group": self.sweep.study, "tracking.job_type": "trial",
@@ -218,7 +217,7 @@ class Worker:
         }  # fmt: skip
 
     def _report_again(self, trial: Trial) -> None:
-        """Repeat what the attempt before had reported: this one goes on from its last checkpoint."""
+        """Report the values of the attempt before: this one goes on from its last checkpoint."""
         parent = self.study.get_trials(deepcopy=False)[trial.user_attrs["retry_of"][-1]]
         for epoch, value in parent.intermediate_values.items():
             trial.report(value, epoch)
@@ -258,7 +257,7 @@ class Worker:
 
 
 def main(args: list[str] | None = None, command: Command = command_of) -> int:
-    """Work on a sweep that was launched; return the exit code."""
+    """Work on the sweep in a folder; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m ar_lightning.sweep.worker")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--slot", type=json.loads, default={})

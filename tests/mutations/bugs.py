@@ -297,10 +297,10 @@ BUGS = {
         "[parent].state == TrialState.WAITING:", STUDY,
     ),
     "workers are dead when the storage was away": Bug(
-        "ar_lightning/sweep/study.py", "min(now - self._looked, self.lease / 4)", "now - self._looked", STUDY
+        "ar_lightning/sweep/dead_workers.py", "min(now - self._looked, self.lease / 4)", "now - self._looked", STUDY
     ),
     "a trial that kills its workers is tried for ever": Bug(
-        "ar_lightning/sweep/study.py", "if times <= MAX_LOST and", "if", STUDY
+        "ar_lightning/sweep/dead_workers.py", "if times <= MAX_LOST and", "if", STUDY
     ),
     "trials outlive their worker": Bug(
         "ar_lightning/training/trial_pipe.py", "            self._verdicts.put(json.loads(line))\n        _kill_group()\n",

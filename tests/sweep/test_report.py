@@ -18,9 +18,9 @@ from PIL import Image
 from rich.console import Console
 
 from ar_lightning.config.resolve import load_config, resolve
+from ar_lightning.sweep.report.importances import importances
 from ar_lightning.sweep.report.plots import write_plots
 from ar_lightning.sweep.report.summary import summary
-from ar_lightning.sweep.report.views import branches, importances, of_objective
 from ar_lightning.sweep.report.write import write_report
 from tests.support.studies import BPD, BRANCHES, PLAIN, SPEED, new_study, searched, trial
 
@@ -140,13 +140,13 @@ def test_one_parameter_is_too_few_for_some_pictures(tmp_path: Path) -> None:
     assert missing["intermediate values"] == "no trial has reported a value"
 
 
-def test_a_branch_has_a_picture_of_its_own(tmp_path: Path) -> None:
-    study = searched(20, BRANCHES)
-    files, missing = write_plots(study, tmp_path)
-    assert {"parallel coordinates nade", "parallel coordinates row_lstm"} <= set(files)
-    assert not missing
-    for name, part in branches(of_objective(study, 0)).items():
-        assert {t.params["model.name"] for t in part.trials} == {name}
+def test_branches_and_two_objectives_have_the_pictures_too(tmp_path: Path) -> None:
+    files, missing = write_plots(searched(20, BRANCHES), tmp_path / "branches")
+    assert set(files) == PICTURES and not missing
+    files, missing = write_plots(searched(20, PLAIN, (BPD, SPEED)), tmp_path / "two")
+    of_each = {f"{kind} {o['metric']}" for kind in ("history", "importances", "slices") for o in (BPD, SPEED)}
+    assert set(files) == {*of_each, "parallel coordinates", "pareto front"} and not missing
+    assert (tmp_path / "two" / "history-val-bpd.png").is_file()
 
 
 def test_equal_values_do_not_hurt(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_equal_values_do_not_hurt(tmp_path: Path) -> None:
     files, missing = write_plots(study, tmp_path)
     assert set(files) == PICTURES - {"importances"}
     assert missing == {"importances": "all trials are equally good"}
-    assert importances(of_objective(study, 0)) == {}
+    assert importances(study) == {}
 
 
 def test_drawing_leaves_matplotlib_as_it_was(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_reporting_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
 
 
 def test_importances_find_what_matters_also_among_pruned_trials() -> None:
-    found = importances(of_objective(searched(200), 0))
+    found = importances(searched(200))
     assert [*found][:2] == ["optimizer.lr", "model.hidden"]
     assert sum(found.values()) == pytest.approx(1)
     study, source = new_study(), searched(40, pruned=0)
@@ -190,12 +190,12 @@ def test_importances_find_what_matters_also_among_pruned_trials() -> None:
     for t in source.trials:  # as a pruner leaves it: without the bad ones
         kind = {"values": t.value} if t.value < middle else {"state": TrialState.PRUNED}
         study.add_trial(trial(**kind, params=t.params, distributions=t.distributions))
-    assert next(iter(importances(of_objective(study, 0)))) == "optimizer.lr"
+    assert next(iter(importances(study))) == "optimizer.lr"
 
 
 def test_each_objective_has_importances_in_its_own_direction() -> None:
     study = searched(60, PLAIN, (BPD, SPEED))
-    assert next(iter(importances(of_objective(study, 1)))) == "model.hidden"
+    assert next(iter(importances(study, 1))) == "model.hidden"
 
 
 def test_the_summary_says_what_a_person_asks(tmp_path: Path) -> None:

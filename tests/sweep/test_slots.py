@@ -2,13 +2,17 @@
 
 import os
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.sweep import slots
+from ar_lightning.sweep import launch, slots
 from ar_lightning.sweep.slots import Slot, groups_of, scrubbed, slots_of
+from ar_lightning.sweep.worker import command_of
+from tests.support.commands import ROOT
 
 OUTER = [  # of torchrun, SLURM, MPI, LSF, W&B and this project
     "RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "ROLE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE",
@@ -48,6 +52,7 @@ def test_everything_else_is_kept() -> None:
     assert Slot("2,3").environment(env) == {**env, "CUDA_VISIBLE_DEVICES": "2,3"}
 
 
+@pytest.mark.slow
 def test_lightning_finds_no_cluster_in_a_scrubbed_environment() -> None:
     program = (
         "from lightning.pytorch.plugins.environments import *; import sys; "
@@ -155,3 +160,17 @@ def test_a_machine_without_cuda_has_no_gpus(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.undo()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert slots._visible_gpus() == []
+
+
+def test_workers_find_the_package_where_the_launcher_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "mine")
+    assert launch._environment()["PYTHONPATH"].split(os.pathsep) == [str(ROOT), "mine"]
+    monkeypatch.setattr(launch.sysconfig, "get_path", lambda name: str(ROOT))
+    assert launch._environment()["PYTHONPATH"] == "mine", "installed: it is found anyway"
+
+
+def test_a_trial_is_started_by_the_module(tmp_path: Path) -> None:
+    config, run_dir = tmp_path / "0000.yaml", tmp_path / "0000"
+    started = [sys.executable, "-m", "ar_lightning", "fit"]
+    assert command_of(config, run_dir, False) == [*started, "--config", str(config), f"run_dir={run_dir}"]
+    assert command_of(config, run_dir, True) == [*started, "--resume", str(run_dir)]

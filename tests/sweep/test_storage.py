@@ -34,7 +34,10 @@ def server() -> Iterator[Postgres]:
         yield server
 
 
-@pytest.fixture(params=["journal", "postgresql"])
+POSTGRESQL = [pytest.mark.slow, pytest.mark.external]
+
+
+@pytest.fixture(params=["journal", pytest.param("postgresql", marks=POSTGRESQL)])
 def storage(request: pytest.FixtureRequest) -> str:
     return "journal" if request.param == "journal" else request.getfixturevalue("server").new_database()
 
@@ -131,6 +134,8 @@ def test_one_process_alone_gets_what_is_enqueued(storage: str, tmp_path: Path) -
     assert sorted(race(8, asks, storage, tmp_path)) == list(range(8))
 
 
+@pytest.mark.slow
+@pytest.mark.external
 def test_patience_outlasts_a_restart(server: Postgres, tmp_path: Path) -> None:
     study = study_in(server.new_database(), tmp_path)
     study.ask()
@@ -317,6 +322,8 @@ def refused(storage: str, folder: Path) -> str:
     return message
 
 
+@pytest.mark.slow
+@pytest.mark.external
 def test_a_server_that_says_no(server: Postgres, tmp_path: Path) -> None:
     assert 'database "nowhere" does not exist; create it' in refused(server.url("nowhere"), tmp_path)
     assert "authentication failed for user" in refused(server.url("postgres", SECRET), tmp_path)
@@ -327,6 +334,8 @@ def test_a_server_that_says_no(server: Postgres, tmp_path: Path) -> None:
     assert "permission denied" in refused(address, tmp_path)
 
 
+@pytest.mark.slow
+@pytest.mark.external
 def test_the_password_may_come_from_the_environment(
     server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,10 +11,12 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from ar_lightning.core.errors import UserError
+from ar_lightning.sweep import dead_workers
 from ar_lightning.sweep import study as studies
+from ar_lightning.sweep.dead_workers import Watch, queue_again, reap
 from ar_lightning.sweep.definition import Sweep
 from ar_lightning.sweep.storage import open_storage
-from ar_lightning.sweep.study import MAX_LOST, Watch, claim, is_counted, join, outcome_of, queue_again, reap, tell
+from ar_lightning.sweep.study import MAX_LOST, claim, is_counted, join, only_failures, outcome_of, tell
 
 LR = {"optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}}
 OBJECTIVE = [{"metric": "val/bpd", "direction": "minimize"}]
@@ -72,6 +74,18 @@ def test_failures_of_their_own_count_and_others_do_not(study: Study) -> None:
     assert [is_counted(t) for t in study.trials] == [True, False, False, False, False]
 
 
+def test_a_study_of_failures_alone_says_why_the_last_failed(study: Study) -> None:
+    assert only_failures(study.trials) is None
+    for reason in ("RuntimeError: out of memory", "no such file"):
+        trial = ask(study)
+        trial.set_user_attr("outcome", "failed")
+        trial.set_user_attr("reason", reason)
+        tell(study, trial.number, TrialState.FAIL)
+    assert only_failures(study.trials) == "no such file"
+    tell(study, ask(study).number, TrialState.PRUNED)
+    assert only_failures(study.trials) is None
+
+
 def test_a_retry_has_the_parameters_and_the_run_of_the_first_attempt(study: Study) -> None:
     trial = ask(study)
     trial.set_user_attr("run", "0000")
@@ -125,7 +139,7 @@ def test_a_retry_that_was_queued_before_its_trial_had_ended_ends_it(
 ) -> None:
     ask(study)
     with monkeypatch.context() as patch:
-        patch.setattr(studies, "tell", lambda *_: None)  # the reaper dies here
+        patch.setattr(dead_workers, "tell", lambda *_: None)  # the reaper dies here
         queue_again(study, frozen(study, 0), lost=True)
     assert outcomes(study) == ["running", "waiting"]
     ask(study)

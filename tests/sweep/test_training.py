@@ -29,6 +29,7 @@ def sweep(tmp_path: Path) -> Iterator[Sweeping]:
     sweeping.end()
 
 
+@pytest.mark.slow
 def test_a_sweep_from_its_file_to_the_best_config(sweep: Sweeping, tmp_path: Path) -> None:
     """Two workers, four trainings, W&B offline; the best config gives its value again."""
     sweep.settings = {"overrides": TINY, "trials": 4, "space": {"optimizer.lr": LR}}
@@ -58,7 +59,8 @@ def test_a_sweep_from_its_file_to_the_best_config(sweep: Sweeping, tmp_path: Pat
     assert (sweep.out / "trials.csv").exists()
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.ddp)])
 def test_a_training_that_loses_its_worker_goes_on_exactly(sweep: Sweeping, devices: int, tmp_path: Path) -> None:
     """SIGKILL of the worker: all processes of the trial stop, another worker finishes it, with the same result."""
     longer = [*TINY, *OFF, "trainer.max_epochs=8", "trainer.limit_train=45"]
@@ -94,6 +96,7 @@ def test_the_value_is_that_of_the_best_epoch(sweep: Sweeping) -> None:
     assert trial.value == min(curve.values()) == pytest.approx(result(sweep.out / "trials" / "0000")["val/bpd"])
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_is_a_failed_trial(sweep: Sweeping) -> None:
     space = {"optimizer.lr": {"type": "categorical", "choices": [1e-3, 1e30]}}
     sweep.settings = {"overrides": [*TINY, *OFF], "trials": 2, "sampler": "grid", "space": space}
@@ -102,6 +105,8 @@ def test_a_training_that_diverges_is_a_failed_trial(sweep: Sweeping) -> None:
     assert "the training diverged" in sweep.trials()[1].user_attrs["reason"]
 
 
+@pytest.mark.slow
+@pytest.mark.ddp
 def test_a_pruned_training_stops_early_on_all_its_processes(sweep: Sweeping) -> None:
     space = {"optimizer.lr": {"type": "categorical", "choices": [1e-2, 1e-6]}}
     pruner = {"name": "median", "startup_trials": 1, "min_epochs": 1}
@@ -117,6 +122,7 @@ def test_a_pruned_training_stops_early_on_all_its_processes(sweep: Sweeping) -> 
     assert not (sweep.out / "trials" / "0001" / "samples").exists()
 
 
+@pytest.mark.slow
 def test_two_objectives_give_a_front(sweep: Sweeping) -> None:
     objectives = [{"metric": "val/bpd"}, {"metric": "parameters"}]
     space = {"model.hidden": {"type": "categorical", "choices": [5, 40]}}

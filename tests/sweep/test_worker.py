@@ -42,6 +42,7 @@ def test_a_sweep_meets_its_total_and_goes_on_to_a_larger_one(sweep: Sweeping) ->
     assert sweep.outcomes() == ["complete"] * 8
 
 
+@pytest.mark.slow
 def test_trials_are_pruned_by_the_study(sweep: Sweeping) -> None:
     sweep.settings = {"pruner": {"name": "median", "startup_trials": 2, "min_epochs": 1}, "trials": 12}
     sweep.run()
@@ -55,6 +56,7 @@ def test_trials_are_pruned_by_the_study(sweep: Sweeping) -> None:
             assert trial.intermediate_values[last] > best.intermediate_values[last]
 
 
+@pytest.mark.slow
 def test_failures_of_trials_are_noted_and_the_sweep_goes_on(sweep: Sweeping) -> None:
     hidden = {"type": "categorical", "choices": [20, CRASHES]}
     sweep.settings = {"space": {"model.hidden": hidden, **SPACE}, "sampler": "random", "baseline": False, "trials": 8}
@@ -65,11 +67,18 @@ def test_failures_of_trials_are_noted_and_the_sweep_goes_on(sweep: Sweeping) -> 
     assert {t.user_attrs["reason"] for t in failed} == {"RuntimeError: out of memory (exit code 1)"}
 
 
+@pytest.mark.slow
 def test_a_sweep_in_which_everything_fails_ends(sweep: Sweeping) -> None:
     sweep.settings = {"overrides": [f"model.hidden={CRASHES}", "tracking.mode=disabled"], "trials": 100}
     output = ended(sweep.start(), code=2)
-    assert "trials all failed, the last with: RuntimeError: out of memory" in output
+    assert "every trial failed, the last with: RuntimeError: out of memory" in output
     assert len(sweep.trials()) < 10
+
+
+def test_a_short_sweep_in_which_everything_fails_is_no_success(sweep: Sweeping) -> None:
+    sweep.settings = {"overrides": [f"model.hidden={CRASHES}", "tracking.mode=disabled"], "trials": 2}
+    last = ended(sweep.start(), code=2).splitlines()[-1]
+    assert last == "error: every trial failed, the last with: RuntimeError: out of memory (exit code 1)"
 
 
 def test_a_worker_that_is_killed_loses_one_trial_which_is_run_again(sweep: Sweeping) -> None:
@@ -93,6 +102,7 @@ def test_a_worker_that_is_killed_loses_one_trial_which_is_run_again(sweep: Sweep
     assert_none_ran_twice_at_once(sweep.traces())
 
 
+@pytest.mark.slow
 def test_a_trial_that_kills_its_workers_is_given_up(sweep: Sweeping) -> None:
     hidden = {"type": "categorical", "choices": [20, TAKES_ITS_WORKER_DOWN]}
     sweep.settings = {"space": {"model.hidden": hidden}, "sampler": "grid", "trials": 2, "lease": 1.0}
@@ -100,6 +110,7 @@ def test_a_trial_that_kills_its_workers_is_given_up(sweep: Sweeping) -> None:
     assert sorted(sweep.outcomes()) == ["complete", "failed", "lost", "lost"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("torn", [False, True])
 def test_after_a_power_cut_the_same_command_goes_on(sweep: Sweeping, torn: bool) -> None:
     """Everything is killed at once; the journal may end in half a line."""
@@ -122,7 +133,7 @@ def test_after_a_power_cut_the_same_command_goes_on(sweep: Sweeping, torn: bool)
     assert_none_ran_twice_at_once(sweep.traces())
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_sweep_loses_nothing(sweep: Sweeping, signal_number: int) -> None:
     launcher = sweep.start(**SLOW)
     until(lambda: sum(t["what"] == "epoch" for t in sweep.traces()) > 4)
@@ -161,6 +172,7 @@ def test_trials_end_with_their_worker_between_two_reports(sweep: Sweeping) -> No
     until(lambda: child not in sweep.children(), seconds=5)
 
 
+@pytest.mark.slow
 def test_two_launchers_share_a_study(sweep: Sweeping) -> None:
     launchers = [sweep.start("trials=16") for _ in range(2)]
     for launcher in launchers:
@@ -170,6 +182,7 @@ def test_two_launchers_share_a_study(sweep: Sweeping) -> None:
     assert len({t.user_attrs["worker"] for t in sweep.trials()}) >= 3
 
 
+@pytest.mark.slow
 def test_hours_end_a_sweep(sweep: Sweeping) -> None:
     sweep.settings = {"trials": None, "hours": 3 / 3600}
     started = time.monotonic()
@@ -178,6 +191,7 @@ def test_hours_end_a_sweep(sweep: Sweeping) -> None:
     assert len(sweep.trials()) > 2 and set(sweep.outcomes()) == {"complete"}
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_does_not_run_a_trial_that_another_has_taken(sweep: Sweeping) -> None:
     """A machine that stands still for a while, storage and all, finds its trial taken when it wakes up."""
     launcher = sweep.start("trials=4", **SLOW)

@@ -1,1 +1,1 @@
-"""What a sweep leaves: tables, plots, the best config."""
+"""Reports of a sweep: live table, summary, plots, the best config."""

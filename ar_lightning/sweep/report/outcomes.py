@@ -1,4 +1,4 @@
-"""The trials of a study as people read them: which ran, which is best, what a number is of."""
+"""Trials and their values for people: which ran, which is best, and units."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,12 +25,12 @@ __all__ = [
 
 
 def ran(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials that a process was started for, in the order of their numbers."""
+    """Return the trials that were started, by number."""
     return sorted((t for t in trials if outcome_of(t) not in ("waiting", *NEVER_RAN)), key=lambda t: t.number)
 
 
 def retries(trials: Sequence[FrozenTrial]) -> dict[int, int]:
-    """Return the number of the next attempt, by that of the attempt it follows."""
+    """Return the number of each retry, by the number of the trial it repeats."""
     attempts = ((t.user_attrs.get("retry_of"), t) for t in trials if outcome_of(t) not in NEVER_RAN)
     return {earlier[-1]: t.number for earlier, t in attempts if earlier}
 
@@ -41,27 +41,27 @@ def metrics_of(study: Study) -> list[str]:
 
 
 def best_first(trials: Sequence[FrozenTrial], direction: StudyDirection, objective: int = 0) -> list[FrozenTrial]:
-    """Return the complete trials in order of one objective; of equals, the earlier first."""
+    """Return the complete trials, the best by one objective first; of equals, the earlier one."""
     sign = -1 if direction is StudyDirection.MAXIMIZE else 1
     complete = [t for t in trials if t.state is TrialState.COMPLETE]
     return sorted(complete, key=lambda t: (sign * t.values[objective], t.number))
 
 
 def baseline(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """Return the complete trial of the config's own values; None if there is none."""
+    """Return the trial of the config's own values, if it is complete."""
     complete = (t for t in trials if t.state is TrialState.COMPLETE)
     return next((t for t in complete if t.user_attrs.get("baseline")), None)
 
 
 def current(trial: FrozenTrial) -> float | None:
-    """Return the first objective: the final value, else that of the last epoch, else None."""
+    """Return the first objective: the final value, or that of the last epoch, or None."""
     if trial.state is TrialState.COMPLETE:
         return float(trial.values[0])
     return trial.intermediate_values[trial.last_step] if trial.last_step is not None else None
 
 
 def duration(trial: FrozenTrial, now: datetime | None = None) -> float | None:
-    """Return the seconds that a trial took, or has taken until now; None if nobody knows."""
+    """Return the seconds that a trial took, or has taken until now, if known."""
     if "seconds" in trial.user_attrs and trial.state.is_finished():
         return float(trial.user_attrs["seconds"])
     end = trial.datetime_complete or now
@@ -74,7 +74,7 @@ def unit(metric: str) -> str:
 
 
 def with_unit(metric: str) -> str:
-    """Return a metric as an axis shows it.
+    """Return a metric with its unit, as the label of an axis.
 
     Example:
         >>> with_unit("val/bpd")
@@ -84,7 +84,7 @@ def with_unit(metric: str) -> str:
 
 
 def value_text(value: Any) -> str:
-    """Write a number as a person reads it, anything else as it is.
+    """Write a number with five digits, anything else as it is.
 
     Example:
         >>> [value_text(value) for value in (0.001234567, 2.98, 12345.678, 52_000, "adam")]

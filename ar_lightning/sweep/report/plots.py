@@ -1,41 +1,32 @@
-"""Pictures of a study, drawn by Optuna: how it went, what mattered, and where the good trials are.
-
-Changed here is what Optuna leaves to its users: names and units, log axes, crowded labels, outliers, a thousand
-curves, and spaces in which not every trial has every parameter.
-"""
+"""Pictures of a study, drawn by Optuna with matplotlib."""
 
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import optuna
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import TrialState
 
 from ar_lightning.core.files import written
-from ar_lightning.media.plots import BEST, MANY, fit_most, plain_log, styled
-from ar_lightning.sweep.report.outcomes import baseline, best_first, metrics_of, value_text, with_unit
-from ar_lightning.sweep.report.space_plots import importance_plot, parallel_plot, slice_plot
-from ar_lightning.sweep.report.views import NothingToShowError, branches, complete_trials, is_lower_better, of_objective
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from ar_lightning.sweep.report.importances import TooLittleError, evaluator, with_pruned_as_worst
+from ar_lightning.sweep.report.outcomes import metrics_of, with_unit
 
 __all__ = ["write_plots"]
 
-COMPLETE, PRUNED, RUNNING = "tab:blue", "0.65", "tab:green"
 DPI = 120
-LABEL = 0.22  # inches that a trial's number takes
+MOST_NAMED = 12  # curves that a legend names
+Picture = tuple[str, Callable[[], Any]]  # its kind, and what draws it and returns its axes
 
 
 def write_plots(study: Study, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """Draw what there is to see of a study.
+    """Draw all pictures of a study.
 
     Args:
         study: the study, with its definition.
@@ -46,20 +37,28 @@ def write_plots(study: Study, folder: Path) -> tuple[dict[str, Path], dict[str, 
     """
     files: dict[str, Path] = {}
     missing: dict[str, str] = {}
-    for kind, draw in _pictures(study):
+    metrics = metrics_of(study)
+    pictures = [picture for i in range(len(metrics)) for picture in _of_objective(study, i, metrics)]
+    pictures.append(("parallel coordinates", partial(_parallel_coordinates, study, metrics)))
+    if len(metrics) == 1:
+        pictures.append(("intermediate values", partial(_intermediate_values, study, metrics[0])))
+    else:
+        pictures.append(("pareto front", partial(_pareto_front, study, metrics)))
+    for kind, draw in pictures:
         path = folder / f"{re.sub('[^A-Za-z0-9_]+', '-', kind)}.png"
         try:
-            with _canvas(), written(path, shared=True) as unfinished:
-                draw().savefig(unfinished, format="png", dpi=DPI, bbox_inches="tight")
+            with _pyplot(), written(path, shared=True) as unfinished:
+                figure = np.ravel(draw())[0].figure
+                figure.savefig(unfinished, format="png", dpi=DPI, bbox_inches="tight")
             files[kind] = path
-        except NothingToShowError as reason:
+        except TooLittleError as reason:
             path.unlink(missing_ok=True)  # of an earlier report
             missing[kind] = str(reason)
     return files, missing
 
 
 @contextmanager
-def _canvas() -> Iterator[None]:
+def _pyplot() -> Iterator[None]:
     """Let Optuna draw with pyplot, and leave pyplot as it was."""
     os.environ.setdefault("MPLBACKEND", "agg")
     from matplotlib import pyplot as plt
@@ -75,108 +74,99 @@ def _canvas() -> Iterator[None]:
                 plt.close(number)
 
 
-def _pictures(study: Study) -> Iterator[tuple[str, "partial[Figure]"]]:
-    """Yield the kinds of pictures, and how each is drawn."""
-    metrics = metrics_of(study)
-    for i, metric in enumerate(metrics):
-        view = of_objective(study, i)
-        of = f" {metric}" if len(metrics) > 1 else ""
-        yield f"history{of}", partial(_history, view, metric)
-        yield f"importances{of}", partial(importance_plot, view, metric)
-        yield f"slices{of}", partial(slice_plot, view, metric)
-        for branch, part in branches(view).items():
-            name = f"parallel coordinates {branch}".strip()
-            yield f"{name}{of}", partial(parallel_plot, view, part, branch, metric)
-        if len(metrics) == 1:
-            yield "intermediate values", partial(_intermediate, view, metric)
-    if len(metrics) > 1:
-        yield "pareto front", partial(_pareto, study, metrics)
+def _of_objective(study: Study, objective: int, metrics: list[str]) -> Iterator[Picture]:
+    """Yield the pictures of one objective: history, importances, slices."""
+    of = f" {metrics[objective]}" if len(metrics) > 1 else ""
+    shown: dict[str, Any] = {"target": None, "target_name": with_unit(metrics[objective])}
+    if len(metrics) > 1:  # for one, Optuna knows by itself in which direction to draw
+        shown["target"] = lambda trial: trial.values[objective]
+    yield f"history{of}", partial(_history, study, shown)
+    yield f"importances{of}", partial(_importances, study, objective, metrics[objective])
+    yield f"slices{of}", partial(_slices, study, shown)
 
 
-def _history(study: Study, metric: str) -> "Figure":
-    """Value over trial: each, the best so far, and the config's own as a line."""
+def _history(study: Study, shown: dict[str, Any]) -> Any:
+    """Draw the value of each trial, and the best so far."""
     from optuna.visualization.matplotlib import plot_optimization_history
 
-    trials = complete_trials(study, at_least=1)
-    axes: Any = plot_optimization_history(study, target_name=with_unit(metric))
-    figure = styled(axes, f"{study.study_name}: {len(trials)} complete trials", (8, 4.5))
-    size = 36 if len(trials) < MANY else 10
-    axes.collections[0].set(label="complete", sizes=[size])
-    axes.lines[0].set(label="best so far", drawstyle="steps-post", alpha=1, color=BEST)
-    values = [t.values[0] for t in trials]
-    pruned = [t for t in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)) if t.intermediate_values]
-    last = [t.intermediate_values[t.last_step] for t in pruned if t.last_step is not None]
-    if pruned:
-        axes.scatter([t.number for t in pruned], last, size, PRUNED, marker="x", label="pruned, when it was stopped")
-    if own := baseline(trials):
-        label = f"the config's own values: {value_text(own.values[0])}"
-        axes.axhline(own.values[0], color="black", linestyle="--", linewidth=1, label=label)
-    axes.set(xlabel="trial")
-    fit_most(axes, values + last, is_lower_better(study))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    _searched(study, trials=1, parameters=0)
+    axes = plot_optimization_history(study, **shown)
+    axes.set_title(f"{study.study_name}: optimization history")
+    return axes
+
+
+def _importances(study: Study, objective: int, metric: str) -> Any:
+    """Draw a bar for each parameter."""
+    ended = with_pruned_as_worst(study, objective)
+    names = _searched(ended, trials=0, parameters=2)
+    from optuna.visualization.matplotlib import plot_param_importances
+
+    axes: Any = plot_param_importances(ended, evaluator(), names, target_name=metric)
+    axes.set_title(f"{study.study_name}: what sets the best quarter apart", loc="left")
     axes.get_legend().remove()
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
-    return figure
+    return axes
 
 
-def _intermediate(study: Study, metric: str) -> "Figure":
-    """Value over epoch, a curve for each trial."""
+def _slices(study: Study, shown: dict[str, Any]) -> Any:
+    """Draw the value over each parameter."""
+    from optuna.visualization.matplotlib import plot_slice
+
+    drawn: Any = plot_slice(study, _searched(study, trials=2, parameters=1), **shown)
+    panels = np.ravel(drawn)
+    for axes in panels:
+        axes.tick_params("x", rotation=30)
+        axes.tick_params("x", which="minor", labelbottom=False)  # on a log scale they run into each other
+    panels[0].figure.suptitle(f"{study.study_name}: values by parameter")
+    return panels
+
+
+def _parallel_coordinates(study: Study, metrics: list[str]) -> Any:
+    """Draw a line for each trial through all its parameters, by value; of two objectives, by rank."""
+    from optuna.visualization.matplotlib import plot_parallel_coordinate
+
+    names = _searched(study, trials=2, parameters=2)
+    axes: Any = plot_parallel_coordinate(study, names, target_name=with_unit(metrics[0]))
+    axes.figure.set_size_inches(3 + 1.7 * (len(metrics) + len(names)), 5)
+    axes.set_title(f"{study.study_name}: trials by parameter", y=1.03)
+    axes.set_xticks(axes.get_xticks(), [*metrics, *names], rotation=20, ha="right")  # whole names
+    for twin in axes.figure.axes:
+        twin.tick_params("y", which="minor", labelright=False)
+    return axes
+
+
+def _intermediate_values(study: Study, metric: str) -> Any:
+    """Draw the value over the epochs, a curve for each trial."""
     from optuna.visualization.matplotlib import plot_intermediate_values
 
-    colours = {TrialState.COMPLETE: COMPLETE, TrialState.PRUNED: PRUNED, TrialState.RUNNING: RUNNING}
-    trials = [t for t in study.get_trials(deepcopy=False, states=tuple(colours)) if t.intermediate_values]
-    if not trials:
-        raise NothingToShowError("no trial has reported a value")
-    axes: Any = plot_intermediate_values(study)  # draws these trials, in this order
-    figure = styled(axes, f"{study.study_name}: {len(trials)} trials", (8, 4.5))
-    axes.set(xlabel="epoch", ylabel=with_unit(metric))
-    best = next(iter(best_first(trials, study.directions[0])), None)
-    own, thin = baseline(trials), len(trials) >= MANY
-    seen = set()
-    for trial, line in zip(trials, axes.lines, strict=True):
-        label = trial.state.name.lower()
-        line.set(color=colours[trial.state], alpha=0.35 if thin else 0.7, linewidth=0.6 if thin else 1.2)
-        if trial is own:
-            label = "the config's own values"
-            line.set(color="black", linestyle="--", alpha=1, linewidth=1.5, zorder=3)
-        if trial is best:
-            label = f"the best, trial {trial.number}{', ' + label if trial is own else ''}"
-            line.set(color=BEST, alpha=1, linewidth=2, zorder=4)
-        line.set_label(f"_{label}" if label in seen else label)  # a legend has one entry of a kind
-        line.set_marker("" if thin or len(trial.intermediate_values) > 40 else ".")
-        seen.add(label)
-    fit_most(axes, [v for t in trials for v in t.intermediate_values.values()], is_lower_better(study), "points")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    if legend := axes.get_legend():
+    if not any(trial.intermediate_values for trial in study.get_trials(deepcopy=False)):
+        raise TooLittleError("no trial has reported a value")
+    axes = plot_intermediate_values(study)
+    axes.set(title=f"{study.study_name}: values by epoch", xlabel="epoch", ylabel=with_unit(metric))
+    if (legend := axes.get_legend()) and len(axes.lines) > MOST_NAMED:
         legend.remove()
-    figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=9)
-    return figure
+    return axes
 
 
-def _pareto(study: Study, metrics: list[str]) -> "Figure":
-    """One objective over the other."""
+def _pareto_front(study: Study, metrics: list[str]) -> Any:
+    """Draw one objective over the other."""
     from optuna.visualization.matplotlib import plot_pareto_front
 
-    trials = complete_trials(study, at_least=2)
-    axes: Any = plot_pareto_front(study, target_names=[with_unit(metric) for metric in metrics])
-    figure = styled(axes, f"{study.study_name}: {len(trials)} complete trials", (8, 5))
-    for dots in axes.collections:
-        is_front = str(dots.get_label()).startswith("Best")
-        dots.set(label="Pareto front" if is_front else "dominated", sizes=[36 if is_front else 16])
-    for i, axis in enumerate((axes.xaxis, axes.yaxis)):
-        values = [t.values[i] for t in trials]
-        if min(values) > 0 and max(values) > 30 * min(values):
-            (axes.set_xscale if i == 0 else axes.set_yscale)("log")
-            plain_log(axis)
-    # Where nothing is: the side on which a trial would be better in both.
-    towards = [-8 if direction is StudyDirection.MINIMIZE else 8 for direction in study.directions]
-    figure.draw_without_rendering()  # where the dots are is known now
-    placed: list[Any] = []
-    for trial in sorted(study.best_trials, key=lambda t: t.values):
-        at = axes.transData.transform(trial.values)
-        if all(np.abs(at - other).max() > LABEL * figure.dpi for other in placed):
-            placed.append(at)
-            axes.annotate(str(trial.number), trial.values, towards, ha="center", textcoords="offset points", fontsize=8)
-    axes.get_legend().remove()
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
-    return figure
+    _searched(study, trials=2, parameters=0)
+    axes = plot_pareto_front(study, target_names=[with_unit(metric) for metric in metrics])
+    axes.set_title(f"{study.study_name}: Pareto front")
+    return axes
+
+
+def _searched(study: Study, trials: int, parameters: int) -> list[str]:
+    """Return the parameters of the complete trials.
+
+    Raises:
+        TooLittleError: there are fewer trials, or parameters, than a picture needs.
+    """
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(complete) < trials:
+        raise TooLittleError(f"needs {trials} complete trial{'s' * (trials > 1)}, has {len(complete)}")
+    names = sorted({name for trial in complete for name in trial.params})
+    if len(names) < parameters:
+        raise TooLittleError(f"needs {parameters} parameters, has {len(names)}")
+    return names

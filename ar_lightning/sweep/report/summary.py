@@ -1,4 +1,4 @@
-"""How a sweep stands, in one table."""
+"""The state of a sweep in one table."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,8 @@ from optuna.trial import FrozenTrial
 from rich.table import Table
 
 from ar_lightning.core.fields import yaml_text
+from ar_lightning.sweep.report.importances import importances
 from ar_lightning.sweep.report.outcomes import baseline, best_first, metrics_of, ran, retries, unit, value_text
-from ar_lightning.sweep.report.views import importances, of_objective
 from ar_lightning.sweep.study import outcome_of
 
 __all__ = ["summary"]
@@ -21,7 +21,7 @@ STATES = ("complete", "pruned", "failed", "lost", "interrupted", "running")
 
 
 def summary(study: Study, files: Mapping[str, Path] | None = None) -> Table:
-    """Return the outcome of a sweep: the trials, the best, what mattered, what went wrong, and the files.
+    """Return a table of the trials, the best, the parameters that mattered, failures, and files.
 
     Args:
         study: the study, with its definition.
@@ -36,7 +36,7 @@ def summary(study: Study, files: Mapping[str, Path] | None = None) -> Table:
     table.add_row("trials", ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]) or "none")
     _add_best(table, study, trials)
     for i, metric in enumerate(metrics_of(study)):
-        found = [*importances(of_objective(study, i)).items()][:TOP]
+        found = [*importances(study, i).items()][:TOP]
         of = f" for {metric}" if len(study.directions) > 1 else ""
         if len(found) > 1:
             table.add_row(f"importance{of}", "\n".join(f"{value:.2f} {name}" for name, value in found))
@@ -89,7 +89,7 @@ def _add_list(table: Table, name: str, lines: list[str]) -> None:
 
 
 def _places(files: Mapping[str, Path]) -> dict[str, Path]:
-    """Return the files, with the folder instead of the pictures."""
+    """Return the files, with one folder for all pictures."""
     plots = [path for path in files.values() if path.suffix == ".png"]
     places = {kind: path for kind, path in files.items() if path.suffix != ".png"}
     return {**places, **({"plots": plots[0].parent} if plots else {})}

@@ -1,6 +1,6 @@
-"""What a sweep leaves behind: the best config, a table of the trials, pictures, and a summary.
+"""The report of a sweep: the best config, a table of the trials, pictures, and a summary.
 
-All of it is a function of the study, so that it can be made again at any time, also while the sweep runs.
+All of it is a function of the study: it can be written again at any time, also while the sweep runs.
 """
 
 import csv
@@ -27,13 +27,13 @@ __all__ = ["write_report"]
 
 
 def write_report(study: Study, folder: Path) -> dict[str, Path]:
-    """Write the report of a study into a folder, each file in one step, over those of an earlier report.
+    """Write the report of a study into a folder; files of an earlier report are replaced, each in one step.
 
-    `best.yaml` is the config of the best trial, `pareto/` holds those of all that are best in some respect where there
-    are two objectives, `trials.csv` has a row for each trial, `plots/` the pictures, `report.txt` the summary.
+    `best.yaml` is the config of the best trial, `pareto/` has the configs of the Pareto front of two objectives,
+    `trials.csv` a row for each trial, `plots/` the pictures, `report.txt` the summary.
 
     Returns:
-        The files by kind; without a complete trial there is no best config.
+        The files by kind; the best config only if a trial is complete.
 
     Raises:
         UserError: the config of the best trial is no longer legal.
@@ -59,7 +59,7 @@ def write_report(study: Study, folder: Path) -> dict[str, Path]:
 
 
 def _write_config(study: Study, trial: FrozenTrial, path: Path) -> None:
-    """Write the complete config of a trial, with a comment that says which it is."""
+    """Write the complete config of a trial, with a comment that names the trial."""
     definition = study.user_attrs["definition"]
     settings = trial.user_attrs.get("settings")
     if settings is None:

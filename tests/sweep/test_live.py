@@ -1,4 +1,4 @@
-"""What is shown of a sweep while it runs: rows and events from the trials alone, then how they are drawn."""
+"""What is shown of a sweep while it runs: a table on a terminal, a line for each event in a log."""
 
 from datetime import datetime, timedelta
 from io import StringIO
@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from ar_lightning.sweep.report.live import LiveTable, events, head, remaining, rows
+from ar_lightning.sweep.report.live import LiveTable, events
 from ar_lightning.sweep.study import outcome_of
 from tests.support.studies import BPD, BRANCHES, PLAIN, SPEED, START, new_study, searched, trial
 
@@ -29,36 +29,46 @@ def running(*curve: float, start: datetime = START, **attrs: object) -> FrozenTr
     return trial(TrialState.RUNNING, curve=curve, start=start, **attrs)
 
 
+def drawn(
+    trials: list[FrozenTrial], objectives: tuple[dict[str, str], ...] = (BPD,), total: int | None = 20
+) -> tuple[list[str], list[list[str]]]:
+    """Return the two lines above the table, and the words of its rows."""
+    text = StringIO()
+    console = Console(file=text, width=120, height=40, force_terminal=True, color_system=None, legacy_windows=False)
+    console.print(LiveTable("digits", objectives, total, console).drawn(trials, NOW))
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    return lines[:2], [line.split() for line in lines[5:] if line]
+
+
 def test_running_trials_come_first_then_the_last_that_ended() -> None:
     ended = [trial(values=3.0 - 0.1 * i, start=START + timedelta(seconds=i)) for i in range(12)]
     trials = numbered(running(4.0, 3.0, 3.5), *ended, running(), trial(TrialState.WAITING))
-    shown = rows(trials, [BPD], NOW)
-    assert [row.number for row in shown] == [0, 13, *range(12, 2, -1)]
-    first = shown[0]
-    assert (first.state, first.epoch, first.value, first.best, first.elapsed) == (
-        "running",
-        "3",
-        "3.5000",
-        "3.0000",
-        "1:40",
-    )
-    assert [row.number for row in shown if row.is_best] == [12]
-    assert shown[1].epoch == shown[1].value == shown[1].best == ""
+    head, rows = drawn(trials)
+    assert "12/20 trials, 0 failed" in head[0] and "-:--:-- remaining" in head[0]
+    assert head[1] == "best val/bpd: 1.9000 bits/dim, trial 12"
+    assert rows[0] == ["0", "running", "3", "3.5000", "3.0000", "1:40"]
+    assert rows[1][:2] == ["13", "running"]
+    assert rows[2][:3] == ["*", "12", "complete"], "a star marks the best"
+    assert [row[0] for row in rows[3:]] == [str(number) for number in range(11, 2, -1)]
 
 
 def test_the_best_is_by_the_direction() -> None:
-    trials = numbered(trial(values=(2.0, 10.0)), trial(values=(3.0, 20.0)))
-    assert [row.number for row in rows(trials, [BPD, SPEED], NOW) if row.is_best] == [0]
-    assert rows(trials, [BPD, SPEED], NOW)[0].value == "3.0000 20.000"
-    trials = numbered(trial(values=10.0), trial(values=20.0), running(5.0, 7.0, 6.0))
-    shown = rows(trials, [SPEED], NOW)
-    assert [row.number for row in shown if row.is_best] == [1]
-    assert shown[0].best == "7.0000"
+    _, rows = drawn(numbered(trial(values=(2.0, 10.0)), trial(values=(3.0, 20.0))), (BPD, SPEED))
+    assert [row[:2] for row in rows] == [["1", "complete"], ["*", "0"]]
+    assert rows[0][3:5] == ["3.0000", "20.000"]
+    _, rows = drawn(numbered(trial(values=10.0), trial(values=20.0), running(5.0, 7.0, 6.0)), (SPEED,))
+    assert [row[0] for row in rows] == ["2", "*", "0"]
+    assert rows[0][4] == "7.0000"
 
 
 def test_trials_that_never_ran_are_no_rows() -> None:
     never = [trial(TrialState.FAIL, outcome=outcome) for outcome in ("surplus", "superseded")]
-    assert rows(numbered(*never, trial(TrialState.WAITING)), [BPD], NOW) == []
+    assert drawn(numbered(*never, trial(TrialState.WAITING)))[1] == []
+
+
+def test_a_sweep_without_a_total_does_not_promise_an_end() -> None:
+    head, _ = drawn(numbered(trial(values=2.0), trial(values=2.5)), total=None)
+    assert "2/? trials" in head[0] and "remaining" not in head[0]
 
 
 def test_every_change_is_one_event() -> None:
@@ -83,8 +93,8 @@ def test_every_change_is_one_event() -> None:
         "trial 2 pruned at epoch 2: val/bpd 3.5000",
         "trial 3 failed: RuntimeError: CUDA out of memory",
         "trial 4 lost; retried as trial 7",
-        "trial 6 started: lr=1.0e-3",
-        "trial 7 started, a retry of trial 4: lr=1.0e-3",
+        "trial 6 started: lr=0.001",
+        "trial 7 started, a retry of trial 4: lr=0.001",
     ]
     assert events(look(after), after, [BPD], NOW) == []
 
@@ -94,31 +104,9 @@ def test_what_began_and_ended_between_two_looks_is_two_events() -> None:
     assert lines == ["trial 0 started", "trial 0 failed: its workers died"]
 
 
-def test_remaining_time_is_an_estimate_or_unknown() -> None:
-    done = [trial(values=2.0, seconds=60), trial(TrialState.PRUNED, seconds=20)]
-    lost = trial(TrialState.FAIL, seconds=1000)  # counts for nothing
-    assert remaining(numbered(*done, lost), 10, 2, NOW) == 40 * 8 / 2
-    assert remaining(numbered(*done, running(start=NOW - timedelta(seconds=10))), 10, 1, NOW) == 40 * 8 - 10
-    assert remaining(numbered(*done, running(), running()), 3, 4, NOW) == 0  # the one that is left is overdue
-    assert remaining(numbered(running()), 10, 1, NOW) is None
-    assert remaining(numbered(*done), None, 1, NOW) is None
-    assert "remaining unknown" in head("digits", numbered(running()), [BPD], 10, 1, 3.0, NOW)[0]
-    assert head("digits", numbered(*done), [BPD], 2, 1, 3700.0, NOW) == [
-        "digits: 2/2 trials, 1:01:40 elapsed, done",
-        "best val/bpd: 2.0000 bits/dim, trial 0",
-    ]
-
-
-def test_a_sweep_without_a_total_does_not_promise_an_end() -> None:
-    assert head("digits", [], [BPD], None, 1, 3.0, NOW) == [
-        "digits: 0 trials, 0:03 elapsed, remaining unknown",
-        "no trial is complete yet",
-    ]
-
-
 def test_logs_get_a_line_for_each_event_and_no_news_twice() -> None:
     study, text = searched(6), StringIO()
-    table = LiveTable("digits", [BPD], 8, console=Console(file=text, width=40))
+    table = LiveTable("digits", [BPD], 8, Console(file=text, width=40))
     with table:
         table.update(study.trials, NOW.timestamp())
         asked: dict[str, Any] = {"params": study.trials[0].params, "distributions": study.trials[0].distributions}
@@ -142,18 +130,18 @@ def test_the_table_fits_a_terminal_of_80_columns(objectives: tuple[dict[str, str
         study.add_trial(running(1.0, 2.0, settings={}))
     text = StringIO()
     console = Console(file=text, width=80, height=20, force_terminal=True, color_system=None, legacy_windows=False)
-    with LiveTable("digits", objectives, 40, 3, console) as table:
+    with LiveTable("digits", objectives, 40, console) as table:
         table.update(study.trials, NOW.timestamp())
         console.print(table.drawn(study.trials, NOW))
-    drawn = text.getvalue().rpartition("digits: ")[2].splitlines()
-    assert max(map(len, drawn)) <= 80
-    assert len(drawn) <= 20
-    assert sum("running" in line for line in drawn) == 3
-    assert {"trial", "state", "val/bpd"} <= set(drawn[3].split())
+    shown = text.getvalue().rpartition("digits ")[2].splitlines()
+    assert max(map(len, shown)) <= 80
+    assert len(shown) <= 20
+    assert sum("running" in line for line in shown) == 3
+    assert {"trial", "state", "val/bpd"} <= set(shown[3].split())
 
 
 def test_an_empty_study_is_shown_too() -> None:
     text = StringIO()
-    with LiveTable("digits", [BPD], 8, console=Console(file=text, width=80, force_terminal=True)) as table:
+    with LiveTable("digits", [BPD], 8, Console(file=text, width=80, force_terminal=True)) as table:
         table.update(new_study().trials, NOW.timestamp())
     assert "no trial is complete yet" in text.getvalue()

@@ -1,13 +1,14 @@
-"""The sweep's own W&B run: all trials once, whatever is interrupted, and what came of them."""
+"""The sweep's own W&B run: a table of all trials, whatever was interrupted, and what came of them."""
 
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from optuna.trial import TrialState
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.sweep.definition import Sweep
-from ar_lightning.sweep.wandb import Chronicle
+from ar_lightning.sweep.wandb import record_sweep
 from tests.support.studies import BPD, PLAIN, SPEED, new_study, searched, trial
 from tests.support.wandb_home import KEY, clean_environment, no_process_left, python
 from tests.support.wandb_stub import StubRun, WandbStub
@@ -55,9 +56,10 @@ def five() -> Study:
     return study
 
 
-def rows(run: StubRun) -> list[dict[str, Any]]:
-    """Return the history of the trials."""
-    return [row for row in run.history if "state" in row]
+def table(run: StubRun) -> dict[str, Any]:
+    """Return the table of trials that W&B shows: the last that was logged."""
+    (shown,) = [json.loads(run.files[row["trials"]["path"]]) for row in run.history if "trials" in row][-1:]
+    return dict(shown)
 
 
 def report(folder: Path) -> dict[str, Path]:
@@ -69,36 +71,15 @@ def report(folder: Path) -> dict[str, Path]:
     return files
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_a_sweep_arrives(online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> None:
-    study, folder = five(), tmp_path / "sweep"
-    chronicle = Chronicle.of(sweep_in(folder), study)
-    assert chronicle is not None
-    for count in (0, 1, 1, 3, 5):
-        chronicle.follow(study.trials[:count])
-    chronicle.finish(report(folder))
+    folder = tmp_path / "sweep"
+    record_sweep(sweep_in(folder), five(), report(folder))
 
     run = stub.run
     assert (run.id, run.project, run.group, run.job_type) == (f"digits-sweep-{HOST}", "searches", "digits", "sweep")
     assert (run.name, sorted(run.tags), run.exit_code) == ("digits/sweep", ["mine", "sweep"], 0)
     assert run.config["space"] == PLAIN and run.config["sampler"] == {"name": "tpe", "seed": 0}
     assert run.config["trials"] == 5 and run.config["base"]["model.name"] == "nade"
-
-    history = rows(run)
-    assert {row["trial"]: row["state"] for row in history} == {
-        0: "complete", 1: "pruned", 2: "failed", 3: "complete", 4: "complete",
-    }  # fmt: skip
-    assert [row.get("value/val/bpd") for row in history] == [2.5, None, None, 2.25, 2.75]
-    assert [row["seconds"] for row in history] == [10, 11, 12, 13, 14]
-    assert [row["best/val/bpd"] for row in history] == [2.5, 2.5, 2.5, 2.25, 2.25]
-    assert [row["params/optimizer.lr"] for row in history] == [pytest.approx(0.01 / (i + 1)) for i in range(5)]
-    assert history[2]["reason"] == "out of memory"
 
     assert (run.summary["best/val/bpd"], run.summary["best_trial/val/bpd"]) == (2.25, 3)
     assert {k: v for k, v in run.summary.items() if k.startswith("trials/")} == {
@@ -108,51 +89,50 @@ def test_a_sweep_arrives(online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: 
     assert run.files["best.yaml"] == b"model: {name: nade}\n"
     (picture,) = (content for name, content in run.files.items() if name.startswith("media/images/plots/history"))
     assert picture == PIXEL
-    (table,) = (json.loads(content) for name, content in run.files.items() if name.startswith("media/table/"))
-    assert table["columns"] == ["trial", "state", "val/bpd", "optimizer.lr", "seconds", "run", "reason"]
-    assert table["data"][2] == [2, "failed", None, pytest.approx(0.01 / 3), 12, None, "out of memory"]
+    shown = table(run)
+    assert shown["columns"] == ["trial", "state", "val/bpd", "optimizer.lr", "seconds", "run", "reason"]
+    assert [row[:3] for row in shown["data"]] == [
+        [0, "complete", 2.5], [1, "pruned", None], [2, "failed", None], [3, "complete", 2.25], [4, "complete", 2.75],
+    ]  # fmt: skip
+    assert [row[3] for row in shown["data"]] == [pytest.approx(0.01 / (i + 1)) for i in range(5)]
+    assert [row[4] for row in shown["data"]] == [10, 11, 12, 13, 14]
+    assert shown["data"][2][6] == "out of memory"
     assert not stub.unknown, "the stand-in knows all that W&B asks"
     assert "WANDB_SERVICE" not in os.environ, "or trials would share the sweep's W&B process, and end it"
 
 
 def test_importances_are_in_the_summary(online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> None:
     objectives = (BPD, SPEED)
-    chronicle = Chronicle.of(sweep_in(tmp_path / "sweep", objectives), searched(20, objectives=objectives))
-    assert chronicle is not None
-    chronicle.finish({})
-    assert len(rows(stub.run)) == 20
+    record_sweep(sweep_in(tmp_path / "sweep", objectives), searched(20, objectives=objectives), {})
+    assert len(table(stub.run)["data"]) == 20
     for metric in ("val/bpd", "samples_per_second"):
         weights = [v for k, v in stub.run.summary.items() if k.startswith(f"importance/{metric}/")]
         assert len(weights) == len(PLAIN) and sum(weights) == pytest.approx(1)
         assert f"best_trial/{metric}" in stub.run.summary
 
 
+@pytest.mark.slow
 def test_importances_that_cannot_be_computed_are_one_line(
     online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(study: Study) -> dict[str, float]:
+    def fail(study: Study, objective: int) -> dict[str, float]:
         raise RuntimeError("no variance\nanywhere")
 
     online.setattr("ar_lightning.sweep.wandb.importances", fail)
-    chronicle = Chronicle.of(sweep_in(tmp_path / "sweep"), five())
-    assert chronicle is not None
-    chronicle.finish({})
+    record_sweep(sweep_in(tmp_path / "sweep"), five(), {})
     assert "W&B: no importances of the parameters (no variance)\n" in capsys.readouterr().out
     assert stub.run.summary["best_trial/val/bpd"] == 3 and stub.run.exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_resumed_sweep_is_the_same_run(online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> None:
     study, folder = five(), tmp_path / "sweep"
     states = []
-    for count, total in ((2, 4), (4, 5), (5, 5)):
-        chronicle = Chronicle.of(sweep_in(folder, trials=total), part(study, count))
-        assert chronicle is not None
-        chronicle.follow(study.trials[:count])
-        chronicle.finish({})
+    for count, total in ((2, 4), (5, 5)):
+        record_sweep(sweep_in(folder, trials=total), part(study, count), {})
         states.append(stub.run.summary["state"])
-    assert [row["trial"] for row in rows(stub.run)] == [0, 1, 2, 3, 4]
-    assert [row["best/val/bpd"] for row in rows(stub.run)] == [2.5, 2.5, 2.5, 2.25, 2.25]
-    assert states == ["interrupted", "interrupted", "complete"]
+        assert [row[0] for row in table(stub.run)["data"]] == [*range(count)]
+    assert states == ["interrupted", "complete"]
     assert stub.run.config["trials"] == 5 and stub.run.summary["trials/complete"] == 3
 
 
@@ -164,65 +144,48 @@ def part(study: Study, count: int) -> Study:
 
 
 KILLED = """
-import os, sys, time
+import os, sys
 from pathlib import Path
-from ar_lightning.sweep.wandb import Chronicle
-from tests.sweep.test_chronicle import five, sweep_in
+from ar_lightning.sweep.wandb import record_sweep
+from ar_lightning.tracking.wandb_run import WandbRun
+from tests.sweep.test_wandb import five, sweep_in
 
-study = five()
-chronicle = Chronicle.of(sweep_in(Path(sys.argv[1])), study)
-chronicle.follow(study.trials[:3])
-print("following", flush=True)
-time.sleep(600)
+WandbRun.finish = lambda run: os.kill(os.getpid(), 9)
+record_sweep(sweep_in(Path(sys.argv[1])), five(), {})
 """
 
 
-@pytest.mark.parametrize(("mode", "arrived"), [("online", True), ("online", False), ("offline", False)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["online", "offline"])
 def test_after_kill_9_every_trial_is_there_once(
-    online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str,
-    arrived: bool,
-) -> None:  # fmt: skip
+    online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str
+) -> None:
     folder = tmp_path / "sweep"
     known = {"WANDB_BASE_URL": stub.url, "WANDB_API_KEY": KEY, "WANDB_MODE": mode, "PYTHONPATH": str(ROOT)}
-    soon = {"WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "1"} if arrived else {}
-    killed = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(folder)], cwd=ROOT, env=clean_environment(tmp_path, **known, **soon)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(folder)], cwd=ROOT, env=clean_environment(tmp_path, **known), check=False
     )
-    logged = folder / "wandb" / HOST / "logged.json"
-    wait_for(lambda: logged.exists() and json.loads(logged.read_text()) == [[], [0, 1, 2]])
-    if arrived:
-        wait_for(lambda: len(stub.runs) == 1 and len(rows(stub.run)) == 3)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
+    assert killed.returncode == -signal.SIGKILL
 
     online.setenv("WANDB_MODE", mode)
-    chronicle = Chronicle.of(sweep_in(folder), five())
-    assert chronicle is not None
-    chronicle.finish({})
+    record_sweep(sweep_in(folder), five(), {})
     if mode == "offline":
         assert stub.requests == []
         command = capsys.readouterr().out.split("wandb sync ")[1].split()
         python(tmp_path, "-m", "wandb", "sync", *command, WANDB_BASE_URL=stub.url, WANDB_API_KEY=KEY)
-    assert [row["trial"] for row in rows(stub.run)] == [0, 1, 2, 3, 4]
+    assert [row[0] for row in table(stub.run)["data"]] == [0, 1, 2, 3, 4]
     assert stub.run.summary["trials/complete"] == 3 and stub.run.exit_code == 0
     assert no_process_left(tmp_path)
 
 
-def test_a_server_that_is_away_is_one_line_and_no_wait(
+def test_a_server_that_is_away_is_two_lines(
     online: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with WandbStub() as server:
         pass
     online.setenv("WANDB_BASE_URL", server.url)
     online.setenv("WANDB_INIT_TIMEOUT", "4")
-    study = five()
-    started = time.monotonic()
-    chronicle = Chronicle.of(sweep_in(tmp_path / "sweep"), study)
-    assert chronicle is not None
-    for count in range(6):
-        chronicle.follow(study.trials[:count])
-    assert time.monotonic() - started < 1
-    chronicle.finish({})
+    record_sweep(sweep_in(tmp_path / "sweep"), five(), {})
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 2 and "cannot go online" in said[0] and "wandb sync" in said[1]
 
@@ -231,28 +194,31 @@ def test_a_disk_that_takes_nothing_is_one_line(
     online: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "wandb").write_text("in the way")
-    assert Chronicle.of(sweep_in(tmp_path), five()) is None
+    record_sweep(sweep_in(tmp_path), five(), {})
     assert capsys.readouterr().out.count("\n") == 1
 
 
-def test_two_launchers_on_a_machine_keep_one_record(
-    online: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_launcher_waits_for_another_on_the_same_machine(online: pytest.MonkeyPatch, tmp_path: Path) -> None:
     online.setenv("WANDB_MODE", "offline")
-    first = Chronicle.of(sweep_in(tmp_path), five())
-    assert first is not None
-    assert Chronicle.of(sweep_in(tmp_path), five()) is None
-    assert "another process on this machine records the sweep digits" in capsys.readouterr().out
-    first.finish({})
+    folder = tmp_path / "wandb" / HOST
+    folder.mkdir(parents=True)
+    with (folder / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        waiting = threading.Thread(target=record_sweep, args=(sweep_in(tmp_path), five(), {}))
+        waiting.start()
+        time.sleep(0.3)
+        assert [*folder.iterdir()] == [folder / "lock"]
+    waiting.join()
+    assert (folder / "wandb" / "ended").exists()
 
 
 def test_disabled_is_no_record(online: pytest.MonkeyPatch, tmp_path: Path) -> None:
     online.setenv("WANDB_MODE", "disabled")
-    assert Chronicle.of(sweep_in(tmp_path / "sweep"), five()) is None
+    record_sweep(sweep_in(tmp_path / "sweep"), five(), {})
     assert not (tmp_path / "sweep").exists()
 
 
 def test_a_misspelt_mode_is_an_error(online: pytest.MonkeyPatch, tmp_path: Path) -> None:
     online.setenv("WANDB_MODE", "ofline")
     with pytest.raises(UserError, match="WANDB_MODE=ofline"):
-        Chronicle.of(sweep_in(tmp_path / "sweep"), five())
+        record_sweep(sweep_in(tmp_path / "sweep"), five(), {})

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ar_lightning.config.resolve import load_config
-from ar_lightning.sweep.obituary import mourn
+from ar_lightning.sweep.wandb import report_dead_trial
 from ar_lightning.tracking.wandb_run import training_run
 from tests.support.wandb_home import KEY, clean_environment, no_process_left, sync
 from tests.support.wandb_stub import StubRun, WandbStub
@@ -35,9 +35,9 @@ def trial_in(folder: Path, mode: str = "online") -> tuple[Path, Path]:
 
 def told(config: Path, run_dir: Path) -> str:
     """Let W&B be told, and return what the process said."""
-    process = mourn(config, run_dir, "failed", REASON)
+    process = report_dead_trial(config, run_dir, "failed", REASON)
     assert process is not None and process.wait(60) == 0
-    return (run_dir / "wandb" / "obituary.log").read_text()
+    return (run_dir / "wandb" / "dead-trial.log").read_text()
 
 
 def check(run: StubRun) -> None:
@@ -90,6 +90,7 @@ os.kill(os.getpid(), 9)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [0, 2000])
 def test_offline_it_is_synced_later(online: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path, steps: int) -> None:
     """Also where W&B had written nothing before the kill, which would stop `wandb sync`."""
@@ -116,7 +117,7 @@ def test_a_trial_that_has_told_it_itself_is_left_alone(
     run = training_run(run_dir, settings, settings["tracking"], print)
     assert run is not None
     run.finish(exit_code=1)
-    assert mourn(config, run_dir, "failed", REASON) is None
+    assert report_dead_trial(config, run_dir, "failed", REASON) is None
     assert stub.run.exit_code == 1
 
 
@@ -125,11 +126,11 @@ def test_nothing_is_started_in_vain(online: pytest.MonkeyPatch, tmp_path: Path, 
     file = tmp_path / "0007.yaml"
     if config is not None:
         file.write_text(f"base: {ROOT}/conf/nade.yaml\n{config}\n")
-    assert mourn(file, tmp_path / "0007", "failed", REASON) is None
+    assert report_dead_trial(file, tmp_path / "0007", "failed", REASON) is None
     assert not (tmp_path / "0007").exists()
 
 
 def test_it_is_cheap() -> None:
-    heavy = "{'torch', 'lightning', 'wandb', 'optuna'}"
-    code = f"import sys, ar_lightning.sweep.obituary; print(sorted({heavy} & set(sys.modules)))"
+    heavy = "{'torch', 'lightning', 'wandb', 'matplotlib'}"
+    code = f"import sys, ar_lightning.sweep.wandb; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
