@@ -20,7 +20,6 @@ from tests.support.browser import chromium
 from tests.support.postgres import PASSWORD, free_port, postgres_server
 
 pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.external]
 STUDY, PATIENCE = "pixelrnn-digits", 30.0  # seconds, on a busy machine
 
 

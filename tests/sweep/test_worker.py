@@ -42,7 +42,6 @@ def test_a_sweep_meets_its_total_and_goes_on_to_a_larger_one(sweep: Sweeping) ->
     assert sweep.outcomes() == ["complete"] * 8
 
 
-@pytest.mark.slow
 def test_trials_are_pruned_by_the_study(sweep: Sweeping) -> None:
     sweep.settings = {"pruner": {"name": "median", "startup_trials": 2, "min_epochs": 1}, "trials": 12}
     sweep.run()
