@@ -83,5 +83,5 @@ def _test_set(config: dict[str, Any], data: ArrayDataModule, world: int) -> dict
 def _model_traits(lit: LitDensity) -> dict[str, int]:
     """Return the members of an ensemble, and how far the model looks back, where it has such a thing."""
     model = lit.density.model
-    members, reach = model.members, getattr(model, "receptive_field", None)
+    members, reach = model.members, model.receptive_field
     return {**({"members": members} if members > 1 else {}), **({} if reach is None else {"receptive_field": reach})}

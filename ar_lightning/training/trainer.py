@@ -151,7 +151,7 @@ class CompileModel(pl.Callback):
 
 
 def compile_model(model: Model) -> None:
-    """Compile the kernels that a model has for it, which start within seconds; where it has none, the whole model."""
+    """Compile the kernels of a model, which takes seconds; a model without own kernels is compiled as a whole."""
     fit = model.compile_kernels()
     if fit is None:
         model.compile()
