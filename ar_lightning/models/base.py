@@ -47,8 +47,7 @@ class Model(nn.Module, ABC):
     """The base of all models, and the list of what a model may declare.
 
     A subclass sets the class attributes that differ from their defaults here, as literals: a config is checked against
-    them before PyTorch is imported. What is misspelt, of the wrong type or missing is a `TypeError` when the class is
-    made.
+    them before PyTorch is imported. A misspelt, wrong or missing one is a `TypeError` when the class is made.
 
     Args:
         shapes: of the data, the encoded inputs and the parameters.
