@@ -209,7 +209,7 @@ def test_nonsense_is_answered_at_once(line: str, folder: Path) -> None:
     done = apart(line.split(), f"print([m for m in {heavy} if m in sys.modules])", stdout=subprocess.PIPE)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "[]\n", 1), done.stderr
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.0  # also on a slow processor
 
 
 def test_no_accelerator_that_is_there_is_refused() -> None:

@@ -183,7 +183,12 @@ def each_statistic(case: Case) -> set[Feature]:
 
 def each_network(case: Case) -> set[Feature]:
     """Return its model in its variant, and on grey or colour: what a network reads depends on those."""
-    return {(case.model, case.variant), (case.model, case.spec.shape[0])}
+    return {(case.model, case.variant), *each_picture(case)}
+
+
+def each_picture(case: Case) -> set[Feature]:
+    """Return its model on grey or colour."""
+    return {(case.model, case.spec.shape[0])}
 
 
 @cache
@@ -218,7 +223,7 @@ REAL_CASES = [case for case in EVERY_CASE if not case.spec.levels]
 # Large enough for every row, kernel and colour to matter; too large to enumerate.
 LARGE = [DataSpec((1, 4, 4), 2, CLASSES), DataSpec((3, 3, 4), 2, CLASSES)]
 LARGE_CASES = cover(possible(LARGE), each_network)
-FAST = {*cover(EVERY_CASE, each_statistic), *cover(LARGE_CASES, lambda case: {(case.model,)})}
+FAST = {*cover(EVERY_CASE, each_statistic), *cover(LARGE_CASES, each_picture)}
 
 
 def every_value(spec: DataSpec) -> torch.Tensor:

@@ -186,7 +186,7 @@ def test_hours_end_a_sweep(sweep: Sweeping) -> None:
     sweep.settings = {"trials": None, "hours": 3 / 3600}
     started = time.monotonic()
     sweep.run()
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 120  # whatever the processor
     assert len(sweep.trials()) > 2 and set(sweep.outcomes()) == {"complete"}
 
 
