@@ -4,26 +4,31 @@ A trained density, from Python:
 
     density = ar_lightning.load("runs/mine")  # a run directory or a checkpoint
     density.log_prob(x)  # (B,) nats
-    density.sample(16)  # (16, C, *sites) data values
+    x = density.sample(16)  # (16, C, *sites) data values
+    ar_lightning.show(x, density.spec)  # a picture, in a notebook
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ar_lightning.core.condition import Condition
     from ar_lightning.density.density import Density
+    from ar_lightning.media.show import show
     from ar_lightning.training.checkpoints import load
 
-__all__ = ["Condition", "Density", "load"]
+__all__ = ["Condition", "Density", "load", "show"]
+PLACES = {
+    "Condition": "core.condition",
+    "Density": "density.density",
+    "load": "training.checkpoints",
+    "show": "media.show",
+}
 __version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:
     """Import PyTorch only when a density is asked for, so that the command line answers at once."""
-    if name in __all__:
-        from ar_lightning.core import condition
-        from ar_lightning.density import density
-        from ar_lightning.training import checkpoints
-
-        return {"Condition": condition.Condition, "Density": density.Density, "load": checkpoints.load}[name]
+    if name in PLACES:
+        return getattr(import_module(f"ar_lightning.{PLACES[name]}"), name)
     raise AttributeError(f"module 'ar_lightning' has no attribute '{name}'")

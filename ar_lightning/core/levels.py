@@ -7,7 +7,7 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["levels_of", "quantised", "scaled"]
+__all__ = ["levels_of", "quantised", "scaled", "spread"]
 
 Values = TypeVar("Values", "torch.Tensor", np.ndarray)
 
@@ -25,3 +25,8 @@ def scaled(position: Values, levels: int) -> Values:
 def quantised(x: Values, levels: int) -> Values:
     """Quantise 8-bit values uniformly, to 0..15 for 16 levels."""
     return x if levels == 256 else x // (256 // levels)
+
+
+def spread(level: "torch.Tensor", levels: int) -> "torch.Tensor":
+    """Return levels as real values in [-1, 1], the lowest at -1 and the highest at 1."""
+    return level * (2 / (levels - 1)) - 1

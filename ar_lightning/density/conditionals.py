@@ -8,26 +8,37 @@ weighted by how likely each member is given the values before,
 Members with orders of their own share no `x_<i`, so that their mixture has no such factors.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
 from ar_lightning.core.condition import Condition
-
-if TYPE_CHECKING:
-    from ar_lightning.density.density import Density
+from ar_lightning.density.factors import as_member, condition_of, encode
+from ar_lightning.likelihoods.base import Likelihood
 
 __all__ = ["conditionals"]
 
 
-def conditionals(density: "Density", x: Tensor, cond: Tensor | Condition | None, member: int | None) -> Distribution:
-    """Return what `Density.conditionals` does."""
-    members = density.model.members
+def conditionals(
+    model: Any, likelihood: Likelihood, x: Tensor, cond: Tensor | Condition | None = None, member: int | None = None
+) -> Distribution:
+    """Return p(x_i | x_<i, cond) of every value, as one distribution of batch shape `(B, C, *sites)`.
+
+    Args:
+        model: the network.
+        likelihood: of one value.
+        x: data values `(B, C, *sites)`.
+        cond: labels `(B,)`, or a `Condition`.
+        member: of several; None for their mixture.
+
+    Raises:
+        ValueError: there is no such member, or the members of the mixture differ in their orders.
+    """
+    members, orders = model.members, model.orders
     if member is not None and not 0 <= member < members:
         raise ValueError(f"expected a member in 0..{members - 1}, got {member}")
-    orders = density.model.orders
     if member is None and members > 1 and not bool((orders == orders[0]).all()):
         raise ValueError(
             f"the {members} members of this density visit the values in different orders, so that their mixture has no "
@@ -35,9 +46,9 @@ def conditionals(density: "Density", x: Tensor, cond: Tensor | Condition | None,
         )
     parts = []
     for k in range(members) if member is None else [member]:
-        with density.member(k):
-            params = density.model(density._encode(x), density._given(cond))
-        parts.append(density.likelihood.distribution(params, x))
+        with as_member(model, k):
+            params = model(encode(model, likelihood, x), condition_of(model, cond))
+        parts.append(likelihood.distribution(params, x))
     return parts[0] if len(parts) == 1 else _mixed(parts, _log_weights(parts, x, orders[0]))
 
 

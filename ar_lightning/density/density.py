@@ -1,47 +1,26 @@
 """A density: an autoregressive network and a likelihood. Everything else talks to this."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ar_lightning.core.condition import Condition, as_condition, rows_of
+from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.conditionals import conditionals
-from ar_lightning.density.sampling import Draw, in_batches, sample_naive, sampler_of
-from ar_lightning.density.summary import as_html, as_picture, as_text
-from ar_lightning.likelihoods.base import Likelihood, choose
+from ar_lightning.density.factors import as_member, condition_of, encode, log_factors
+from ar_lightning.density.sampling import Sampler
+from ar_lightning.density.step import Step
+from ar_lightning.density.summary import summary
+from ar_lightning.likelihoods.base import Likelihood
 
-__all__ = ["MAX_CLASSES", "Density", "Step"]
+__all__ = ["MAX_CLASSES", "Density"]
 
 MAX_CLASSES = 100  # of the Bayes classifier, which takes a forward pass per class
-BATCH = 256  # samples drawn at a time, at most; the result does not depend on it
-
-
-class Step(NamedTuple):
-    """A training step: what the randomness of an objective is a function of, so that it is the same on any number of
-    processes.
-
-    Args:
-        number: of the optimizer step.
-        seed: of the run.
-        rank: of this process.
-        world: number of processes.
-    """
-
-    number: int = 0
-    seed: int = 0
-    rank: int = 0
-    world: int = 1
-
-    def uniforms(self, n: int, k: int) -> Tensor:
-        """Return this process' `(n, k)` of the uniforms of the step, of which every example in it has k, on the CPU."""
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.number) % 2**63)
-        return torch.rand(n * self.world, k, generator=generator)[self.rank :: self.world]
 
 
 class Density(nn.Module):
@@ -61,7 +40,8 @@ class Density(nn.Module):
         self.likelihood = likelihood
         self.spec = spec
 
-    __repr__, _repr_html_, show = as_text, as_html, as_picture
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} {summary(self.model, self.likelihood, self.spec)}"
 
     @property
     def conditional(self) -> bool:
@@ -90,9 +70,9 @@ class Density(nn.Module):
             ValueError: wrong shape, values outside the support, or labels or features missing.
         """
         if not self.training:  # training data has been checked once, when it was loaded
-            self._check_values(x)
-            self._check_condition(len(x), cond)
-        scores = [self._terms(k, x, cond).flatten(1).sum(1) for k in range(self.model.members)]
+            self.check_values(x)
+            self.check_condition(len(x), cond)
+        scores = [self.terms(x, cond, k).flatten(1).sum(1) for k in range(self.model.members)]
         if len(scores) == 1:
             return scores[0] - self.spec.log_volume
         return torch.stack(scores).logsumexp(0) - math.log(len(scores)) - self.spec.log_volume
@@ -115,9 +95,9 @@ class Density(nn.Module):
         Raises:
             ValueError: as `log_prob`; or the mixture has no conditionals, since its members differ in their orders.
         """
-        self._check_values(x)
-        self._check_condition(len(x), cond)
-        return conditionals(self, x, cond, member)
+        self.check_values(x)
+        self.check_condition(len(x), cond)
+        return conditionals(self.model, self.likelihood, x, cond, member)
 
     def class_log_probs(self, x: Tensor, cond: Tensor | Condition | None = None) -> Tensor:
         """Return log p(x | y) in nats for every class y of a conditional density, a forward pass each.
@@ -143,27 +123,23 @@ class Density(nn.Module):
 
         A density with another objective overrides this.
         """
-        return -self._terms(step.number % self.model.members, x, cond).flatten(1).sum(1) + self.spec.log_volume
+        return -self.terms(x, cond, step.number % self.model.members).flatten(1).sum(1) + self.spec.log_volume
 
-    @contextmanager
-    def member(self, k: int) -> Iterator[None]:
-        """Let the model be its member k."""
-        before, self.model.member = self.model.member, k
-        try:
-            yield
-        finally:
-            self.model.member = before
+    def member(self, k: int) -> AbstractContextManager[None]:
+        """Let the model be its member k, as a context manager."""
+        return as_member(self.model, k)
 
-    def _terms(self, k: int, x: Tensor, cond: Tensor | Condition | None) -> Tensor:
-        """Return log p_k(x_i | x_<i, cond) of every value, `(B, C, *sites)`, under member k."""
-        with self.member(k):
-            return self.likelihood.log_prob(self.model(self._encode(x), self._given(cond)), x)
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the network's inputs `(B, C * E, *sites)` for data values `(B, C, *sites)`."""
+        return encode(self.model, self.likelihood, x)
 
-    def _given(self, cond: Tensor | Condition | None) -> Tensor | Condition | None:
-        """Return what the model reads of a condition: labels alone, or both where it reads features."""
-        labels, features = as_condition(cond)
-        labels = labels if self.conditional else None
-        return labels if not self.model.features or features is None else Condition(labels, features.to(self.dtype))
+    def condition_of(self, cond: Tensor | Condition | None) -> Tensor | Condition | None:
+        """Return the part of a condition that the model reads: labels alone, or labels and features."""
+        return condition_of(self.model, cond)
+
+    def terms(self, x: Tensor, cond: Tensor | Condition | None = None, member: int = 0) -> Tensor:
+        """Return log p(x_i | x_<i, cond) of every value in nats, `(B, C, *sites)`, under one member; x is unchecked."""
+        return log_factors(self.model, self.likelihood, x, cond, member)
 
     @torch.no_grad()
     def sample(
@@ -204,17 +180,19 @@ class Density(nn.Module):
             raise ValueError("completion needs both `known` and `mask`")
         noise = self.noise(n, generator) if noise is None else noise
         if known is not None and mask is not None:
-            self._check_values(known)
+            self.check_values(known)
             mask = mask.expand(n, *self.spec.shape)
-        self._check_condition(n, cond)
+        self.check_condition(n, cond)
         was_training = self.training
         self.eval()
         try:
-            return in_batches(
-                n, BATCH, lambda rows: self._sample_batch(rows, cond, known, mask, noise, temperature, naive, progress)
-            )
+            return self.sampler().sample(n, noise, cond, known, mask, temperature, naive, progress)
         finally:
             self.train(was_training)
+
+    def sampler(self) -> Sampler:
+        """Return what draws its samples."""
+        return Sampler(self.model, self.likelihood, self.spec)
 
     def completes(self, mask: Tensor) -> bool:
         """Whether completion is exact where `mask` `(C, *sites)` is known: it comes first in every member's order."""
@@ -230,60 +208,14 @@ class Density(nn.Module):
         rows = self.spec.dims + (self.model.members > 1)
         return torch.rand(n, rows, self.likelihood.noise, generator=generator)
 
-    def _sample_batch(
-        self, part: Tensor, cond: Tensor | Condition | None, known: Tensor | None, mask: Tensor | None, noise: Tensor,
-        temperature: float, naive: bool, progress: Callable[[int], Any] | None,
-    ) -> Tensor:  # fmt: skip
-        def rows(t: Tensor | None) -> Tensor | None:
-            return None if t is None else t[part.to(t.device)].to(self.device)
-
-        def flat(t: Tensor | None) -> Tensor | None:
-            return None if t is None else t.flatten(1)
-
-        given = Condition(*map(rows, as_condition(cond)))
-        noise, chosen = noise[part].to(self.device).split([self.spec.dims, noise.shape[1] - self.spec.dims], 1)
-        draw = Draw(self.likelihood, noise, flat(rows(known)), flat(rows(mask)), temperature, self.dtype, progress)
-        dtype = self.dtype if self.spec.levels is None else torch.long
-        x = torch.zeros(len(part), *self.spec.shape, dtype=dtype, device=self.device)
-        return self._draw(draw, x, given, chosen, naive)
-
-    def _draw(self, draw: Draw, x: Tensor, cond: Condition, chosen: Tensor, naive: bool) -> Tensor:
-        """Fill a batch `x`: members first, by the uniforms `chosen` (B, 1, ...), then the samples of each together."""
-        loop = sample_naive if naive else sampler_of(self.model)
-        members = self._choose_members(draw, cond, chosen)
-        for k in members.unique().tolist():
-            i = (members == k).nonzero()[:, 0]
-            with self.member(k):
-                x[i] = loop(self.model, draw.of(i), x[i], self._given(rows_of(cond, i)))
-        return x
-
-    def _choose_members(self, draw: Draw, cond: Condition, chosen: Tensor) -> Tensor:
-        """Draw which member `(B,)` each sample is of, by uniforms (B, 1, ...) where there are several."""
-        if self.model.members == 1:
-            return torch.zeros(len(draw.noise), dtype=torch.long)
-        return choose(self._member_scores(draw, cond), chosen[:, 0, 0])
-
-    def _member_scores(self, draw: Draw, cond: Condition) -> Tensor:
-        """Return log p_k(known values) `(B, K)` of every member, of the values that come first in its order."""
-        scores = torch.zeros(len(draw.noise), self.model.members, device=draw.noise.device)
-        if draw.known is None or draw.mask is None:
-            return scores
-        for k in range(self.model.members):
-            terms = self._terms(k, draw.known.view(-1, *self.spec.shape), cond).flatten(1)
-            order = self.model.orders[k % len(self.model.orders)]
-            first = draw.mask[:, order].long().cumprod(1)  # 1 until the first value that is not known
-            scores[:, k] = (terms[:, order] * first).sum(1)
-        return scores
-
-    def _encode(self, x: Tensor) -> Tensor:
-        return self.likelihood.encode(x).to(self.dtype)
-
-    def _check_values(self, x: Tensor) -> None:
+    def check_values(self, x: Tensor) -> None:
+        """Raise ValueError if values have another shape than `(B, C, *sites)`, or lie outside the support."""
         if tuple(x.shape[1:]) != self.spec.shape:
             raise ValueError(f"expected data (B, {', '.join(map(str, self.spec.shape))}), got {tuple(x.shape)}")
         self.likelihood.check(x)
 
-    def _check_condition(self, n: int, cond: Tensor | Condition | None) -> None:
+    def check_condition(self, n: int, cond: Tensor | Condition | None) -> None:
+        """Raise ValueError if the condition of n examples lacks what the density reads, or has classes it lacks."""
         labels, features = as_condition(cond)
         if self.model.features:
             shape = (n, self.model.features, *self.spec.shape[1:])

@@ -4,16 +4,21 @@ Uria, Murray & Larochelle, "A Deep and Tractable Density Estimator", ICML 2014.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ar_lightning.core.condition import Condition
-from ar_lightning.density.density import Density, Step
-from ar_lightning.density.sampling import Draw, sample_orderless, sample_orderless_naive
+from ar_lightning.density.density import Density
+from ar_lightning.density.draw import Draw
+from ar_lightning.density.factors import condition_of
+from ar_lightning.density.loops import sample_orderless, sample_orderless_naive
+from ar_lightning.density.sampling import Sampler
+from ar_lightning.density.step import Step
 from ar_lightning.models.base import token_order
 
-__all__ = ["OrderlessDensity"]
+__all__ = ["OrderlessDensity", "orders_of"]
 
 
 class OrderlessDensity(Density):
@@ -45,7 +50,7 @@ class OrderlessDensity(Density):
 
         `known` are booleans `(B, tokens)`: at least one is False.
         """
-        params = self.model(self._encode(x), self._given(cond), known)
+        params = self.model(self.encode(x), self.condition_of(cond), known)
         terms = self.likelihood.log_prob(params, x)  # (B, C, *sites)
         unknown = ~known.view(len(x), self.model.shapes.groups, *x.shape[2:])
         weight = known.shape[1] / unknown.flatten(1).sum(1)
@@ -62,36 +67,45 @@ class OrderlessDensity(Density):
         Raises:
             ValueError: as `log_prob`.
         """
-        self._check_values(x)
-        self._check_condition(len(x), cond)
+        self.check_values(x)
+        self.check_condition(len(x), cond)
         mask = mask.to(x.device).expand_as(x)
         scores = []
         for k in range(self.model.members):
-            orders = self._orders(torch.full((len(x),), k), mask)
-            params = self.model.in_orders(self._encode(x), orders, self._given(cond))
+            orders = orders_of(self.model, torch.full((len(x),), k), mask)
+            params = self.model.in_orders(self.encode(x), orders, self.condition_of(cond))
             scores.append((self.likelihood.log_prob(params, x) * ~mask).flatten(1).sum(1))
         return torch.stack(scores).logsumexp(0) - math.log(len(scores))
 
-    def _orders(self, members: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the order `(B, tokens)` of each example: known tokens first, then those of its member's order."""
-        every = torch.stack([token_order(order, self.model.shapes) for order in self.model.orders])
-        orders = every[members.to(every.device)]
-        if mask is None:
-            return orders
-        known = mask.view(len(mask), self.model.shapes.groups, -1, *mask.shape[2:]).long().sum(2).flatten(1)
-        return orders.gather(1, known.gather(1, orders).argsort(dim=1, descending=True, stable=True))
+    def sampler(self) -> "OrderlessSampler":
+        """Return what draws its samples."""
+        return OrderlessSampler(self.model, self.likelihood, self.spec)
 
     def completes(self, mask: Tensor) -> bool:
         """Whether completion is exact where `mask` is known: always."""
         return True
 
-    def _draw(self, draw: Draw, x: Tensor, cond: Condition, chosen: Tensor, naive: bool) -> Tensor:
-        """Fill a batch, each example in an order of its own."""
-        members = self._choose_members(draw, cond, chosen)
-        orders = self._orders(members, None if draw.mask is None else draw.mask.view_as(x))
-        loop = sample_orderless_naive if naive else sample_orderless
-        return loop(self.model, draw, x, orders, self._given(cond))
 
-    def _member_scores(self, draw: Draw, cond: Condition) -> Tensor:
+class OrderlessSampler(Sampler):
+    """Draws each sample in an order of its own: known values first."""
+
+    def fill(self, draw: Draw, x: Tensor, cond: Condition, u: Tensor, naive: bool = False) -> Tensor:
+        """Fill a batch, each example in an order of its own."""
+        mask = None if draw.mask is None else draw.mask.view_as(x)
+        orders = orders_of(self.model, self.members(draw, cond, u), mask)
+        loop = sample_orderless_naive if naive else sample_orderless
+        return loop(self.model, draw, x, orders, condition_of(self.model, cond))
+
+    def member_scores(self, draw: Draw, cond: Condition) -> Tensor:
         """Return zeros `(B, K)`: what is known has the same probability under every member."""
         return torch.zeros(len(draw.noise), self.model.members, device=draw.noise.device)
+
+
+def orders_of(model: Any, members: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the order `(B, tokens)` of each example: known tokens first, then those of its member's order."""
+    every = torch.stack([token_order(order, model.shapes) for order in model.orders])
+    orders = every[members.to(every.device)]
+    if mask is None:
+        return orders
+    known = mask.view(len(mask), model.shapes.groups, -1, *mask.shape[2:]).long().sum(2).flatten(1)
+    return orders.gather(1, known.gather(1, orders).argsort(dim=1, descending=True, stable=True))

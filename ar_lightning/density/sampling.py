@@ -1,31 +1,95 @@
-"""The only sampling loops: one per way of being causal, and the naive one that every model gets for free.
-
-All draw the value of site d from `noise[:, d]`, so the loops give the same samples for the same noise. Known values
-are kept: the network is fed them in place of draws, which conditions on every known value that comes before a drawn
-one in the model's order.
-"""
+"""Samples in batches: the member of each is chosen first, then those of one member are drawn together."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ar_lightning.likelihoods.base import Likelihood
-from ar_lightning.models.base import RasterModel, SequenceModel, token_order
-from ar_lightning.nn.streaming import start_row, streaming
+from ar_lightning.core.condition import Condition, as_condition, rows_of
+from ar_lightning.core.spec import DataSpec
+from ar_lightning.density.draw import Draw
+from ar_lightning.density.factors import as_member, condition_of, dtype_of, log_factors
+from ar_lightning.density.loops import loop_of, sample_naive
+from ar_lightning.likelihoods.base import Likelihood, choose
 
-__all__ = [
-    "Draw",
-    "in_batches",
-    "sample_naive",
-    "sample_orderless",
-    "sample_orderless_naive",
-    "sample_raster",
-    "sample_sequence",
-    "sampler_of",
-]
+__all__ = ["Sampler", "in_batches"]
+
+BATCH = 256  # samples drawn at a time, at most; the result does not depend on it
+
+
+class Sampler:
+    """Draws the samples of a model and its likelihood.
+
+    Args:
+        model: the network.
+        likelihood: of one value.
+        spec: of the data.
+    """
+
+    def __init__(self, model: Any, likelihood: Likelihood, spec: DataSpec) -> None:
+        self.model, self.likelihood, self.spec = model, likelihood, spec
+
+    def sample(
+        self, n: int, noise: Tensor, cond: Tensor | Condition | None, known: Tensor | None, mask: Tensor | None,
+        temperature: float, naive: bool, progress: Callable[[int], Any] | None,
+    ) -> Tensor:  # fmt: skip
+        """Return n samples `(n, C, *sites)`; the arguments are those of `Density.sample`."""
+        device, dtype = next(self.model.parameters()).device, dtype_of(self.model)
+        dims = self.spec.dims
+
+        def batch(part: Tensor) -> Tensor:
+            def rows(t: Tensor | None) -> Tensor | None:
+                return None if t is None else t[part.to(t.device)].to(device)
+
+            def flat(t: Tensor | None) -> Tensor | None:
+                return None if t is None else t.flatten(1)
+
+            given = Condition(*map(rows, as_condition(cond)))
+            u = noise[part].to(device)
+            draw = Draw(self.likelihood, u[:, :dims], flat(rows(known)), flat(rows(mask)), temperature, dtype, progress)
+            kind = dtype if self.spec.levels is None else torch.long
+            x = torch.zeros(len(part), *self.spec.shape, dtype=kind, device=device)
+            return self.fill(draw, x, given, u[:, dims:], naive)
+
+        return in_batches(n, BATCH, batch)
+
+    def fill(self, draw: Draw, x: Tensor, cond: Condition, u: Tensor, naive: bool = False) -> Tensor:
+        """Fill a batch `x` (B, C, *sites) with samples.
+
+        Args:
+            draw: chooses the values.
+            x: zeros.
+            cond: what is given of each.
+            u: uniforms `(B, 1, ...)` that choose the members; not read where there is one.
+            naive: a full forward pass per value.
+        """
+        loop = sample_naive if naive else loop_of(self.model)
+        members = self.members(draw, cond, u)
+        for k in members.unique().tolist():
+            i = (members == k).nonzero()[:, 0]
+            with as_member(self.model, k):
+                x[i] = loop(self.model, draw.of(i), x[i], condition_of(self.model, rows_of(cond, i)))
+        return x
+
+    def members(self, draw: Draw, cond: Condition, u: Tensor) -> Tensor:
+        """Draw the member `(B,)` of each sample, given its known values, by uniforms `(B, 1, ...)`."""
+        if self.model.members == 1:
+            return torch.zeros(len(draw.noise), dtype=torch.long)
+        return choose(self.member_scores(draw, cond), u[:, 0, 0])
+
+    def member_scores(self, draw: Draw, cond: Condition) -> Tensor:
+        """Return log p_k(known values) `(B, K)` of every member, of the values that come first in its order."""
+        scores = torch.zeros(len(draw.noise), self.model.members, device=draw.noise.device)
+        if draw.known is None or draw.mask is None:
+            return scores
+        known = draw.known.view(-1, *self.spec.shape)
+        for k in range(self.model.members):
+            terms = log_factors(self.model, self.likelihood, known, cond, k).flatten(1)
+            order = self.model.orders[k % len(self.model.orders)]
+            first = draw.mask[:, order].long().cumprod(1)  # 1 until the first value that is not known
+            scores[:, k] = (terms[:, order] * first).sum(1)
+        return scores
 
 
 def in_batches(n: int, size: int, draw: Callable[[Tensor], Tensor]) -> Tensor:
@@ -51,168 +115,3 @@ def in_batches(n: int, size: int, draw: Callable[[Tensor], Tensor]) -> Tensor:
             size //= 2
             torch.cuda.empty_cache()
     return torch.cat(parts)
-
-
-class Draw:
-    """Chooses the value of one site of a batch: known, or drawn from the likelihood.
-
-    Args:
-        likelihood: what the parameters mean.
-        noise: uniforms `(B, D, likelihood.noise)`.
-        known: values to keep `(B, D)`, or None.
-        mask: True where a value is known `(B, D)`, or None.
-        temperature: below 1 sharpens, above 1 flattens each conditional.
-        dtype: of the network's inputs.
-        progress: called with the number of values after each choice of them.
-    """
-
-    def __init__(
-        self, likelihood: Likelihood, noise: Tensor, known: Tensor | None = None, mask: Tensor | None = None,
-        temperature: float = 1.0, dtype: torch.dtype = torch.float32, progress: Callable[[int], Any] | None = None,
-    ) -> None:  # fmt: skip
-        self.likelihood, self.noise, self.known, self.mask = likelihood, noise, known, mask
-        self.temperature, self.dtype, self.progress = temperature, dtype, progress
-
-    def of(self, rows: Tensor) -> "Draw":
-        """Return the same for some of the examples."""
-        known, mask = (None if t is None else t[rows] for t in (self.known, self.mask))
-        return Draw(self.likelihood, self.noise[rows], known, mask, self.temperature, self.dtype, self.progress)
-
-    def __call__(self, params: Tensor, site: int | Tensor, earlier: Tensor | None = None) -> Tensor:
-        """Return the values `(B,)` of a site, given its parameters `(B, P)`.
-
-        `earlier` `(B, c)` are the channels of its pixel that come before, where the parameters are for all of them.
-        """
-        here = at(site)
-        drawn = self.likelihood.sample(params, self.noise[here], self.temperature, earlier)
-        if self.known is None or self.mask is None:
-            return drawn
-        return torch.where(self.mask[here], self.known[here], drawn)
-
-    def fill(self, x: Tensor, params: Tensor, token: int | Tensor) -> Tensor:
-        """Choose the values of one group of channels at a site, write them into `x`, and return them encoded.
-
-        Args:
-            x: values `(B, C, *sites)`.
-            params: of the group, `(B, P)`.
-            token: its index in the flattened `(groups, *sites)`; `(B,)` where each example has its own.
-
-        Returns:
-            `(B, C / groups * E)`.
-        """
-        values, sites = x.flatten(1), x.shape[2:].numel()  # values is a view: x fills up
-        written: list[Tensor] = []
-        for c in range(x.shape[1] if self.likelihood.joint else 1):
-            site = token + c * sites
-            earlier = torch.stack(written, 1) if c else None
-            values[at(site)] = self(params, site, earlier).to(x.dtype)
-            written.append(values[at(site)])
-            if self.progress:
-                self.progress(len(x))
-        return self.encode(torch.stack(written, 1)[..., None])[..., 0]
-
-    def begin(self, x: Tensor, order: Tensor) -> int:
-        """Write the values into `x` that come first in `order` and are known of every example; return their number."""
-        if self.known is None or self.mask is None:
-            return 0
-        n = int(self.mask.all(0)[order].long().cumprod(0).sum())
-        x.flatten(1)[:, order[:n]] = self.known[:, order[:n]].to(x.dtype)
-        if self.progress:
-            self.progress(n * len(x))
-        return n
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Return what the network reads of values `(B, C, *sites)`."""
-        return self.likelihood.encode(x).to(self.dtype)
-
-
-def at(site: int | Tensor) -> Any:
-    """Return the index, into `(B, D, ...)`, of one site, or of a site `(B,)` for each example."""
-    return (slice(None), site) if isinstance(site, int) else (torch.arange(len(site), device=site.device), site)
-
-
-Sampler = Callable[..., Tensor]
-
-
-def sampler_of(model: torch.nn.Module) -> Sampler:
-    """Return the loop that streams this model."""
-    return sample_sequence if isinstance(model, SequenceModel) else sample_raster
-
-
-def sample_naive(model: SequenceModel | RasterModel, draw: Draw, x: Tensor, cond: Any = None) -> Tensor:
-    """Fill `x` (B, C, *sites) with a full forward pass per token."""
-    groups, sites = model.shapes.groups, model.shapes.sites
-    for token in token_order(model.order, model.shapes).tolist():
-        params = model(draw.encode(x), cond).view(len(x), groups, -1, sites)
-        draw.fill(x, params[:, token // sites, :, token % sites], token)
-    return x
-
-
-def sample_sequence(model: SequenceModel, draw: Draw, x: Tensor, cond: Any = None) -> Tensor:
-    """Fill `x` (B, C, *sites) token by token, feeding each back; what is known at the start is read at once."""
-    order = token_order(model.order, model.shapes)
-    start = draw.begin(x, model.order) // (len(model.order) // len(order))  # tokens known at the start
-    read = model.tokens(draw.encode(x))[:, order[:start]]
-    past = F.pad(read, (0, 0, 1, 0))  # zeros stand before the first token
-    with streaming(model):
-        if start:
-            model.scan(past[:, :-1], cond)
-        token_before = past[:, -1]
-        for token in order[start:].tolist():
-            token_before = draw.fill(x, model.scan(token_before[:, None], cond)[:, 0], token)
-    return x
-
-
-def sample_orderless(model: Any, draw: Draw, x: Tensor, orders: Tensor, cond: Any = None) -> Tensor:
-    """Fill `x` (B, C, *sites) token by token, each example in its order `orders` (B, tokens)."""
-    past = torch.zeros(len(x), model.shapes.token_inputs, device=x.device, dtype=draw.dtype)
-    path, memory = F.pad(orders, (1, 0)), None
-    for i in range(orders.shape[1]):
-        params, memory = model.visit(past[:, None], path[:, i : i + 2], memory, cond)
-        past = draw.fill(x, params[:, 0], orders[:, i])
-    return x
-
-
-def sample_orderless_naive(model: Any, draw: Draw, x: Tensor, orders: Tensor, cond: Any = None) -> Tensor:
-    """Do the same with a full forward pass per token, given all that is known by then."""
-    groups, sites = model.shapes.groups, model.shapes.sites
-    known = torch.zeros_like(orders, dtype=torch.bool)
-    for token in orders.unbind(1):
-        params = model(draw.encode(x), cond, known).view(len(x), groups, -1, sites)
-        rows = torch.arange(len(x), device=x.device)
-        draw.fill(x, params[rows, token // sites, :, token % sites], token)
-        known[rows, token] = True
-    return x
-
-
-def sample_raster(model: RasterModel, draw: Draw, x: Tensor, cond: Any = None) -> Tensor:
-    """Fill images `x` (B, C, H, W) pixel by pixel: features of a row, of each of its pixels, then the colours."""
-    height, width = x.shape[2:]
-    groups, sites = model.shapes.groups, model.shapes.sites
-    above = torch.zeros_like(draw.encode(x[:, :, :1]))
-    nothing = above[:, :, 0, 0]  # what lies left of the first pixel
-    no_colour = nothing.chunk(groups, 1)[0] if groups > 1 else None
-    with streaming(model):
-        for i in range(height):
-            start_row(model, len(x), width)
-            left, row = nothing, []
-            for j, column in enumerate(model.columns(model.row(above, cond))):
-                pixel = model.pixel(left, column, cond)
-                colours: list[Tensor] = []
-                for g in range(groups):
-                    earlier = colours[-1] if colours else no_colour
-                    params = model.colour(earlier, _group(pixel, g, groups), cond)
-                    colours.append(draw.fill(x, params, g * sites + i * width + j))
-                left = torch.cat(colours, 1) if groups > 1 else colours[0]
-                row.append(left)
-            above = torch.stack(row, 2)[:, :, None]
-    return x
-
-
-def _group(features: Any, g: int, groups: int) -> Any:
-    """Return the channels of group g of a feature map, or of each of a list of them."""
-    if groups == 1:
-        return features
-    if isinstance(features, Tensor):
-        return features.chunk(groups, 1)[g]
-    return [_group(f, g, groups) for f in features]

@@ -1,4 +1,4 @@
-"""Likelihoods of discrete values: a logit for binary ones, a softmax over levels."""
+"""Likelihoods of values on levels: a coin for two, a softmax for any number."""
 
 from typing import Literal
 
@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, distributions
 
-from ar_lightning.core.errors import UserError
+from ar_lightning.core.levels import spread
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.likelihoods.base import Likelihood, at_least_float32, categorical, check_levels, choose
 
-__all__ = ["Bernoulli", "Categorical", "scaled"]
+__all__ = ["Bernoulli", "Categorical"]
 
 
 class Bernoulli(Likelihood):
@@ -59,7 +59,7 @@ class Categorical(Likelihood):
     def __init__(self, spec: DataSpec, *, encoding: Literal["auto", "scaled", "one_hot", "index"] = "auto") -> None:
         super().__init__()
         if spec.levels is None:
-            raise UserError("the categorical likelihood needs data on levels, not real values")
+            raise ValueError("the categorical likelihood needs data on levels, not real values")
         self.levels = self.params = spec.levels
         self.encoding = "scaled" if encoding == "auto" else encoding
         self.inputs = self.levels if encoding == "one_hot" else 1
@@ -69,7 +69,7 @@ class Categorical(Likelihood):
         if self.encoding == "index":
             return (x + 1).float()  # 0 is what stands before the first value
         if self.encoding == "scaled":
-            return scaled(x.float(), self.levels)
+            return spread(x.float(), self.levels)
         planes = F.one_hot(x.long(), self.levels).movedim(-1, 2)  # (B, C, K, *sites)
         return planes.flatten(1, 2).float()
 
@@ -89,8 +89,3 @@ class Categorical(Likelihood):
 
     def extra_repr(self) -> str:
         return f"levels={self.levels}, encoding={self.encoding}"
-
-
-def scaled(x: Tensor, levels: int) -> Tensor:
-    """Map levels 0..K-1 to [-1, 1]."""
-    return x * (2 / (levels - 1)) - 1

@@ -18,11 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, distributions
 
-from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import PositiveInt
+from ar_lightning.core.levels import spread
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.likelihoods.base import Likelihood, at_least_float32, categorical, check_levels, choose
-from ar_lightning.likelihoods.discrete import scaled
 
 __all__ = ["DiscretizedLogisticMixture"]
 
@@ -56,19 +55,19 @@ class DiscretizedLogisticMixture(Likelihood):
     def __init__(self, spec: DataSpec, *, mixtures: PositiveInt = 10) -> None:
         super().__init__()
         if spec.levels is None or spec.levels < 2:
-            raise UserError(f"the discretized logistic mixture needs data on two levels or more, not {spec}")
+            raise ValueError(f"the discretized logistic mixture needs data on two levels or more, not {spec}")
         if spec.shape[0] not in self.channels:
-            raise UserError(f"the discretized logistic mixture takes data of 1 or 3 channels, not {spec}")
+            raise ValueError(f"the discretized logistic mixture takes data of 1 or 3 channels, not {spec}")
         self.levels, self.mixtures, self.colours = spec.levels, mixtures, spec.shape[0]
         self.joint = self.colours > 1
         self.params = mixtures * (1 + 2 * self.colours + self.colours * (self.colours - 1) // 2)
 
     def encode(self, x: Tensor) -> Tensor:
-        return scaled(x.float(), self.levels)
+        return spread(x.float(), self.levels)
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         mixture = _Mixture(params, self.mixtures, self.colours)
-        before = scaled(x.to(mixture.log_weights.dtype), self.levels)
+        before = spread(x.to(mixture.log_weights.dtype), self.levels)
         log_weights, conditionals = mixture.log_weights, []
         for c in range(self.colours):
             joint = log_weights + self._log_mass(mixture, c, x[:, c : c + 1], before)
@@ -79,7 +78,7 @@ class DiscretizedLogisticMixture(Likelihood):
     def distribution(self, params: Tensor, x: Tensor) -> distributions.Categorical:
         mixture = _Mixture(params[..., None], self.mixtures, self.colours)
         x = x[..., None]  # (B, C, *sites, 1)
-        before = scaled(x.to(mixture.log_weights.dtype), self.levels)
+        before = spread(x.to(mixture.log_weights.dtype), self.levels)
         every = torch.arange(self.levels, device=x.device).expand(*x[:, :1].shape[:-1], -1)  # (B, 1, *sites, K)
         log_weights, log_p = mixture.log_weights, []
         for c in range(self.colours):
@@ -95,7 +94,7 @@ class DiscretizedLogisticMixture(Likelihood):
             return choose(logits / temperature, noise[:, 1].to(logits.dtype))
         mixture = _Mixture(params[..., None], self.mixtures, self.colours)  # one site
         log_weights = mixture.log_weights  # (N, M, 1)
-        before, channel = scaled(earlier[..., None].to(log_weights.dtype), self.levels), earlier.shape[1]
+        before, channel = spread(earlier[..., None].to(log_weights.dtype), self.levels), earlier.shape[1]
         for c in range(channel):
             log_weights = log_weights + self._log_mass(mixture, c, earlier[:, c, None, None], before)
         which, u = noise.to(log_weights.dtype).unbind(1)

@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, distributions
 
-from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import PositiveFloat, PositiveInt
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.likelihoods.base import Likelihood, at_least_float32, categorical, choose
@@ -46,7 +45,7 @@ class Mixture(Likelihood):
     def __init__(self, spec: DataSpec, *, components: PositiveInt = 10, floor: PositiveFloat = 1e-3) -> None:
         super().__init__()
         if spec.levels is not None:
-            raise UserError(f"mixtures of densities need real values, not {spec}: set data.dequantise=true")
+            raise ValueError(f"mixtures of densities need real values, not {spec}: set data.dequantise=true")
         self.components, self.floor = components, floor
         self.params = 3 * components
         places = torch.special.ndtri((torch.arange(components, dtype=torch.float64) + 0.5) / components)

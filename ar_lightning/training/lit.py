@@ -12,8 +12,9 @@ from ar_lightning import __version__
 from ar_lightning.config.registry import find
 from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError
-from ar_lightning.density.density import MAX_CLASSES, Density, Step
+from ar_lightning.density.density import MAX_CLASSES, Density
 from ar_lightning.density.metrics import BitsPerDim, NegativeLogLikelihood
+from ar_lightning.density.step import Step
 from ar_lightning.density.stream import Memory, carried
 from ar_lightning.training.checkpoints import CHECKPOINT_KEY
 
@@ -58,7 +59,7 @@ class LitDensity(pl.LightningModule):
             device = self.density.device  # not self.device, where the weights are yet to go
             labels = as_condition(given).labels
             cond = labels.to(device) if self.density.conditional and labels is not None else None
-            self.density.model.initialise(self.density._encode(x.to(device)), cond)
+            self.density.model.initialise(self.density.encode(x.to(device)), cond)
 
     def on_train_epoch_start(self) -> None:
         """Make an epoch's randomness a function of seed and epoch alone, so that a resumed run repeats it exactly."""

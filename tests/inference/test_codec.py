@@ -103,7 +103,7 @@ def test_a_mixture_is_coded_under_the_member_that_suits_each_example() -> None:
         for parameter in density.parameters():
             parameter *= 4  # the members of the case differ too little
     x = density.sample(100, generator=torch.Generator().manual_seed(0))
-    scores = torch.stack([density._terms(k, x, None).flatten(1).sum(1) for k in range(density.model.members)])
+    scores = torch.stack([density.terms(x, None, k).flatten(1).sum(1) for k in range(density.model.members)])
     allowed = 64 - density.log_prob(x).sum() / math.log(2) + len(x) * math.log2(density.model.members)  # bits
     assert -scores.amin(0).sum() / math.log(2) > allowed, "the worst members take too many"
     assert 8 * len(encode(density, x)) <= allowed

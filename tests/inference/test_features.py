@@ -104,7 +104,7 @@ def test_by_default_it_is_what_the_output_layer_reads(model: str) -> None:
     density, x = case.build(), random_values(case.spec, N)
     layer = layer_of(density)
     maps = layer_outputs(density, x, Condition(), layer.name)[layer.name]
-    params = density.model(density._encode(x)).flatten(2).transpose(1, 2)
+    params = density.model(density.encode(x)).flatten(2).transpose(1, 2)
     expected = params[:, token_order(density.model.order, density.model.shapes)]
     torch.testing.assert_close(parameters_of(density.model, model, maps), expected)
 

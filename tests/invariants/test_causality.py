@@ -29,7 +29,7 @@ def changes(density: Density, x: torch.Tensor, cond: torch.Tensor | None) -> tor
 
 def parameters(density: Density, x: torch.Tensor, cond: torch.Tensor | None) -> torch.Tensor:
     """Return the likelihood's parameters per value: `(B, D, P)`."""
-    params = density.model(density._encode(x), cond)
+    params = density.model(density.encode(x), cond)
     return per_value(density, params)
 
 
@@ -51,7 +51,7 @@ def jacobian(density: Density, x: torch.Tensor) -> torch.Tensor:
     The parameters are added up with random weights, so that no gradients cancel.
     """
     spec = density.spec
-    z = density._encode(x).requires_grad_()
+    z = density.encode(x).requires_grad_()
     weights = torch.randn(density.likelihood.params, dtype=torch.float64, generator=seeded())
     rows = []
     for i in range(spec.dims):

@@ -10,7 +10,8 @@ from scipy.stats import chisquare
 from ar_lightning.config.registry import MODELS
 from ar_lightning.config.schema import schema_of
 from ar_lightning.density.density import Density
-from ar_lightning.density.sampling import Draw, sampler_of
+from ar_lightning.density.draw import Draw
+from ar_lightning.density.loops import loop_of
 from tests.invariants.test_causality import parameters
 from tests.support.cases import (
     CASES,
@@ -65,7 +66,7 @@ def test_streaming_equals_the_full_forward(case: Case) -> None:
         with density.member(k):
             draw = Recorder(density.likelihood, density.noise(n), x.flatten(1), everything, 1.0)
             draw.seen = {}
-            fed = sampler_of(density.model)(density.model, draw, torch.zeros_like(x), cond)
+            fed = loop_of(density.model)(density.model, draw, torch.zeros_like(x), cond)
             streamed = torch.stack([draw.seen[site] for site in range(case.spec.dims)], 1)
             assert torch.equal(fed, x)
             assert (streamed - parameters(density, x, cond)).abs().max() <= 1e-5
@@ -86,7 +87,7 @@ def test_same_seed_same_samples_in_both_loops_and_any_batch(case: Case, monkeypa
         for naive in (False, True)
     )
     assert torch.allclose(*parts, rtol=0, atol=rounding)
-    monkeypatch.setattr("ar_lightning.density.density.BATCH", 7)
+    monkeypatch.setattr("ar_lightning.density.sampling.BATCH", 7)
     assert torch.allclose(streamed, density.sample(n, cond, generator=seeded(3)), rtol=0, atol=rounding)
 
 
@@ -146,7 +147,7 @@ def tempered_member(
 ) -> torch.Tensor:
     """Do so for one member of a density."""
     with density.member(k):
-        order, params = density.model.order, density.model(density._encode(x), cond)
+        order, params = density.model.order, density.model(density.encode(x), cond)
     levels = density.spec.levels or 0
     values = x.flatten(1)[:, order]
     terms = density.likelihood.log_prob(params, x).flatten(1)[:, order] / temperature  # log p(x_i | x_<i) / T

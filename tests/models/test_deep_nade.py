@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.density.density import Step
-from ar_lightning.density.orderless import OrderlessDensity
+from ar_lightning.density.orderless import OrderlessDensity, orders_of
+from ar_lightning.density.step import Step
 from ar_lightning.models.deep_nade import BLOCK
 from tests.invariants.test_exactness import SAMPLES, assert_frequencies
 from tests.support.cases import BINARY, CLASSES, SPECS, Case, every_value, random_values, seeded
@@ -45,7 +45,7 @@ def values(spec: DataSpec, n: int, seed: int = 0) -> Tensor:
 def given(density: OrderlessDensity, x: Tensor, known: Tensor, cond: Tensor | None = None) -> Tensor:
     """Return log p(x_t | known tokens) `(B, tokens)`: the paper's network, masks written out."""
     model, shapes = density.model, density.model.shapes
-    z = density._encode(x).view(len(x), shapes.groups, -1, shapes.sites).transpose(2, 3).flatten(1, 2)
+    z = density.encode(x).view(len(x), shapes.groups, -1, shapes.sites).transpose(2, 3).flatten(1, 2)
     a = model.c + torch.einsum("bte,teh->bh", z * known[..., None], model.W)
     if model.U is not None:
         a = a + known.to(z.dtype) @ model.U
@@ -73,7 +73,7 @@ def chain(density: OrderlessDensity, x: Tensor, order: list[int], cond: Tensor |
 
 
 def tokens_in_order(density: OrderlessDensity, k: int) -> list[int]:
-    order = density._orders(torch.tensor([k]), None)[0]
+    order = orders_of(density.model, torch.tensor([k]), None)[0]
     return [int(t) for t in order]
 
 

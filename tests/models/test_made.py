@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from ar_lightning.core.spec import DataSpec, Shapes
-from ar_lightning.density.density import Density, Step
-from ar_lightning.density.sampling import Draw, sample_naive, sample_sequence
+from ar_lightning.density.density import Density
+from ar_lightning.density.draw import Draw
+from ar_lightning.density.loops import sample_naive, sample_sequence
+from ar_lightning.density.step import Step
 from ar_lightning.models.made import MADE
 from ar_lightning.nn.masked import MaskedMLP, reads, spread_degrees
 from ar_lightning.nn.streaming import streaming
@@ -101,7 +103,7 @@ def test_forward_is_the_papers_equations(activation: str, options: dict[str, Any
                         out[:, i] += density.model.units.direct.weight[i, j] * inputs[:, j]
             expected = torch.empty_like(out)
             expected[:, columns] = out
-            assert torch.allclose(density.model(density._encode(x)).flatten(1), expected, atol=1e-12)
+            assert torch.allclose(density.model(density.encode(x)).flatten(1), expected, atol=1e-12)
 
 
 def test_masked_weights_get_no_gradient() -> None:
@@ -117,7 +119,7 @@ def average(density: Density, x: torch.Tensor, cond: torch.Tensor | None) -> tor
     members = []
     for k in range(density.model.members):
         with density.member(k):
-            params = density.model(density._encode(x), cond)
+            params = density.model(density.encode(x), cond)
         members.append(density.likelihood.log_prob(params, x).flatten(1).sum(1).exp())
     assert not torch.allclose(members[0], members[1])
     return torch.stack(members).mean(0)
@@ -178,7 +180,7 @@ def test_members_are_trained_in_turn() -> None:
     x = random_values(BINARY, 6)
     for number in range(5):
         with density.member(number % 3):
-            params = density.model(density._encode(x))
+            params = density.model(density.encode(x))
         expected = -density.likelihood.log_prob(params, x).flatten(1).sum(1)
         assert torch.allclose(density.loss(x, step=Step(number)), expected)
 
@@ -222,7 +224,7 @@ def test_weights_belong_to_the_same_values_under_every_order() -> None:
     other.view(4, -1)[:, 4] = 1 - other.view(4, -1)[:, 4]
     for k in range(3):
         with density.member(k):
-            assert torch.equal(density.model(density._encode(x)), density.model(density._encode(other)))
+            assert torch.equal(density.model(density.encode(x)), density.model(density.encode(other)))
 
 
 def test_orders_can_only_vary_where_they_are_random() -> None:

@@ -14,7 +14,8 @@ from ar_lightning.core.spec import DataSpec, Shapes
 from ar_lightning.data.datasets.digits import Digits
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
-from ar_lightning.density.sampling import Draw, sample_raster
+from ar_lightning.density.draw import Draw
+from ar_lightning.density.loops import sample_raster
 from ar_lightning.models.pixelcnnpp import Border, GatedResnet, PixelCNNpp, concat_elu
 from ar_lightning.nn.weightnorm import initialise_from_data, normalise_weights
 from ar_lightning.training.checkpoints import build_density
@@ -63,7 +64,7 @@ def test_streaming_equals_the_full_forward(
     draw.seen = {}
     fed = sample_raster(density.model, draw, torch.zeros_like(x), cond)
     streamed = torch.stack([draw.seen[site] for site in range(size[0] * size[1])], 2)
-    full = density.model(density._encode(x), cond).flatten(2)
+    full = density.model(density.encode(x), cond).flatten(2)
     assert torch.equal(fed, x)
     assert (streamed - full).abs().max() <= 1e-5
 
@@ -83,7 +84,7 @@ def test_a_pixel_depends_on_all_before_it_and_on_none_after(
     size: tuple[int, int], downsamplings: int, channels: int
 ) -> None:
     density = build((channels, *size), downsamplings, resnets=2).double()
-    z = density._encode(random_values(density.spec, 1))
+    z = density.encode(random_values(density.spec, 1))
     weights = torch.randn(density.model.shapes.outputs, 1, 1, generator=seeded(2), dtype=torch.float64)
 
     def outputs(z: Tensor) -> Tensor:
@@ -96,7 +97,7 @@ def test_a_pixel_depends_on_all_before_it_and_on_none_after(
 
 def test_labels_reach_every_pixel() -> None:
     density = build((1, 5, 4), conditional=True)
-    z = density._encode(random_values(density.spec, 2))
+    z = density.encode(random_values(density.spec, 2))
     one, two = (density.model(z, torch.full((2,), label)) for label in (0, 1))
     assert (one != two).any(1).all()
 
@@ -137,7 +138,7 @@ def preactivations(model: nn.Module) -> Iterator[dict[nn.Module, Tensor]]:
 def test_initialised_preactivations_have_mean_zero_and_variance_one(channels: int) -> None:
     density = build((channels, 8, 8), dropout=0.5, conditional=True)
     model, cond = density.model, torch.arange(32) % CLASSES
-    z = density._encode(random_values(density.spec, 32))
+    z = density.encode(random_values(density.spec, 32))
     model.train()
     model.initialise(z, cond)
     assert model.training
@@ -181,7 +182,7 @@ def test_initialisation_scales_without_bias_too() -> None:
 def test_a_compiled_model_is_initialised_alike() -> None:
     eager, compiled = build((1, 4, 4)), build((1, 4, 4))
     compiled.model.compile(backend="aot_eager")
-    z = eager._encode(random_values(eager.spec, 8))
+    z = eager.encode(random_values(eager.spec, 8))
     for density in (eager, compiled):
         density.model.initialise(z)
     assert states_equal(eager.model, compiled.model)
@@ -216,7 +217,7 @@ def test_processes_initialise_alike_on_the_data(conditional: bool) -> None:
 
 def test_can_be_copied_and_saved() -> None:
     density = build((1, 4, 4))
-    z = density._encode(random_values(density.spec, 3))
+    z = density.encode(random_values(density.spec, 3))
     twin = deepcopy(density)
     loaded = build((1, 4, 4))
     loaded.load_state_dict(density.state_dict())

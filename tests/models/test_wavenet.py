@@ -191,7 +191,7 @@ def test_the_weights_are_for_any_length() -> None:
     long.load_state_dict(short.state_dict())
     x = torch.randint(4, (3, 1, 50), generator=seeded())
     with torch.no_grad():
-        a, b = short.model(short._encode(x[..., :30])), long.model(long._encode(x))
+        a, b = short.model(short.encode(x[..., :30])), long.model(long.encode(x))
     assert torch.allclose(a, b[..., :30], atol=1e-6)
 
 

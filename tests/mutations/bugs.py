@@ -179,7 +179,7 @@ BUGS = {
         "torch.stack(scores).mean(0)", EXACT + " -k sum_to_one and made",
     ),
     "what is known says nothing about the member": Bug(
-        "ar_lightning/density/density.py", "scores[:, k] = (terms", "scores[:, k] = 0 * (terms",
+        "ar_lightning/density/sampling.py", "scores[:, k] = (terms", "scores[:, k] = 0 * (terms",
         EXACT + " -k completions and made",
     ),
     "the Jacobian has the wrong sign": Bug(
@@ -187,7 +187,7 @@ BUGS = {
         "tests/data/test_dequantised.py -k subtracts",
     ),
     "a prompt is read a token late": Bug(
-        "ar_lightning/density/sampling.py", "model.scan(past[:, :-1], cond)", "model.scan(past[:, 1:], cond)",
+        "ar_lightning/density/loops.py", "model.scan(past[:, :-1], cond)", "model.scan(past[:, 1:], cond)",
         EXACT + " -k same_seed and nade",
     ),
     "an output of MADE reads its own value": Bug(
@@ -206,7 +206,7 @@ BUGS = {
         "tests/models/test_deep_nade.py",
     ),
     "completion in the member's own order": Bug(
-        "ar_lightning/density/orderless.py", "        if mask is None:\n            return orders\n", "        return orders\n",
+        "ar_lightning/density/orderless.py", "    if mask is None:\n        return orders\n", "    return orders\n",
         "tests/models/test_deep_nade.py",
     ),
     "a dilated convolution reads the future": Bug(
@@ -245,11 +245,11 @@ BUGS = {
         EXACT + " -k streaming_equals and row_lstm",
     ),
     "a sample depends on its batch": Bug(
-        "ar_lightning/density/density.py", "noise[part].to(self.device)", "noise[: len(part)].to(self.device)",
+        "ar_lightning/density/sampling.py", "noise[part].to(device)", "noise[: len(part)].to(device)",
         EXACT + " -k any_batch and independent",
     ),
     "completion overwrites known values": Bug(
-        "ar_lightning/density/sampling.py", "torch.where(self.mask[here], self.known[here], drawn)", "drawn",
+        "ar_lightning/density/draw.py", "torch.where(self.mask[here], self.known[here], drawn)", "drawn",
         EXACT + " -k completions and independent",
     ),
     "the cache survives an error": Bug(

@@ -96,7 +96,7 @@ class Case:
                 p.data += torch.randn_like(p) * (p[0].numel() ** -0.5 if is_kernel else 0.5)
         density.to(dtype).eval()
         if density.model.initialises:
-            density.model.initialise(density._encode(random_values(self.spec, 64, seed=9)), self.labels(64))
+            density.model.initialise(density.encode(random_values(self.spec, 64, seed=9)), self.labels(64))
         return density
 
     @property

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ar_lightning.core.condition import Condition
 from ar_lightning.density.density import Density
-from ar_lightning.density.sampling import Draw, at
+from ar_lightning.density.draw import Draw, site_index
 
 __all__ = ["Decoded", "check_codable", "decode", "encode", "level_probs"]
 
@@ -67,8 +67,8 @@ def encode(
             `check_codable`).
     """
     check_codable(density)
-    density._check_values(x)
-    density._check_condition(len(x), cond)
+    density.check_values(x)
+    density.check_condition(len(x), cond)
     encoder = constriction.stream.queue.RangeEncoder()
 
     def write(probs: np.ndarray, symbols: Tensor | None) -> Tensor:
@@ -166,7 +166,7 @@ class _Coding(Draw):
         probs = level_probs(self.density, params, earlier).numpy()
         if not np.isfinite(probs).all():
             raise ValueError("the density gives no probabilities but NaN: it has diverged in training")
-        here = at(site)
+        here = site_index(site)
         coded = ~self.padding[here]
         values = torch.zeros(len(params), dtype=torch.long)
         values[coded] = self.code(probs[coded.numpy()], None if self.x is None else self.x[here][coded])
@@ -190,7 +190,7 @@ def _code(
             chosen = (_uniform(code, len(rows), members, best) + 0.5) / members  # the quantile of that member
             draw = _Coding(density, code, None if x is None else x[rows].flatten(1), padding[rows], progress)
             blank = torch.zeros(len(rows), *spec.shape, dtype=torch.long)
-            parts.append(density._draw(draw, blank, given, chosen[:, None, None], naive=False))
+            parts.append(density.sampler().fill(draw, blank, given, chosen[:, None, None]))
     return Decoded(torch.cat(parts), labels)
 
 
@@ -201,7 +201,7 @@ def _uniform(code: Code, n: int, k: int, symbols: Tensor | None) -> Tensor:
 
 def _best_members(density: Density, x: Tensor, given: Condition) -> Tensor:
     """Return which member `(B,)` gives each example the highest probability."""
-    scores = [density._terms(k, x, given).flatten(1).sum(1) for k in range(density.model.members)]
+    scores = [density.terms(x, given, k).flatten(1).sum(1) for k in range(density.model.members)]
     return torch.stack(scores).argmax(0)
 
 

@@ -198,7 +198,7 @@ def _nats(density: Density, original: Original, padding: Tensor | None) -> float
     coded = torch.ones_like(original.x) if padding is None else ~padding
     for rows in torch.arange(len(original.x)).split(BATCH):
         x, given = original.x[rows], None if original.labels is None else original.labels[rows]
-        terms = (density._terms(k, x, given).double() * coded[rows] for k in range(members))
+        terms = (density.terms(x, given, k).double() * coded[rows] for k in range(members))
         scores = torch.stack([t.flatten(1).sum(1) for t in terms])
         total -= float((scores.logsumexp(0) - math.log(members)).sum())
     return total

@@ -87,7 +87,7 @@ def representations(
     if len(x) * size > NUMBERS:
         smaller = "take --pool mean, or another --layer" if pool == "none" else "take another --layer"
         raise UserError(f"--pool {pool}: {len(x)} x {size:,} numbers of layer {chosen.name} are too many; {smaller}")
-    density._check_values(x)
+    density.check_values(x)
     given = as_condition(cond)
     classes = range(density.model.classes or 1)
     was_training = density.training

@@ -84,7 +84,7 @@ def layer_outputs(density: Density, x: Tensor, cond: Condition, only: str | None
         cond: what is given of them.
         only: one layer; null for all of them.
     """
-    model, z, given = density.model, density._encode(x), density._given(cond)
+    model, z, given = density.model, density.encode(x), density.condition_of(cond)
     with density.member(0), torch.compiler.set_stance("force_eager"):  # compiled code may run without hooks
         outputs: dict[str, Tensor] = {} if only == WHOLE else model.hidden_units(z, given, only)
         if only in (None, WHOLE):

@@ -1,0 +1,92 @@
+"""The choice of one value: a known one is kept, any other is drawn from the likelihood.
+
+The value of site d is drawn by `noise[:, d]`, so every loop over the sites gives the same samples for the same noise.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ar_lightning.likelihoods.base import Likelihood
+
+__all__ = ["Draw", "site_index"]
+
+
+class Draw:
+    """Chooses the value of one site of a batch: known, or drawn from the likelihood.
+
+    Args:
+        likelihood: what the parameters mean.
+        noise: uniforms `(B, D, likelihood.noise)`.
+        known: values to keep `(B, D)`, or None.
+        mask: True where a value is known `(B, D)`, or None.
+        temperature: below 1 sharpens, above 1 flattens each conditional.
+        dtype: of the network's inputs.
+        progress: called with the number of values after each choice of them.
+    """
+
+    def __init__(
+        self, likelihood: Likelihood, noise: Tensor, known: Tensor | None = None, mask: Tensor | None = None,
+        temperature: float = 1.0, dtype: torch.dtype = torch.float32, progress: Callable[[int], Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.likelihood, self.noise, self.known, self.mask = likelihood, noise, known, mask
+        self.temperature, self.dtype, self.progress = temperature, dtype, progress
+
+    def of(self, rows: Tensor) -> "Draw":
+        """Return the same for some of the examples."""
+        known, mask = (None if t is None else t[rows] for t in (self.known, self.mask))
+        return Draw(self.likelihood, self.noise[rows], known, mask, self.temperature, self.dtype, self.progress)
+
+    def __call__(self, params: Tensor, site: int | Tensor, earlier: Tensor | None = None) -> Tensor:
+        """Return the values `(B,)` of a site, given its parameters `(B, P)`.
+
+        `earlier` `(B, c)` are the channels of its pixel that come before, where the parameters are for all of them.
+        """
+        here = site_index(site)
+        drawn = self.likelihood.sample(params, self.noise[here], self.temperature, earlier)
+        if self.known is None or self.mask is None:
+            return drawn
+        return torch.where(self.mask[here], self.known[here], drawn)
+
+    def fill(self, x: Tensor, params: Tensor, token: int | Tensor) -> Tensor:
+        """Choose the values of one group of channels at a site, write them into `x`, and return them encoded.
+
+        Args:
+            x: values `(B, C, *sites)`.
+            params: of the group, `(B, P)`.
+            token: its index in the flattened `(groups, *sites)`; `(B,)` where each example has its own.
+
+        Returns:
+            `(B, C / groups * E)`.
+        """
+        values, sites = x.flatten(1), x.shape[2:].numel()  # values is a view: x fills up
+        written: list[Tensor] = []
+        for c in range(x.shape[1] if self.likelihood.joint else 1):
+            site = token + c * sites
+            earlier = torch.stack(written, 1) if c else None
+            values[site_index(site)] = self(params, site, earlier).to(x.dtype)
+            written.append(values[site_index(site)])
+            if self.progress:
+                self.progress(len(x))
+        return self.encode(torch.stack(written, 1)[..., None])[..., 0]
+
+    def begin(self, x: Tensor, order: Tensor) -> int:
+        """Write the values into `x` that come first in `order` and are known of every example; return their number."""
+        if self.known is None or self.mask is None:
+            return 0
+        n = int(self.mask.all(0)[order].long().cumprod(0).sum())
+        x.flatten(1)[:, order[:n]] = self.known[:, order[:n]].to(x.dtype)
+        if self.progress:
+            self.progress(n * len(x))
+        return n
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return what the network reads of values `(B, C, *sites)`."""
+        return self.likelihood.encode(x).to(self.dtype)
+
+
+def site_index(site: int | Tensor) -> Any:
+    """Return the index, into `(B, D, ...)`, of one site, or of a site `(B,)` for each example."""
+    return (slice(None), site) if isinstance(site, int) else (torch.arange(len(site), device=site.device), site)

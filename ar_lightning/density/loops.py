@@ -1,0 +1,102 @@
+"""The loops over the sites: one for each way of being causal, and the naive one, which takes any model.
+
+Known values are fed to the network in place of draws: a draw is conditioned on every known value that comes before it
+in the model's order.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ar_lightning.density.draw import Draw
+from ar_lightning.models.base import RasterModel, SequenceModel, token_order
+from ar_lightning.nn.streaming import start_row, streaming
+
+__all__ = ["loop_of", "sample_naive", "sample_orderless", "sample_orderless_naive", "sample_raster", "sample_sequence"]
+
+
+def loop_of(model: torch.nn.Module) -> Callable[..., Tensor]:
+    """Return the loop that streams this model."""
+    return sample_sequence if isinstance(model, SequenceModel) else sample_raster
+
+
+def sample_naive(model: SequenceModel | RasterModel, draw: Draw, x: Tensor, cond: Any = None) -> Tensor:
+    """Fill `x` (B, C, *sites) with a full forward pass per token."""
+    groups, sites = model.shapes.groups, model.shapes.sites
+    for token in token_order(model.order, model.shapes).tolist():
+        params = model(draw.encode(x), cond).view(len(x), groups, -1, sites)
+        draw.fill(x, params[:, token // sites, :, token % sites], token)
+    return x
+
+
+def sample_sequence(model: SequenceModel, draw: Draw, x: Tensor, cond: Any = None) -> Tensor:
+    """Fill `x` (B, C, *sites) token by token, feeding each back; what is known at the start is read at once."""
+    order = token_order(model.order, model.shapes)
+    start = draw.begin(x, model.order) // (len(model.order) // len(order))  # tokens known at the start
+    read = model.tokens(draw.encode(x))[:, order[:start]]
+    past = F.pad(read, (0, 0, 1, 0))  # zeros stand before the first token
+    with streaming(model):
+        if start:
+            model.scan(past[:, :-1], cond)
+        token_before = past[:, -1]
+        for token in order[start:].tolist():
+            token_before = draw.fill(x, model.scan(token_before[:, None], cond)[:, 0], token)
+    return x
+
+
+def sample_orderless(model: Any, draw: Draw, x: Tensor, orders: Tensor, cond: Any = None) -> Tensor:
+    """Fill `x` (B, C, *sites) token by token, each example in its order `orders` (B, tokens)."""
+    past = torch.zeros(len(x), model.shapes.token_inputs, device=x.device, dtype=draw.dtype)
+    path, memory = F.pad(orders, (1, 0)), None
+    for i in range(orders.shape[1]):
+        params, memory = model.visit(past[:, None], path[:, i : i + 2], memory, cond)
+        past = draw.fill(x, params[:, 0], orders[:, i])
+    return x
+
+
+def sample_orderless_naive(model: Any, draw: Draw, x: Tensor, orders: Tensor, cond: Any = None) -> Tensor:
+    """Do the same with a full forward pass per token, given all that is known by then."""
+    groups, sites = model.shapes.groups, model.shapes.sites
+    known = torch.zeros_like(orders, dtype=torch.bool)
+    for token in orders.unbind(1):
+        params = model(draw.encode(x), cond, known).view(len(x), groups, -1, sites)
+        rows = torch.arange(len(x), device=x.device)
+        draw.fill(x, params[rows, token // sites, :, token % sites], token)
+        known[rows, token] = True
+    return x
+
+
+def sample_raster(model: RasterModel, draw: Draw, x: Tensor, cond: Any = None) -> Tensor:
+    """Fill images `x` (B, C, H, W) pixel by pixel: features of a row, of each of its pixels, then the colours."""
+    height, width = x.shape[2:]
+    groups, sites = model.shapes.groups, model.shapes.sites
+    above = torch.zeros_like(draw.encode(x[:, :, :1]))
+    nothing = above[:, :, 0, 0]  # what lies left of the first pixel
+    no_colour = nothing.chunk(groups, 1)[0] if groups > 1 else None
+    with streaming(model):
+        for i in range(height):
+            start_row(model, len(x), width)
+            left, row = nothing, []
+            for j, column in enumerate(model.columns(model.row(above, cond))):
+                pixel = model.pixel(left, column, cond)
+                colours: list[Tensor] = []
+                for g in range(groups):
+                    earlier = colours[-1] if colours else no_colour
+                    params = model.colour(earlier, _group(pixel, g, groups), cond)
+                    colours.append(draw.fill(x, params, g * sites + i * width + j))
+                left = torch.cat(colours, 1) if groups > 1 else colours[0]
+                row.append(left)
+            above = torch.stack(row, 2)[:, :, None]
+    return x
+
+
+def _group(features: Any, g: int, groups: int) -> Any:
+    """Return the channels of group g of a feature map, or of each of a list of them."""
+    if groups == 1:
+        return features
+    if isinstance(features, Tensor):
+        return features.chunk(groups, 1)[g]
+    return [_group(f, g, groups) for f in features]
