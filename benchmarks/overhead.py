@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ar_lightning.config.build import build_data_module
 from ar_lightning.config.checks import check_config
 from ar_lightning.config.resolve import load_config
 from ar_lightning.data.base import Dataset
-from ar_lightning.training.fit import build_data_module, build_lit, run
+from ar_lightning.training.fit import build_lit, run
 from benchmarks.speed import Setup
 from benchmarks.timing import seconds_of
 from benchmarks.works import Work

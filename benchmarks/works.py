@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ar_lightning.config.build import build_density
 from ar_lightning.config.registry import MODELS
 from ar_lightning.config.schema import schema_of
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.nn.conv import CausalConv
 from ar_lightning.nn.masked import reads
-from ar_lightning.training.checkpoints import build_density
 from benchmarks.plain import (
     PlainDiagonalBiLSTM,
     PlainGatedPixelCNN,

@@ -3,20 +3,17 @@
 Imports no PyTorch: what a model or likelihood can take is read from the class attributes in its source.
 """
 
-import ctypes.util
-import importlib.util
-import re
-import sys
-from pathlib import Path
 from typing import Any
 
-from ar_lightning.config.registry import DATA, LIKELIHOODS, MODELS, find
+from ar_lightning.config.build import build_dataset
+from ar_lightning.config.devices import check_devices
+from ar_lightning.config.registry import LIKELIHOODS, MODELS
 from ar_lightning.config.schema import schema_of
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import yaml_text
 from ar_lightning.core.spec import DataSpec
 
-__all__ = ["build_dataset", "check_config"]
+__all__ = ["check_config"]
 
 
 def check_config(config: dict[str, Any]) -> Any:
@@ -44,12 +41,6 @@ def check_config(config: dict[str, Any]) -> Any:
     if config["data"]["stream"]:
         check_stream(config["model"], dataset.contiguous, data)
     return dataset
-
-
-def build_dataset(section: dict[str, Any]) -> Any:
-    """Build the dataset that the `data` section describes; what it does not take belongs to the DataModule."""
-    taken = schema_of(DATA[section["name"]]).fields
-    return find("data", section["name"])(**{k: v for k, v in section.items() if k in taken})
 
 
 def check_likelihood(name: str, spec: DataSpec, data: str) -> None:
@@ -143,32 +134,3 @@ def check_optimizer(section: dict[str, Any]) -> None:
     """Refuse what the optimizer itself would refuse, but only once the data has been read."""
     if section.get("nesterov") and not section["momentum"]:
         raise UserError("optimizer.nesterov=true needs optimizer.momentum above 0, such as 0.9")
-
-
-def check_devices(trainer: dict[str, Any]) -> None:
-    """Refuse devices that are no devices, and an accelerator that is not there."""
-    accelerator, devices = trainer["accelerator"], trainer["devices"]
-    numbers = [int(n) for n in re.findall(r"\d+", str(devices))]
-    if isinstance(devices, str) and "," in devices:
-        legal = re.fullmatch(r"\d+(,\d+)*,?", devices) and len(set(numbers)) == len(numbers)
-    else:
-        legal = str(devices) in ("auto", "-1") or (str(devices).isdecimal() and int(devices) > 0)
-    if not legal:
-        raise UserError(f"trainer.devices={devices}: expected a number of devices, a list such as '0,1', or auto")
-    if accelerator == "cpu" and (str(devices) == "-1" or "," in str(devices)):
-        raise UserError(f"trainer.devices={devices}: CPUs have no device numbers; give a number of processes")
-    if not may_have(accelerator):
-        raise UserError(f"trainer.accelerator={accelerator}: there is none on this machine; use auto or cpu")
-
-
-def may_have(accelerator: str) -> bool:
-    """Whether this machine may have the accelerator; asks the system, to spare a typo the import of PyTorch."""
-    match accelerator:
-        case "mps":
-            return sys.platform == "darwin"
-        case "tpu":
-            return importlib.util.find_spec("torch_xla") is not None
-        case "gpu" | "cuda" if sys.platform == "linux":
-            nodes = ("nvidia[0-9]*", "dxg", "kfd")  # CUDA, CUDA under Windows, ROCm
-            return any(any(Path("/dev").glob(n)) for n in nodes) or ctypes.util.find_library("cuda") is not None
-    return True

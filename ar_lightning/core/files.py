@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["write_json", "written"]
+__all__ = ["CHECKPOINT_KEY", "write_json", "written"]
+
+CHECKPOINT_KEY = "ar_lightning"  # in a checkpoint, of the config, data and version that rebuild its density
 
 
 @contextmanager

@@ -10,17 +10,19 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from ar_lightning.config.checks import check_config, check_devices, may_have
+from ar_lightning.config.build import build_data_module
+from ar_lightning.config.checks import check_config
+from ar_lightning.config.devices import check_devices, may_have
 from ar_lightning.config.overlay import Settings, flat, parse_overrides
 from ar_lightning.config.registry import DATA
 from ar_lightning.config.resolve import resolve
 from ar_lightning.config.sections import section_schema
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import conform
+from ar_lightning.core.files import CHECKPOINT_KEY
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
-from ar_lightning.training.checkpoints import CHECKPOINT_KEY, checkpoint_of, folder_of, read_checkpoint, rebuild
-from ar_lightning.training.fit import build_data_module
+from ar_lightning.training.checkpoints import checkpoint_of, folder_of, read_checkpoint, rebuild
 from ar_lightning.training.trainer import with_possible_precision
 
 __all__ = ["Reopened", "reopen"]

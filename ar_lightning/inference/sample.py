@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ar_lightning.config.build import build_data_module
 from ar_lightning.core.condition import Condition, repeated, rows_of
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.files import written
+from ar_lightning.core.files import CHECKPOINT_KEY, written
 from ar_lightning.core.medium import Table
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
 from ar_lightning.inference.drawing import check_class, stem_of
 from ar_lightning.inference.prompts import read_prompt
 from ar_lightning.media.write import write_samples
-from ar_lightning.training.checkpoints import CHECKPOINT_KEY, checkpoint_of, folder_of, read_checkpoint, rebuild
-from ar_lightning.training.fit import build_data_module
+from ar_lightning.training.checkpoints import checkpoint_of, folder_of, read_checkpoint, rebuild
 
 __all__ = ["sample"]
 
@@ -120,7 +120,7 @@ def _condition(density: Density, config: dict[str, Any], n: int, label: int | No
 
 def _data(config: dict[str, Any]) -> ArrayDataModule:
     """Return the data that the density was trained on."""
-    from ar_lightning.config.checks import build_dataset
+    from ar_lightning.config.build import build_dataset
 
     return build_data_module(config, build_dataset(config["data"]))
 

@@ -7,9 +7,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ar_lightning.config.checks import may_have
+from ar_lightning.config.devices import cores, may_have
 from ar_lightning.core.errors import UserError
-from ar_lightning.training.provenance import cores
 
 __all__ = ["Slot", "groups_of", "scrubbed", "slots_of"]
 

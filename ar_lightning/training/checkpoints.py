@@ -1,6 +1,5 @@
-"""From a config or a checkpoint to a density."""
+"""Checkpoints: found, read and rebuilt as densities."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,67 +7,22 @@ from typing import Any
 import torch
 
 from ar_lightning import __version__
+from ar_lightning.config.build import build_density
 from ar_lightning.config.registry import find
 from ar_lightning.config.resolve import saved_config
 from ar_lightning.core.errors import UserError, did_you_mean
-from ar_lightning.core.spec import DataSpec, Shapes
+from ar_lightning.core.files import CHECKPOINT_KEY
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
-from ar_lightning.density.orderless import OrderlessDensity
 from ar_lightning.tracking.wandb_artifacts import download, is_artifact
 
 __all__ = [
-    "CHECKPOINT_KEY",
-    "auto_likelihood",
-    "build_density",
     "checkpoint_of",
     "folder_of",
     "load",
     "read_checkpoint",
     "rebuild",
 ]
-
-CHECKPOINT_KEY = "ar_lightning"
-
-
-def build_density(config: dict[str, Any], spec: DataSpec) -> Density:
-    """Build the density that the `model` and `likelihood` sections describe, for data of this spec.
-
-    Raises:
-        UserError: the model or likelihood cannot take the data.
-    """
-    model_class = find("model", config["model"]["name"])
-    chosen = dict(config["likelihood"])
-    name = chosen.pop("name")
-    if name == "auto":
-        name = auto_likelihood(spec, model_class.joint_colours)
-    likelihood_class = find("likelihood", name)
-    if chosen.get("encoding", "auto") == "auto" and name == "categorical":
-        chosen["encoding"] = model_class.encoding
-    likelihood = likelihood_class(spec, **chosen)
-    shapes = Shapes(
-        spec.shape, likelihood.inputs, likelihood.params, spec.classes, likelihood.joint, likelihood.embedded,
-        spec.features,
-    )  # fmt: skip
-    options = {k: v for k, v in config["model"].items() if k != "name"}
-    try:
-        model = model_class(shapes, **options)
-    except ValueError as error:  # which speaks of arguments; the user knows them as keys of a section
-        said = re.sub(r"(?<![.\w])(\w+)=", lambda m: "model." * (m[1] in options) + m[0], str(error))
-        raise UserError(said) from error
-    density_class = OrderlessDensity if model_class.orderless else Density
-    return density_class(model, likelihood, spec)
-
-
-def auto_likelihood(spec: DataSpec, joint_colours: bool = False) -> str:
-    """Return the name of the likelihood that fits the data best.
-
-    A model that leaves the colours of a pixel to the likelihood gets one that models them jointly.
-    """
-    if spec.support == "real":
-        return "gaussian_mixture"
-    if spec.support == "binary" and (spec.shape[0] == 1 or not joint_colours):
-        return "bernoulli"
-    return "discretized_logistic_mixture" if joint_colours else "categorical"
 
 
 def load(path: str | Path, device: str | torch.device = "cpu", length: int | None = None) -> Density:

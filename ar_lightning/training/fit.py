@@ -10,9 +10,8 @@ import torch
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from ar_lightning.config.build import build_data_module, build_density
 from ar_lightning.config.resolve import save_config
-from ar_lightning.config.schema import schema_of
-from ar_lightning.config.sections import DATA_MODULE
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import write_json
 from ar_lightning.data.base import Dataset
@@ -21,7 +20,7 @@ from ar_lightning.media.images import curves_png
 from ar_lightning.tracking.csv import CSVMetrics
 from ar_lightning.tracking.loggers import Wandb, make_loggers
 from ar_lightning.tracking.tensorboard import TensorBoard
-from ar_lightning.training.checkpoints import build_density, read_checkpoint
+from ar_lightning.training.checkpoints import read_checkpoint
 from ar_lightning.training.lit import LitDensity
 from ar_lightning.training.progress import Throughput
 from ar_lightning.training.result import result_of
@@ -29,12 +28,7 @@ from ar_lightning.training.samples import SampleGrids
 from ar_lightning.training.trainer import make_trainer, with_possible_precision
 from ar_lightning.training.trial import TrialReporter
 
-__all__ = ["build_data_module", "build_lit", "run"]
-
-
-def build_data_module(config: dict[str, Any], dataset: Dataset) -> ArrayDataModule:
-    """Build the DataModule of the `data` section."""
-    return ArrayDataModule(dataset, config["seed"], **{k: config["data"][k] for k in schema_of(DATA_MODULE).fields})
+__all__ = ["build_lit", "run"]
 
 
 def build_lit(config: dict[str, Any], data: ArrayDataModule) -> LitDensity:

@@ -1,20 +1,18 @@
 """Where a result comes from: the machine that it was computed on, and the commit of the code."""
 
-import os
 import platform
 import subprocess
 from collections import Counter
 from pathlib import Path
 
-__all__ = ["cores", "git_revision", "machine"]
+import torch
+
+from ar_lightning.config.devices import cores
+
+__all__ = ["git_revision", "machine"]
 
 # What `reproduce` itself writes: one row's result does not make the next one another program's.
 WRITTEN = ("RESULTS.md", "benchmarks/results")
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine(device: str | None = None) -> str:
@@ -23,8 +21,6 @@ def machine(device: str | None = None) -> str:
     Args:
         device: what was computed on; GPUs are left out if it is `cpu`.
     """
-    import torch  # here: how many cores there are is asked before anything heavy is imported
-
     parts = [f"{_processor()}, {_counted(cores(), 'core')}, {_counted(torch.get_num_threads(), 'thread')}"]
     if device != "cpu":
         gpus = Counter(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import multivariate_normal
 
-from ar_lightning.config.checks import build_dataset
+from ar_lightning.config.build import build_dataset
 from ar_lightning.data.base import Splits
 from ar_lightning.data.datasets.uci import FOLDS
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from ar_lightning.config.checks import build_dataset
+from ar_lightning.config.build import build_data_module, build_dataset
 from ar_lightning.config.overlay import flat
 from ar_lightning.config.resolve import load_config
 from ar_lightning.core.errors import UserError
-from ar_lightning.training.fit import build_data_module, build_lit
+from ar_lightning.training.fit import build_lit
 from ar_lightning.training.provenance import machine
 from benchmarks.published.page import results_page
 from benchmarks.published.reproduce import reproduce

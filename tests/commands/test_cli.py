@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ar_lightning.cli import main
-from ar_lightning.config import checks
+from ar_lightning.config import checks, devices
 from ar_lightning.config.registry import REGISTRIES
 from ar_lightning.config.sections import SECTIONS, TOP_LEVEL, section_schema
 
@@ -168,7 +168,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez(tmp_path / "real.npz", train=np.arange(60).reshape(20, 3) / 7)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AR_LIGHTNING_RUN_DIR", "")  # set by main: restored after the test
-    monkeypatch.setattr(checks, "may_have", lambda accelerator: accelerator in ("auto", "cpu"))
+    monkeypatch.setattr(devices, "may_have", lambda accelerator: accelerator in ("auto", "cpu"))
     return tmp_path
 
 
@@ -213,8 +213,8 @@ def test_nonsense_is_answered_at_once(line: str, folder: Path) -> None:
 
 
 def test_no_accelerator_that_is_there_is_refused() -> None:
-    assert all(checks.may_have(name) for name in ("auto", "cpu"))
-    assert checks.may_have("gpu") or not torch.cuda.is_available()
+    assert all(devices.may_have(name) for name in ("auto", "cpu"))
+    assert devices.may_have("gpu") or not torch.cuda.is_available()
 
 
 @pytest.mark.parametrize("args", [["--help"], ["fit", "--help"], ["-h"]], ids=" ".join)

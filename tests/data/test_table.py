@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 import torch
 
+from ar_lightning.config.build import build_density
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Table
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS
 from ar_lightning.data.standardised import fold_of
 from ar_lightning.data.user.table import TableFile
-from ar_lightning.training.checkpoints import build_density
 from tests.support.files import one_line
 
 NAMES = ("fixed acidity", "pH", "alcohol")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ar_lightning.training.checkpoints import CHECKPOINT_KEY
+from ar_lightning.core.files import CHECKPOINT_KEY
 from tests.support.commands import QUICK, run_here
 
 COMMANDS = {  # those that take a run, with what else they need

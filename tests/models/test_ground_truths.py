@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from ar_lightning.config.build import build_density
 from ar_lightning.core.spec import DataSpec, Shapes
 from ar_lightning.density.density import Density
 from ar_lightning.likelihoods.discrete import Bernoulli, Categorical
 from ar_lightning.models.tables import Independent, Markov, Table
-from ar_lightning.training.checkpoints import build_density, load
+from ar_lightning.training.checkpoints import load
 from tests.support.commands import result, run_here
 
 

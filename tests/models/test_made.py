@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from ar_lightning.config.build import build_density
 from ar_lightning.core.spec import DataSpec, Shapes
 from ar_lightning.density.density import Density
 from ar_lightning.density.draw import Draw
@@ -14,7 +15,6 @@ from ar_lightning.density.step import Step
 from ar_lightning.models.made import MADE
 from ar_lightning.nn.masked import MaskedMLP, reads, spread_degrees
 from ar_lightning.nn.streaming import streaming
-from ar_lightning.training.checkpoints import build_density
 from tests.invariants.test_exactness import SAMPLES, assert_frequencies
 from tests.support.cases import BINARY, CLASSES, SPECS, Case, every_value, random_values, seeded
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ar_lightning.config.build import build_density
 from ar_lightning.core.spec import DataSpec, Shapes
 from ar_lightning.data.datasets.digits import Digits
 from ar_lightning.data.module import ArrayDataModule
@@ -18,7 +19,6 @@ from ar_lightning.density.draw import Draw
 from ar_lightning.density.loops import sample_raster
 from ar_lightning.models.pixelcnnpp import Border, GatedResnet, PixelCNNpp, concat_elu
 from ar_lightning.nn.weightnorm import initialise_from_data, normalise_weights
-from ar_lightning.training.checkpoints import build_density
 from ar_lightning.training.lit import LitDensity
 from tests.support.cases import random_values, seeded
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from ar_lightning.config.build import build_density
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.models.rnade import RNADE
-from ar_lightning.training.checkpoints import build_density
 
 
 def built(spec: DataSpec, likelihood: str = "gaussian_mixture", **options: object) -> Density:

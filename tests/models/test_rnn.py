@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ar_lightning.config.build import build_density
 from ar_lightning.config.resolve import load_config
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
@@ -19,7 +20,7 @@ from ar_lightning.density.density import Density
 from ar_lightning.density.stream import Memory, carried
 from ar_lightning.nn.recurrent import Recurrent
 from ar_lightning.nn.streaming import streaming
-from ar_lightning.training.checkpoints import build_density, load
+from ar_lightning.training.checkpoints import load
 from ar_lightning.training.lit import LitDensity
 from tests.support.cases import seeded
 from tests.support.commands import QUICK, ROOT, result, run_apart, run_here

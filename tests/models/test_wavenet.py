@@ -6,13 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from ar_lightning.config.build import build_density
 from ar_lightning.core.condition import Condition
 from ar_lightning.core.spec import DataSpec, Shapes
 from ar_lightning.density.density import Density
 from ar_lightning.models.wavenet import WaveNet
 from ar_lightning.nn.dilated import DilatedStack
 from ar_lightning.nn.streaming import streaming
-from ar_lightning.training.checkpoints import build_density
 from tests.support.cases import defaults, schema_of, seeded
 
 T = 60

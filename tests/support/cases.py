@@ -14,13 +14,13 @@ import pytest
 import torch
 from torch import nn
 
+from ar_lightning.config.build import build_density
 from ar_lightning.config.checks import check_likelihood, check_model, check_pair
 from ar_lightning.config.registry import LIKELIHOODS, MODELS, find
 from ar_lightning.config.schema import Schema, schema_of
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
-from ar_lightning.training.checkpoints import build_density
 
 # Sigmoids: through ReLUs a large real value makes a larger one likely, which no grid of the tests would reach.
 SMALL: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from ar_lightning.cli import main
-from ar_lightning.config import checks
+from ar_lightning.config import devices
 from ar_lightning.core.errors import UserError
 from ar_lightning.sweep import slots
 from ar_lightning.sweep.definition import saved_sweep
@@ -252,7 +252,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez(tmp_path / "table.npz", train=np.arange(60).reshape(20, 3) % 2)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    for module in (checks, slots):
+    for module in (devices, slots):
         monkeypatch.setattr(module, "may_have", lambda accelerator: accelerator in ("auto", "cpu"))
     return tmp_path
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from ar_lightning.config.build import build_data_module
 from ar_lightning.config.checks import check_config
 from ar_lightning.config.overlay import Settings
 from ar_lightning.config.registry import MODELS
@@ -15,7 +16,7 @@ from ar_lightning.sweep.definition import Sweep
 from ar_lightning.sweep.file import read_sweep
 from ar_lightning.sweep.space import probes, settings_of, suggest
 from ar_lightning.sweep.study import baseline_of
-from ar_lightning.training.fit import build_data_module, build_lit
+from ar_lightning.training.fit import build_lit
 from tests.support.commands import QUICK, ROOT, result, run_here
 
 FILES = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))

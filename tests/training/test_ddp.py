@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from ar_lightning import load
-from ar_lightning.config.checks import build_dataset
+from ar_lightning.config.build import build_data_module, build_dataset
 from ar_lightning.config.resolve import load_config
-from ar_lightning.training.fit import build_data_module
 from tests.support.commands import QUICK, ROOT, result, run_apart
 
 

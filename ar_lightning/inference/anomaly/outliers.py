@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ar_lightning.config.checks import build_dataset
+from ar_lightning.config.build import build_dataset
 from ar_lightning.config.registry import DATA
 from ar_lightning.config.schema import schema_of
 from ar_lightning.core.condition import as_condition

@@ -23,12 +23,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.files import written
+from ar_lightning.core.files import CHECKPOINT_KEY, written
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.inference.codec.codec import check_codable, decode, encode
 from ar_lightning.inference.codec.originals import Original, blanks, png, read_examples, read_original, restored
-from ar_lightning.training.checkpoints import CHECKPOINT_KEY, checkpoint_of, folder_of, read_checkpoint, rebuild
+from ar_lightning.training.checkpoints import checkpoint_of, folder_of, read_checkpoint, rebuild
 
 __all__ = ["Compressed", "compress", "decompress"]
 
@@ -164,8 +164,7 @@ def _load(run: str) -> tuple[Density, dict[str, Any], bytes]:
 def _read(density: Density, config: dict[str, Any], source: str) -> Original:
     if not source.startswith("data:"):
         return read_original(Path(source).expanduser(), density.spec, density.conditional)
-    from ar_lightning.config.checks import build_dataset
-    from ar_lightning.training.fit import build_data_module
+    from ar_lightning.config.build import build_data_module, build_dataset
 
     return read_examples(source, build_data_module(config, build_dataset(config["data"])), density.conditional)
 
