@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ar_lightning.commands.parser import Parser, parse_config_args
-from ar_lightning.core.errors import INTERRUPTED, UserError, nearest
+from ar_lightning.core.errors import INTERRUPTED, UserError, nearby
 from ar_lightning.core.program import program
 from ar_lightning.training.trial_pipe import attach, is_trial
 
@@ -88,8 +88,7 @@ def _config_of(run_dir: Path) -> Path:
         raise UserError(f"--resume {run_dir}: no config.yaml there, so it is no run directory")
     if run_dir.is_file():
         raise UserError(f"--resume {run_dir}: is a file; give the directory of the run")
-    near = [p.name for p in run_dir.parent.iterdir()] if run_dir.parent.is_dir() else []
-    raise UserError(f"--resume {run_dir}: no such directory{nearest(run_dir.name, near)}")
+    raise UserError("no such directory", f"--resume {run_dir}", nearby(run_dir))
 
 
 def _allowed_on_resume(overrides: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from ar_lightning.config.bundled import KINDS, bundled, summary_of
 from ar_lightning.config.registry import REGISTRIES, SWEEP_REGISTRIES, target_of
 from ar_lightning.config.schema import REQUIRED, Field, schema_of
 from ar_lightning.config.sections import DEFAULTS, SECTIONS, TOP_LEVEL, section_schema
-from ar_lightning.core.fields import type_name, yaml_text
+from ar_lightning.config.values import type_name, yaml_text
 from ar_lightning.core.program import program
 from ar_lightning.sweep.definition import KEYS
 from ar_lightning.training.trial_pipe import METRICS

@@ -9,8 +9,8 @@ from ar_lightning.config.build import build_dataset
 from ar_lightning.config.devices import check_devices
 from ar_lightning.config.registry import LIKELIHOODS, MODELS
 from ar_lightning.config.schema import schema_of
+from ar_lightning.config.values import yaml_text
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.fields import yaml_text
 from ar_lightning.core.spec import DataSpec
 
 __all__ = ["check_config"]

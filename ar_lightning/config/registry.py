@@ -126,7 +126,7 @@ def target_of(section: str, name: str) -> str:
     """
     known = (REGISTRIES | SWEEP_REGISTRIES)[section]
     if name not in known:
-        raise UserError(f"unknown {section} '{name}'{did_you_mean(name, known)}")
+        raise UserError(f"unknown {section} '{name}'", hint=did_you_mean(name, known))
     return known[name]
 
 

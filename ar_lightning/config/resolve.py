@@ -1,8 +1,8 @@
 """YAML files and `key=value` overrides to one validated, typed config. Imports nothing heavy.
 
-A config is a stack of layers: the files named by `base:`, the file itself, the command line. Each layer is checked
-against the model, likelihood, data, optimizer and schedule chosen so far, so that an error says which file or the
-command line is wrong. A layer that chooses another name drops what the layers below set for the old one alone.
+A config is a stack of overlays: the files named by `base:`, the file itself, the command line. Each is checked against
+the model, likelihood, data, optimizer and schedule chosen so far, so that an error says which file or the command line
+is wrong. An overlay that chooses another name drops what those below set for the old one alone.
 """
 
 import re
@@ -13,12 +13,12 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ar_lightning.config.overlay import COMMAND_LINE, Layer, Settings, flat, parse_overrides, read_layers
+from ar_lightning.config.overlay import COMMAND_LINE, Overlay, Settings, flat, parse_overrides, read_overlays
 from ar_lightning.config.registry import REGISTRIES
 from ar_lightning.config.schema import REQUIRED, Field
 from ar_lightning.config.sections import DEFAULTS, SECTIONS, TOP_LEVEL, section_schema
-from ar_lightning.core.errors import UserError, did_you_mean, nearest
-from ar_lightning.core.fields import conform, literals, type_name, yaml_text
+from ar_lightning.config.values import check_value, type_name, yaml_text
+from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import written
 
 __all__ = ["explicit_settings", "load_config", "resolve", "save_config", "saved_config"]
@@ -32,16 +32,16 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> dict[
     Raises:
         UserError: one line that says which file, or the command line, is wrong and what to do.
     """
-    return _resolved(_layers(path, overrides), path)
+    return _resolved(_overlays(path, overrides), path)
 
 
-def explicit_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
-    """Return what a config file, its bases and the overrides set, by dotted key, without the defaults.
+def explicit_settings(path: str | Path, *more: Overlay) -> Settings:
+    """Return what a config file, its bases and more overlays set, by dotted key, without the defaults.
 
     Raises:
-        UserError: as `load_config`.
+        UserError: as `load_config`; its `where` is the overlay's.
     """
-    settings, _, _ = _merged(_layers(path, overrides))
+    settings, _, _ = _merged([*read_overlays(Path(path)), *more])
     return settings
 
 
@@ -72,16 +72,14 @@ def saved_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     return resolve(flat(where, _literal(config)), {}, where)
 
 
-def _layers(path: str | Path | None, overrides: Sequence[str]) -> list[Layer]:
-    return [
-        *(read_layers(Path(path)) if path is not None else []),
-        *([parse_overrides(overrides)] if overrides else []),
-    ]
+def _overlays(path: str | Path | None, overrides: Sequence[str]) -> list[Overlay]:
+    below = read_overlays(Path(path)) if path is not None else []
+    return [*below, parse_overrides(overrides)] if overrides else below
 
 
-def _resolved(layers: list[Layer], path: str | Path | None) -> dict[str, Any]:
-    """Merge the layers, name the experiment after the file, fill in the defaults and resolve interpolations."""
-    settings, names, origin = _merged(layers)
+def _resolved(overlays: list[Overlay], path: str | Path | None) -> dict[str, Any]:
+    """Merge the overlays, name the experiment after the file, fill in the defaults and resolve interpolations."""
+    settings, names, origin = _merged(overlays)
     experiment = names["model"] if path is None else Path(path).stem
     # before resolving, so that others can refer to it
     settings["experiment"] = settings.get("experiment") or experiment
@@ -90,20 +88,20 @@ def _resolved(layers: list[Layer], path: str | Path | None) -> dict[str, Any]:
     return config
 
 
-def _merged(layers: list[Layer]) -> tuple[Settings, dict[str, str | None], dict[str, str]]:
-    """Lay the layers over each other; return the settings, the names they choose, and where each setting is from."""
-    chosen = [_chosen(where, layer) for where, layer in layers]
-    # A file may leave the model to a layer above it: its keys are then those of the first model chosen.
+def _merged(overlays: list[Overlay]) -> tuple[Settings, dict[str, str | None], dict[str, str]]:
+    """Lay the overlays over each other; return the settings, the names they choose, and where each setting is from."""
+    chosen = [_chosen(where, overlay) for where, overlay in overlays]
+    # A file may leave the model to an overlay above it: its keys are then those of the first model chosen.
     names = {"model": next((new["model"] for new in chosen if "model" in new), None), **DEFAULTS}
     settings: Settings = {}
     origin: dict[str, str] = {}
-    for (where, layer), new in zip(layers, chosen, strict=True):
+    for (where, overlay), new in zip(overlays, chosen, strict=True):
         names |= new
         fields = _fields(names)
-        for key, value in layer.items():
+        for key, value in overlay.items():
             if key not in fields:
-                raise UserError(f"{where}: {_unknown(key, fields, names)}")
-            settings[key] = value if _is_interpolated(value) else _conform(where, key, fields[key], value)
+                raise UserError(_unknown(key, fields, names), where)
+            settings[key] = value if _is_interpolated(value) else check_value(fields[key].annotation, value, key, where)
             origin[key] = where
         settings = {key: value for key, value in settings.items() if key in fields}
     return settings, names, origin
@@ -127,25 +125,17 @@ def _fields(names: Mapping[str, str | None]) -> dict[str, Field]:
     return fields
 
 
-def _chosen(where: str, layer: Settings) -> dict[str, str]:
-    """Return the names that a layer chooses, by section."""
+def _chosen(where: str, overlay: Settings) -> dict[str, str]:
+    """Return the names that an overlay chooses, by section."""
     names = {}
     for section in REGISTRIES:
-        if (key := f"{section}.name") in layer:
-            names[section] = layer[key] if isinstance(layer[key], str) else yaml_text(layer[key])
+        if (key := f"{section}.name") in overlay:
+            names[section] = overlay[key] if isinstance(overlay[key], str) else yaml_text(overlay[key])
             try:
                 section_schema(section, names[section])
             except UserError as error:
-                raise UserError(f"{where}: {key}: {error}") from None
+                raise UserError(f"{key}: {error.problem}", where, error.hint) from None
     return names
-
-
-def _conform(where: str, key: str, field: Field, value: Any) -> Any:
-    try:
-        return conform(field.annotation, value)
-    except ValueError as error:
-        hint = nearest(value, filter(str.isidentifier, map(str, literals(field.annotation))))
-        raise UserError(f"{where}: {key}: {error}, got {yaml_text(value)}{hint}") from None
 
 
 def _missing(key: str, field: Field) -> str:
@@ -183,16 +173,17 @@ def _complete(settings: Settings, fields: dict[str, Field], origin: dict[str, st
     """Fill in the defaults, resolve the interpolations and check what they gave."""
     for key, field in fields.items():
         if key not in settings and field.default is REQUIRED:
-            raise UserError(f"{source}: {_missing(key, field)}")
+            raise UserError(_missing(key, field), source)
     tree = _tree({key: settings.get(key, field.default) for key, field in fields.items()})
     try:
         resolved: Any = OmegaConf.to_container(OmegaConf.create(tree), resolve=True)
     except OmegaConfBaseException as error:
         key = (error.full_key or "").partition("[")[0]  # of the list that an index is in
         problem = str(error).partition("\n")[0]
-        raise UserError(f"{origin.get(key, source)}: {key}: {problem}") from None
+        raise UserError(f"{key}: {problem}", origin.get(key, source)) from None
     values = flat(source, resolved)
-    return _tree({key: _conform(origin.get(key, source), key, field, values[key]) for key, field in fields.items()})
+    checked = {k: check_value(f.annotation, values[k], k, origin.get(k, source)) for k, f in fields.items()}
+    return _tree(checked)
 
 
 def _tree(values: Settings) -> dict[str, Any]:

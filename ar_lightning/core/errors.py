@@ -1,9 +1,10 @@
 """The one exception for bad input, its exit code, and the hint that goes with a misspelt name."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
-__all__ = ["BAD_INPUT", "INTERRUPTED", "UserError", "did_you_mean", "nearest"]
+__all__ = ["BAD_INPUT", "INTERRUPTED", "UserError", "did_you_mean", "nearby", "nearest"]
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; the second is that of a program that Ctrl-C ended
 
@@ -11,8 +12,30 @@ BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; the second is that of a program t
 class UserError(Exception):
     """Something the user gave (config, data, checkpoint, environment) cannot be used.
 
-    The message is one line: where, what is wrong, what to do. The command line prints it and exits with code 2.
+    The message is one line, `WHERE: PROBLEM; HINT`. The command line prints it and exits with code 2.
+
+    Args:
+        problem: what is wrong.
+        where: the file, option or key that it is wrong in.
+        hint: what to do about it.
+
+    Example:
+        >>> str(UserError("no key 'hiden'", "conf/nade.yaml", "did you mean 'hidden'?").under("sweeps/nade.yaml"))
+        "sweeps/nade.yaml: conf/nade.yaml: no key 'hiden'; did you mean 'hidden'?"
     """
+
+    def __init__(self, problem: str, where: object = "", hint: str = "") -> None:
+        super().__init__(problem, where, hint)
+        self.problem, self.where, self.hint = problem, str(where), hint.removeprefix("; ")
+
+    def __str__(self) -> str:
+        where = f"{self.where}: " if self.where else ""
+        return f"{where}{self.problem}{'; ' if self.hint else ''}{self.hint}"
+
+    def under(self, where: object) -> "UserError":
+        """Return the error with a wider place before its own, unless that is the place."""
+        inside = f": {self.where}" if self.where and self.where != str(where) else ""
+        return UserError(self.problem, f"{where}{inside}", self.hint)
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
@@ -40,3 +63,20 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     """
     known = sorted(known)
     return nearest(name, known) or f"; choose from {', '.join(known)}"
+
+
+def nearby(path: Path, fits: Callable[[Path], bool] = lambda path: True, kind: str = "") -> str:
+    """Return `; did you mean 'X'?` for the entry of a path's folder with the nearest name.
+
+    Args:
+        path: of which there is none.
+        fits: which entries count.
+        kind: what these are, such as "table": where no name is near, say which there are.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        return f"; there is no folder {folder} either" if kind else ""
+    names = [entry.name for entry in folder.iterdir() if fits(entry)]
+    if not kind:
+        return nearest(path.name, names)
+    return did_you_mean(path.name, names) if names else f"; {folder} has no {kind}"

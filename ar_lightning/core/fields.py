@@ -3,12 +3,9 @@
 A constructor that says `hidden: PositiveInt = 500` has declared the config key, its type, default and legal values.
 """
 
-import re
-import types
-from contextlib import suppress
 from dataclasses import dataclass
 from math import inf, isfinite
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Literal
 
 __all__ = [
     "Activation",
@@ -22,10 +19,6 @@ __all__ = [
     "PositiveInt",
     "Range",
     "TwoOrMore",
-    "conform",
-    "literals",
-    "type_name",
-    "yaml_text",
 ]
 
 
@@ -59,81 +52,3 @@ Dropout = Decay
 Fraction = Annotated[float, Range(low=0, high=1, open_low=True)]
 Order = Literal["raster", "random"]
 Activation = Literal["sigmoid", "relu"]
-
-
-def conform(annotation: Any, value: Any) -> Any:
-    """Return a value from YAML as the annotation's type, where it is one and lies in its range.
-
-    A whole number is a float too, a number where text is wanted is its digits, and a list may be a tuple. Nothing else
-    is converted: `1` is no bool, `true` no number.
-
-    Example:
-        >>> conform(tuple[PositiveFloat, str], [1, 2])
-        (1.0, '2')
-
-    Raises:
-        ValueError: it is not; the message says what was expected.
-    """
-    origin, args, kind = get_origin(annotation), get_args(annotation), type(value)
-    if kind is int and abs(value) >= 2**63:
-        pass  # beyond what PyTorch can hold
-    elif origin is Annotated:
-        with suppress(ValueError):
-            if (number := conform(args[0], value)) in args[1]:
-                return number
-    elif origin is Literal:
-        if any(kind is type(option) and value == option for option in args):
-            return value
-    elif origin in (Union, types.UnionType):
-        for member in args:
-            with suppress(ValueError):
-                return conform(member, value)
-    elif origin in (tuple, list):
-        members = args * len(value) if origin is list and kind in (tuple, list) else args
-        if kind in (tuple, list) and len(value) == len(members):
-            with suppress(ValueError):
-                return origin(conform(a, v) for a, v in zip(members, value, strict=True))
-    elif kind is annotation:
-        return value
-    elif kind in (int, float) and annotation in (float, str):
-        return annotation(value)
-    raise ValueError(f"expected {type_name(annotation)}")
-
-
-def literals(annotation: Any) -> list[Any]:
-    """Return the options of every `Literal` in an annotation."""
-    args = get_args(annotation)
-    return list(args) if get_origin(annotation) is Literal else [option for a in args for option in literals(a)]
-
-
-def type_name(annotation: Any) -> str:
-    """Write an annotation as a person would: `int >= 1`, `adam | sgd`, `float > 0 or null`."""
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return f"{args[0].__name__} {args[1]}"
-    if origin is Literal:
-        return " | ".join(str(a) for a in args)
-    if origin in (Union, types.UnionType):
-        return " or ".join(type_name(a) for a in args)
-    if origin in (tuple, list):
-        return f"[{', '.join(type_name(a) for a in args)}{', ...' if origin is list else ''}]"
-    return "null" if annotation is type(None) else annotation.__name__
-
-
-def yaml_text(value: Any) -> str:
-    """Write a value as it would stand in YAML, on one line.
-
-    Example:
-        >>> yaml_text([0, False, None, "adam", "2", {"a": 1e-3}])
-        "[0, false, null, adam, '2', {a: 0.001}]"
-    """
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    if isinstance(value, str):
-        is_word = re.fullmatch(r"[^\W\d][\w./-]*", value) and value.lower() not in ("null", "true", "false")
-        return value if is_word else repr(value)
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(yaml_text, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{k}: {yaml_text(v)}' for k, v in value.items())}}}"
-    return str(value)

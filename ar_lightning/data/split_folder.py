@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ar_lightning.core.errors import UserError, nearest
+from ar_lightning.core.errors import UserError, nearby
 from ar_lightning.data.base import SPLITS, hold_out
 
 __all__ = ["SplitFolder"]
@@ -43,7 +43,7 @@ class SplitFolder:
         if not self.path.is_dir():
             if self.path.is_file():
                 raise UserError(f"data.path: {self.path} is a file, not a folder of {things}")
-            raise UserError(f"data.path: no folder {self.path}{_nearby(self.path)}")
+            raise UserError(f"data.path: no folder {self.path}{nearby(self.path, Path.is_dir)}")
         if not os.access(self.path, os.R_OK | os.X_OK):
             raise UserError(f"data.path: {self.path} cannot be read; check its permissions")
 
@@ -118,8 +118,3 @@ class SplitFolder:
             inside = Path(parent).relative_to(self.path)
             found += [inside / name for name in names if name[0] != "." and name.lower().endswith(self.suffixes)]
         return sorted(found, key=lambda file: file.as_posix())
-
-
-def _nearby(path: Path) -> str:
-    names = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
-    return nearest(path.name, names)

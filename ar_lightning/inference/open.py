@@ -17,8 +17,8 @@ from ar_lightning.config.overlay import Settings, flat, parse_overrides
 from ar_lightning.config.registry import DATA
 from ar_lightning.config.resolve import resolve
 from ar_lightning.config.sections import section_schema
+from ar_lightning.config.values import conform
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.fields import conform
 from ar_lightning.core.files import CHECKPOINT_KEY
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density

@@ -21,8 +21,8 @@ from typing import Any
 from ar_lightning.config.overlay import Settings
 from ar_lightning.config.registry import REGISTRIES
 from ar_lightning.config.sections import SECTIONS
+from ar_lightning.config.values import check_value, yaml_text
 from ar_lightning.core.errors import UserError, did_you_mean
-from ar_lightning.core.fields import conform, yaml_text
 
 __all__ = ["Choice", "Dimension", "Params", "Space", "parse_space"]
 
@@ -137,9 +137,7 @@ def _dimension(key: str, given: dict[Any, Any], where: str, branch: str) -> Dime
         return Dimension(name, key, kind, choices=_choices(given.get("choices"), f"{where}.choices", branch))
     low, high = _number(given, "low", kind, where), _number(given, "high", kind, where)
     step = None if given.get("step") is None else _number(given, "step", kind, where)
-    log = given.get("log", False)
-    if not isinstance(log, bool):
-        raise UserError(f"{where}.log: expected bool, got {yaml_text(log)}")
+    log = check_value(bool, given.get("log", False), f"{where}.log")
     if low > high:
         raise UserError(f"{where}: low is above high: {yaml_text(low)} > {yaml_text(high)}")
     if log and low <= 0:
@@ -156,12 +154,9 @@ def _dimension(key: str, given: dict[Any, Any], where: str, branch: str) -> Dime
 def _number(given: dict[Any, Any], word: str, kind: str, where: str) -> float:
     if given.get(word) is None:
         raise UserError(f"{where}.{word} is missing: {kind}")
-    try:
-        number: float = conform({"int": int, "float": float}[kind], given[word])
-    except ValueError as error:
-        raise UserError(f"{where}.{word}: {error}, got {yaml_text(given[word])}") from None
+    number: float = check_value({"int": int, "float": float}[kind], given[word], f"{where}.{word}")
     if not math.isfinite(number):
-        raise UserError(f"{where}.{word}: expected a finite number, got {yaml_text(number)}")
+        raise UserError(f"expected a finite number, got {yaml_text(number)}", f"{where}.{word}")
     return number
 
 

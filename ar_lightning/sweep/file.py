@@ -27,8 +27,8 @@ from ar_lightning.config.registry import REGISTRIES, target_of
 from ar_lightning.config.resolve import explicit_settings
 from ar_lightning.config.schema import schema_of
 from ar_lightning.config.sections import SECTIONS, TOP_LEVEL
+from ar_lightning.config.values import check_value, yaml_text
 from ar_lightning.core.errors import UserError, did_you_mean
-from ar_lightning.core.fields import conform, yaml_text
 from ar_lightning.sweep.definition import DIRECTIONS, KEYS, Sweep
 from ar_lightning.sweep.slots import groups_of
 from ar_lightning.sweep.space import grid, probes
@@ -62,29 +62,29 @@ def read_sweep(file: str | Path, overrides: Sequence[str] = ()) -> Sweep:
     for key in content:
         if key not in known:
             hint = did_you_mean(key, [*known, *REGISTRIES, *SECTIONS] if origin[key] == COMMAND_LINE else known)
-            raise UserError(f"{origin[key]}: no key '{key}' of a sweep{hint}")
+            raise UserError(f"no key '{key}' of a sweep", origin[key], hint)
     for key in ("config", "space"):
         if key not in content:
-            raise UserError(f"{path}: {key} is missing")
+            raise UserError(f"{key} is missing", path)
     plain = {key: _plain(origin[key], key, content[key]) for key in content if key not in NESTED}
     plain["study"] = plain.get("study") or path.stem
     if not re.fullmatch(r"\w[\w.-]*", plain["study"]):
-        where = origin.get("study", path)
-        raise UserError(f"{where}: study: expected letters, digits, '-', '_' and '.', got {yaml_text(plain['study'])}")
+        problem = f"study: expected letters, digits, '-', '_' and '.', got {yaml_text(plain['study'])}"
+        raise UserError(problem, origin.get("study", path))
     config, base = _base(path, content, origin, others)
     if path != Path(file) and Path(config).is_relative_to(conf := folder_of("conf")):  # found by name:
         config = Path("conf", Path(config).relative_to(conf)).as_posix()  # one study wherever the package is installed
-    objectives = _objectives(content.get("objective", "val/bpd"), origin.get("objective", path))
+    objectives = _objectives(content.get("objective", "val/bpd"), origin.get("objective", str(path)))
     late = len(objectives) > 1 or not METRICS[objectives[0]["metric"]].each_epoch
-    sampler = _section("sampler", content.get("sampler", "tpe"), origin.get("sampler", path))
-    pruner = _section("pruner", content.get("pruner", "none" if late else "median"), origin.get("pruner", path))
+    sampler = _section("sampler", content.get("sampler", "tpe"), origin.get("sampler", str(path)))
+    pruner = _section("pruner", content.get("pruner", "none" if late else "median"), origin.get("pruner", str(path)))
     try:
         sweep = Sweep(config, base, content["space"], objectives, sampler, pruner, **plain)
         check_storage(sweep.storage_url)
         _check_search(sweep)
         _check_points(sweep)
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise error.under(path) from None
     return sweep
 
 
@@ -116,88 +116,76 @@ def _over(below: Any, value: Any) -> Any:
 
 
 def _plain(where: str, key: str, value: Any) -> Any:
-    field = KEYS[key]
     try:
         resolved = OmegaConf.to_container(OmegaConf.create({key: value}), resolve=True)[key]  # type: ignore
-        conform(field.annotation, resolved)
     except OmegaConfBaseException as error:
         problem = re.sub(r"^\w+ raised while resolving interpolation: ", "", str(error).splitlines()[0]).strip('"')
-        raise UserError(f"{where}: {key}: {problem}") from None
-    except ValueError as error:
-        raise UserError(f"{where}: {key}: {error}, got {yaml_text(value)}") from None
+        raise UserError(f"{key}: {problem}", where) from None
+    checked = check_value(KEYS[key].annotation, resolved, key, where)
     # A storage may hold a password from the environment: it is looked up where it is needed, and never written.
-    return value if key == "storage" else conform(field.annotation, resolved)
+    return value if key == "storage" else checked
 
 
 def _base(path: Path, content: dict[str, Any], origin: dict[str, str], more: list[str]) -> tuple[str, Settings]:
     """Return the config file and the settings that all trials share."""
     if not isinstance(content["config"], str):
-        raise UserError(f"{origin['config']}: config: expected a file name, got {yaml_text(content['config'])}")
+        raise UserError(f"config: expected a file name, got {yaml_text(content['config'])}", origin["config"])
     config = Path(content["config"])
     if origin["config"] != COMMAND_LINE:
         config = Path(os.path.normpath(path.parent / config))
     listed = content.get("overrides") or []
     if not isinstance(listed, list) or not all(isinstance(o, str) for o in listed):
         expected = "a list such as [trainer.max_epochs=20]"
-        raise UserError(f"{origin['overrides']}: overrides: expected {expected}, got {yaml_text(listed)}")
-    for where, overrides in ((f"{origin.get('overrides')}: overrides", listed), (COMMAND_LINE, more)):
+        raise UserError(f"overrides: expected {expected}, got {yaml_text(listed)}", origin["overrides"])
+    groups = {f"{origin.get('overrides')}: overrides": listed, COMMAND_LINE: more}
+    for where, overrides in groups.items():
         for override in overrides:
             if (key := override.partition("=")[0]) in INSTEAD:
-                raise UserError(f"{where}: {key} is the sweep's own; set {INSTEAD[key]} instead")
+                raise UserError(f"{key} is the sweep's own", where, f"set {INSTEAD[key]} instead")
     try:
-        return config.as_posix(), explicit_settings(config, [*listed, *more])
+        overlays = [parse_overrides(overrides, where) for where, overrides in groups.items() if overrides]
+        return config.as_posix(), explicit_settings(config, *overlays)
     except UserError as error:
-        said = str(error)
-    if not said.startswith(COMMAND_LINE):
-        raise UserError(f"{path}: config: {said}")
-    try:
-        explicit_settings(config, listed)
-    except UserError as error:
-        said = str(error).replace(COMMAND_LINE, f"{origin['overrides']}: overrides", 1)
-    raise UserError(said)
+        raise (error if error.where in groups else error.under(f"{path}: config")) from None
 
 
-def _objectives(given: Any, where: object) -> list[dict[str, str]]:
+def _objectives(given: Any, where: str) -> list[dict[str, str]]:
     listed = given if isinstance(given, list) else [given]
     objectives = []
     for one in listed:
         one = {"metric": one} if isinstance(one, str) else one
         if not isinstance(one, dict) or not set(one) <= {"metric", "direction"}:
             example = "{metric: val/bpd, direction: minimize}"
-            raise UserError(f"{where}: objective: expected {example}, or a list of two, got {yaml_text(given)}")
+            raise UserError(f"objective: expected {example}, or a list of two, got {yaml_text(given)}", where)
         metric = str(one.get("metric", "val/bpd"))
         if metric not in METRICS:
-            raise UserError(f"{where}: objective.metric: unknown metric '{metric}'{did_you_mean(metric, METRICS)}")
+            raise UserError(f"objective.metric: unknown metric '{metric}'", where, did_you_mean(metric, METRICS))
         direction = str(one.get("direction", "maximize" if metric.endswith("_per_second") else "minimize"))
         if direction not in DIRECTIONS:
             hint = did_you_mean(direction, DIRECTIONS)
-            raise UserError(f"{where}: objective.direction: unknown direction '{direction}'{hint}")
+            raise UserError(f"objective.direction: unknown direction '{direction}'", where, hint)
         objectives.append({"metric": metric, "direction": direction})
     if len(objectives) not in (1, 2) or len({o["metric"] for o in objectives}) < len(objectives):
-        raise UserError(f"{where}: objective: expected one metric or two different ones, got {yaml_text(given)}")
+        raise UserError(f"objective: expected one metric or two different ones, got {yaml_text(given)}", where)
     return objectives
 
 
-def _section(section: str, given: Any, where: object) -> dict[str, Any]:
+def _section(section: str, given: Any, where: str) -> dict[str, Any]:
     """Return `sampler` or `pruner` with all its keys."""
     named = {"name": given} if isinstance(given, str) else dict(given) if isinstance(given, dict) else {}
     if not isinstance(named.get("name"), str):
-        raise UserError(f"{where}: {section}: expected a name, got {yaml_text(given)}")
+        raise UserError(f"{section}: expected a name, got {yaml_text(given)}", where)
     try:
         schema = schema_of(target_of(section, named["name"]))
     except UserError as error:
-        raise UserError(f"{where}: {section}.name: {error}") from None
+        raise UserError(f"{section}.name: {error.problem}", where, error.hint) from None
     complete: dict[str, Any] = {"name": named.pop("name")}
     for key in named:
         if key not in schema.fields:
             hint = did_you_mean(key, schema.fields) if schema.fields else "; it has none"
-            raise UserError(f"{where}: {section}.{key}: no key of {complete['name']}{hint}")
+            raise UserError(f"{section}.{key}: no key of {complete['name']}", where, hint)
     for key, field in schema.fields.items():
-        value = named.get(key, field.default)
-        try:
-            complete[key] = conform(field.annotation, value)
-        except ValueError as error:
-            raise UserError(f"{where}: {section}.{key}: {error}, got {yaml_text(value)}") from None
+        complete[key] = check_value(field.annotation, named.get(key, field.default), f"{section}.{key}", where)
     return complete
 
 
@@ -215,7 +203,7 @@ def _check_search(sweep: Sweep) -> None:
         try:
             points = len(grid(sweep.space))
         except ValueError as error:
-            raise UserError(f"space: {error}") from None
+            raise UserError(str(error), "space") from None
         sweep.trials = min(sweep.trials or points, points)
     elif sweep.trials is None and sweep.hours is None:
         raise UserError("say when to end: trials, such as trials: 40, or hours")
@@ -233,7 +221,7 @@ def _check_points(sweep: Sweep) -> None:
     for settings in probes(sweep.space):
         for key in settings:
             if key in RESERVED or key.startswith("tracking."):
-                raise UserError(f"space.{key}: is the sweep's own, and cannot be searched")
+                raise UserError("is the sweep's own, and cannot be searched", f"space.{key}")
         _checked(sweep, settings, "space")
     least, longest = sweep.pruner.get("min_epochs", 0), sweep.max_epochs
     if least >= longest:
@@ -249,5 +237,5 @@ def _checked(sweep: Sweep, settings: Settings, where: str) -> dict[str, Any]:
         config["trainer"]["devices"] = sweep.devices_per_trial
         check_config(config)
     except UserError as error:
-        raise UserError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
+        raise error.under(where) from None
     return config

@@ -10,7 +10,7 @@ from itertools import product
 from typing import Any
 
 from ar_lightning.config.overlay import Settings
-from ar_lightning.core.fields import yaml_text
+from ar_lightning.config.values import yaml_text
 from ar_lightning.sweep.dimensions import Dimension, Params, Space
 
 __all__ = ["grid", "own_values", "probes", "settings_of", "suggest"]

@@ -10,7 +10,7 @@ from ar_lightning import __version__
 from ar_lightning.config.build import build_density
 from ar_lightning.config.registry import find
 from ar_lightning.config.resolve import saved_config
-from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.errors import UserError, nearby
 from ar_lightning.core.files import CHECKPOINT_KEY
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
@@ -88,10 +88,10 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
         raise UserError(f"{file}: not a checkpoint of ar_lightning: it holds no config")
     try:
         DataSpec.from_dict(saved["data"])
-        saved["config"] = saved_config(saved["config"], str(file))
+        saved["config"] = saved_config(saved["config"], "")
         len(checkpoint["state_dict"])
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error).removeprefix(f"{file}: ")
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         version = saved.get("version", "unknown")
         fix = "it was changed or damaged" if version == __version__ else f"load it with ar_lightning {version}"
         raise UserError(f"{file}: written by version {version}, this is {__version__}: {reason}; {fix}") from None
@@ -117,8 +117,7 @@ def checkpoint_of(run: str | Path) -> Path:
             return folder / name
     if folder.is_dir():
         raise UserError(f"{path}: no checkpoint there yet")
-    near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() and not path.exists() else []
-    raise UserError(f"{path}: no such run or checkpoint{did_you_mean(path.name, near) if near else ''}")
+    raise UserError("no such run or checkpoint", path, "" if path.exists() else nearby(path))
 
 
 def folder_of(checkpoint: Path) -> Path:

@@ -9,7 +9,8 @@ import pytest
 from ar_lightning.config.registry import REGISTRIES, find, target_of
 from ar_lightning.config.schema import REQUIRED, Field, schema_of
 from ar_lightning.config.sections import DATA_MODULE, SECTIONS
-from ar_lightning.core.fields import Decay, Fraction, NonNegativeInt, PositiveFloat, PositiveInt, conform, type_name
+from ar_lightning.config.values import conform, type_name
+from ar_lightning.core.fields import Decay, Fraction, NonNegativeInt, PositiveFloat, PositiveInt
 
 REGISTERED = [target for registry in REGISTRIES.values() for target in registry.values()]
 TARGETS = [*REGISTERED, *SECTIONS.values(), DATA_MODULE]

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ar_lightning.core.errors import UserError, nearest
+from ar_lightning.core.errors import UserError, nearby
 from ar_lightning.core.fields import Fraction, PositiveInt
 from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
@@ -60,7 +60,7 @@ class TextFile(Dataset):
         if self.path is not None and not self.path.is_file():
             if self.path.is_dir():
                 raise UserError(f"data.path: {self.path} is a folder, not a file of text")
-            raise UserError(f"data.path: no file {self.path}{_nearby(self.path)}")
+            raise UserError(f"data.path: no file {self.path}{nearby(self.path)}")
         if valid_fraction + test_fraction >= 1:
             both = f"data.valid_fraction={valid_fraction:g} and data.test_fraction={test_fraction:g}"
             raise UserError(f"{both} leave nothing to train on; make them smaller")
@@ -157,7 +157,3 @@ def _bundled() -> list[Path]:
     if not files:
         raise UserError("the bundled text is part of scikit-learn, and is not there; give data.path=FILE")
     return files
-
-
-def _nearby(path: Path) -> str:
-    return nearest(path.name, [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else [])

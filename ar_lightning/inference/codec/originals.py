@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ar_lightning.core.condition import as_condition
-from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.errors import UserError, nearby
 from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import read_npz
@@ -51,8 +51,7 @@ def read_original(path: Path, spec: DataSpec, conditional: bool) -> Original:
         UserError: the file cannot be read, or holds what the density gives no probability.
     """
     if not path.is_file():
-        near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise UserError(f"{path}: no such file{did_you_mean(path.name, near) if near else ''}")
+        raise UserError("no such file", path, nearby(path))
     if path.suffix.lower() == ".npz":
         arrays = read_npz(path)
         return _of_arrays(arrays, name_of_examples(arrays, "test", str(path)), spec, conditional, str(path))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ar_lightning.config.overlay import Settings, flat, read_yaml
-from ar_lightning.core.errors import UserError, nearest
+from ar_lightning.core.errors import UserError, nearby
 from ar_lightning.core.program import program
 
 __all__ = ["DoneRun", "Point", "Setting", "read_runs"]
@@ -104,8 +104,7 @@ def _folders(path: Path) -> list[Path]:
     if not path.is_dir():
         if path.exists():
             raise UserError(f"{path}: a file; give the run directory")
-        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise UserError(f"no run directory {path}{nearest(path.name, siblings)}")
+        raise UserError(f"no run directory {path}{nearby(path)}")
     if not (path / "sweep.yaml").is_file():
         return [path]
     trials = [file.parent for file in sorted((path / "trials").glob("*/result.json"))]

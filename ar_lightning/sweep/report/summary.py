@@ -8,7 +8,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 from rich.table import Table
 
-from ar_lightning.core.fields import yaml_text
+from ar_lightning.config.values import yaml_text
 from ar_lightning.sweep.report.importances import importances
 from ar_lightning.sweep.report.outcomes import baseline, best_first, metrics_of, ran, retries, unit, value_text
 from ar_lightning.sweep.study import outcome_of
