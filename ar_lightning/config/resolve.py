@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ar_lightning.config.overlay import COMMAND_LINE, Overlay, Settings, flat, parse_overrides, read_overlays
 from ar_lightning.config.registry import REGISTRIES
 from ar_lightning.config.schema import REQUIRED, Field
-from ar_lightning.config.sections import DEFAULTS, SECTIONS, TOP_LEVEL, section_schema
+from ar_lightning.config.sections import DEFAULTS, SECTIONS, TOP_LEVEL, section_schema, takes
 from ar_lightning.config.values import check_value, type_name, yaml_text
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import written
@@ -161,7 +161,7 @@ def _unknown(key: str, fields: Mapping[str, Field], names: Mapping[str, str | No
 
 def _homes(name: str) -> dict[str, list[str]]:
     """Return the sections that have a key of this name, with the registered names that take it."""
-    homes = {s: [n for n in REGISTRIES[s] if name in section_schema(s, n).fields] for s in REGISTRIES}
+    homes = {s: [n for n in REGISTRIES[s] if takes(s, n, name)] for s in REGISTRIES}
     return {s: n for s, n in homes.items() if n} | {s: [s] for s in SECTIONS if name in section_schema(s).fields}
 
 

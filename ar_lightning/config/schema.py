@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ar_lightning.core import fields as fieldtypes
 
-__all__ = ["REQUIRED", "Field", "Schema", "schema_of"]
+__all__ = ["REQUIRED", "Field", "Schema", "mentions", "schema_of"]
 
 REQUIRED = object()  # default of an argument that has none
 Definition = ast.ClassDef | ast.FunctionDef
@@ -55,11 +55,7 @@ def schema_of(target: str) -> Schema:
     Raises:
         LookupError: the module or the name is not there.
     """
-    module, _, name = target.partition(":")
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise LookupError(f"no module {module}")
-    path = Path(spec.origin)
+    path, name = _path(target), target.partition(":")[2]
     node = _definition(path, name)
     summary = (ast.get_docstring(node) or "").partition("\n")[0]
     attributes: dict[str, Any] = {}
@@ -85,9 +81,28 @@ def _fields(lineage: list[Definition]) -> dict[str, Field]:
     return fields
 
 
+def mentions(target: str, word: str) -> bool:
+    """Return whether the file of `package.module:Name` holds a word; quicker than parsing it."""
+    return word in _source(_path(target))
+
+
+@lru_cache
+def _path(target: str) -> Path:
+    module = target.partition(":")[0]
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise LookupError(f"no module {module}")
+    return Path(spec.origin)
+
+
+@lru_cache
+def _source(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
 @lru_cache
 def _parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+    return ast.parse(_source(path))
 
 
 def _definition(path: Path, name: str) -> Definition:

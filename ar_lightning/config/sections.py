@@ -3,10 +3,10 @@
 from functools import lru_cache
 
 from ar_lightning.config.registry import target_of
-from ar_lightning.config.schema import Field, Schema, schema_of
+from ar_lightning.config.schema import Field, Schema, mentions, schema_of
 from ar_lightning.core.fields import NonNegativeInt
 
-__all__ = ["DATA_MODULE", "DEFAULTS", "SECTIONS", "TOP_LEVEL", "section_schema"]
+__all__ = ["DATA_MODULE", "DEFAULTS", "SECTIONS", "TOP_LEVEL", "section_schema", "takes"]
 
 # Sections whose keys do not depend on a name.
 SECTIONS = {
@@ -22,6 +22,12 @@ TOP_LEVEL = {
     "experiment": Field("experiment", str | None, None, "name of the run; the config file's name if null"),
     "run_dir": Field("run_dir", str | None, None, "where the run is kept; runs/EXPERIMENT/TIME-SEED if null"),
 }
+
+
+def takes(section: str, name: str, key: str) -> bool:
+    """Return whether a section takes a key where this name is chosen; parses only files that hold the key."""
+    targets = [target_of(section, name), *([DATA_MODULE] if section == "data" else [])]
+    return any(mentions(target, key) for target in targets) and key in section_schema(section, name).fields
 
 
 @lru_cache
