@@ -5,7 +5,6 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor
 
-from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.likelihoods.logistic import DiscretizedLogisticMixture
 from tests.support.cases import seeded
@@ -217,7 +216,7 @@ def test_temperature_sharpens_to_the_mode() -> None:
 
 @pytest.mark.parametrize("spec", [DataSpec((2, 4), 5), DataSpec((4, 2, 2), 2), DataSpec((1, 4), None)])
 def test_refuses_other_data(spec: DataSpec) -> None:
-    with pytest.raises(UserError, match="the discretized logistic mixture"):
+    with pytest.raises(ValueError, match="the discretized logistic mixture"):
         DiscretizedLogisticMixture(spec)
 
 

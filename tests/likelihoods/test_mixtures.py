@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.distributions import Categorical, Laplace, MixtureSameFamily, Normal
 
-from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.likelihoods.mixtures import GaussianMixture, LaplaceMixture, Mixture
 from tests.support.cases import seeded
@@ -71,7 +70,7 @@ def test_a_single_tempered_component_is_itself_with_another_scale(
 
 
 def test_what_is_no_real_value_is_refused() -> None:
-    with pytest.raises(UserError, match=r"data\.dequantise=true"):
+    with pytest.raises(ValueError, match=r"data\.dequantise=true"):
         GaussianMixture(DataSpec((1, 3), 4))
     likelihood = GaussianMixture(REAL)
     with pytest.raises(ValueError, match="NaN"):
