@@ -26,11 +26,8 @@ from ar_lightning.core.errors import UserError, did_you_mean
 
 __all__ = ["Choice", "Dimension", "Params", "Space", "parse_space"]
 
-KEYS = {
-    "float": ("type", "low", "high", "log", "step"),
-    "int": ("type", "low", "high", "log", "step"),
-    "categorical": ("type", "choices"),
-}
+RANGE = ("type", "low", "high", "log", "step")
+KEYS = {"float": RANGE, "int": RANGE, "categorical": ("type", "choices")}
 EXAMPLE = "{type: float, low: 1e-4, high: 1e-2, log: true}"
 Params = dict[str, Any]  # by Optuna's name of a dimension; a choice is its label
 
@@ -81,35 +78,35 @@ def parse_space(content: Any, where: str, branch: str = "") -> Space:
 
     Args:
         content: by config key, `{type, low, high, log, step}` or `{type: categorical, choices}`.
-        where: what begins the message of an error.
+        where: the place of it, for the message of an error.
         branch: the choice that opens it; empty at the top.
 
     Raises:
         UserError: it says which key is wrong and what was expected.
     """
     if not isinstance(content, dict) or not (content or branch):
-        raise UserError(f"{where}: expected config keys with what they may be, got {yaml_text(content)}")
+        raise UserError(f"expected config keys with what they may be, got {yaml_text(content)}", where)
     dimensions, constants = [], {}
     for key, given in content.items():
         if key in REGISTRIES or key in SECTIONS:
-            raise UserError(f"{where}.{key}: give the whole key{_whole(key, given)}")
+            raise UserError(f"give the whole key{_whole(key, given)}", f"{where}.{key}")
         if isinstance(given, dict):
             dimensions.append(_dimension(str(key), given, f"{where}.{key}", branch))
         elif branch:
             constants[str(key)] = given
         else:
-            raise UserError(f"{where}.{key}: expected a range or choices, such as {EXAMPLE}, got {yaml_text(given)}")
+            raise UserError(f"expected a range or choices, such as {EXAMPLE}, got {yaml_text(given)}", f"{where}.{key}")
     for d in dimensions:
         outside = set(map(str, content)).union(*(_inside(o) for o in dimensions if o is not d))
         for choice in d.choices:
             if twice := sorted(_keys(choice.branch) & outside):
-                raise UserError(f"{where}.{d.key}.choices.{choice.label}.{twice[0]}: is also outside of the branch")
+                raise UserError("is also outside of the branch", f"{where}.{d.key}.choices.{choice.label}.{twice[0]}")
     return Space(tuple(dimensions), constants)
 
 
 def _whole(section: str, given: Any) -> str:
     """Guess which key of a section was meant: the one written as a section of its own, or the name."""
-    within = [key for key in given if key not in KEYS["float"] + KEYS["categorical"]] if isinstance(given, dict) else []
+    within = [key for key in given if key not in (*RANGE, "choices")] if isinstance(given, dict) else []
     if within:
         return f", such as {section}.{within[0]}"
     return f"; did you mean '{section}.name'?" if section in REGISTRIES else f", such as {section}.KEY"
@@ -129,25 +126,25 @@ def _dimension(key: str, given: dict[Any, Any], where: str, branch: str) -> Dime
     if kind is None:
         raise UserError(f"{where}.type is missing{did_you_mean('', KEYS)}")
     if not isinstance(kind, str) or kind not in KEYS:
-        raise UserError(f"{where}.type: unknown type {yaml_text(kind)}{did_you_mean(kind, KEYS)}")
+        raise UserError(f"unknown type {yaml_text(kind)}{did_you_mean(kind, KEYS)}", f"{where}.type")
     for word in given:
         if word not in KEYS[kind]:
-            raise UserError(f"{where}: no key '{word}' of type {kind}{did_you_mean(word, KEYS[kind])}")
+            raise UserError(f"no key '{word}' of type {kind}{did_you_mean(word, KEYS[kind])}", where)
     if kind == "categorical":
         return Dimension(name, key, kind, choices=_choices(given.get("choices"), f"{where}.choices", branch))
     low, high = _number(given, "low", kind, where), _number(given, "high", kind, where)
     step = None if given.get("step") is None else _number(given, "step", kind, where)
     log = check_value(bool, given.get("log", False), f"{where}.log")
     if low > high:
-        raise UserError(f"{where}: low is above high: {yaml_text(low)} > {yaml_text(high)}")
+        raise UserError(f"low is above high: {yaml_text(low)} > {yaml_text(high)}", where)
     if log and low <= 0:
-        raise UserError(f"{where}: log needs low above 0, got {yaml_text(low)}")
+        raise UserError(f"log needs low above 0, got {yaml_text(low)}", where)
     if step is not None and (log or step <= 0):
-        raise UserError(f"{where}.step: {'log has no steps; leave one out' if log else 'expected a number above 0'}")
+        raise UserError("log has no steps; leave one out" if log else "expected a number above 0", f"{where}.step")
     d = Dimension(name, key, kind, low, high, step, log)
     if high not in d:
         last = d.low + math.floor((d.high - d.low) / (step or 1)) * (step or 1)
-        raise UserError(f"{where}: steps of {yaml_text(step)} do not lead to high; set it to {last:g}")
+        raise UserError(f"steps of {yaml_text(step)} do not lead to high; set it to {last:g}", where)
     return d
 
 
@@ -162,7 +159,7 @@ def _number(given: dict[Any, Any], word: str, kind: str, where: str) -> float:
 
 def _choices(given: Any, where: str, branch: str) -> tuple[Choice, ...]:
     if not isinstance(given, (list, dict)) or not given:
-        raise UserError(f"{where}: expected a list, or a mapping from choice to branch, got {yaml_text(given)}")
+        raise UserError(f"expected a list, or a mapping from choice to branch, got {yaml_text(given)}", where)
     choices: list[Choice] = []
     for value, inside in given.items() if isinstance(given, dict) else ((value, None) for value in given):
         value = _scalar(value) if isinstance(given, dict) else value
@@ -170,7 +167,7 @@ def _choices(given: Any, where: str, branch: str) -> tuple[Choice, ...]:
         plain = value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and value == value)
         label = value if plain else yaml_text(value)
         if any(_same(label, c.label) for c in choices):
-            raise UserError(f"{where}: {yaml_text(value)} is there twice")
+            raise UserError(f"{yaml_text(value)} is there twice", where)
         path = f"{branch}:{label}" if branch else str(label)
         choices.append(Choice(label, value, parse_space({} if inside is None else inside, f"{where}.{label}", path)))
     return tuple(choices)
