@@ -21,7 +21,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ar_lightning.inference.open import reopen
+from ar_lightning.inference.open import open_run
 
 ROOT = Path(__file__).parent.parent
 TRAININGS = {
@@ -47,7 +47,7 @@ def measure(training: list[str], folder: Path) -> dict[str, Any]:
     run("compress", trained, "data:test", "--out", str(coded))
     run("decompress", trained, str(coded), "--out", str(decoded))
     result = json.loads((folder / "run" / "result.json").read_text())
-    x, _ = reopen(trained).data().split("test")
+    x, _ = open_run(trained).data().split("test")
     size, n = coded.stat().st_size, len(x)
     promised = result["test/nll"] * n / math.log(2) / 8
     return {

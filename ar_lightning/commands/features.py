@@ -21,21 +21,21 @@ def run(args: list[str]) -> int:
     )
     parser.add_argument("--split", default="test", help="that is written and drawn: train, valid, test (default test)")
     parser.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/features)")
-    given = parser.parse_intermixed_args(args)
+    options = parser.parse_intermixed_args(args)
 
     from ar_lightning.inference.features.features import features
     from ar_lightning.inference.features.hidden import default_layer, layers
-    from ar_lightning.inference.open import reopen
+    from ar_lightning.inference.open import open_run
 
-    if given.layer == "list":
-        density = reopen(given.run, given.overrides).density
+    if options.layer == "list":
+        density = open_run(options.run, options.overrides).density
         found = layers(density)
         default = default_layer(found)
         for name, layer in found.items():
             mark = ", the default" if name == default else ""
             print(f"{name}: {layer.features} features at {layer.sites} sites{mark}")
         return 0
-    _print(features(**vars(given)))
+    _print(features(**vars(options)))
     return 0
 
 

@@ -22,9 +22,9 @@ def run(args: list[str]) -> int:
 
     from ar_lightning.core.files import write_json
     from ar_lightning.inference.evaluate import evaluate
-    from ar_lightning.inference.open import reopen
+    from ar_lightning.inference.open import open_run
 
-    opened = reopen(parsed.run, parsed.overrides, resize=True)
+    opened = open_run(parsed.run, parsed.overrides, resize=True)
     with opened.computing():
         found = evaluate(opened.density, opened.data(), limit=opened.config["trainer"]["limit_test"])
     names = {"model": opened.config["model"]["name"], "data": opened.config["data"]["name"]}

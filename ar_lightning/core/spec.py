@@ -60,6 +60,10 @@ class DataSpec:
             raise ValueError(f"{self} cannot be dequantised: it has no levels")
         return replace(self, levels=None, quantised=self.levels)
 
+    def without_noise(self) -> "DataSpec":
+        """Return the spec of the levels before uniform noise was added; the spec itself where none was."""
+        return replace(self, levels=self.levels or self.quantised, quantised=None)
+
     def __str__(self) -> str:
         values = {"real": "real values", "binary": "binary values"}.get(self.support, f"{self.levels} levels")
         return f"{'x'.join(map(str, self.shape))} with {values}"

@@ -7,14 +7,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ar_lightning.core.condition import Condition, as_condition
+from ar_lightning.core.condition import Condition, as_condition, rows_of
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.density.density import Density
-from ar_lightning.inference.drawing import check_class, stem_of
 from ar_lightning.inference.evaluate import EVALUATED
-from ar_lightning.inference.inputs import given_data, read_given
-from ar_lightning.inference.open import Reopened, reopen
-from ar_lightning.media.write import write_completions, write_samples
+from ar_lightning.inference.inputs import input_data, read_inputs
+from ar_lightning.inference.open import Run, open_run
+from ar_lightning.inference.sample import check_class, stem_of
+from ar_lightning.media.base import as_completions
+from ar_lightning.media.choose import media_of
 
 __all__ = ["complete", "mask_of"]
 
@@ -45,23 +46,20 @@ def complete(
     Raises:
         UserError: there is no such example, or the density cannot complete it exactly.
     """
-    opened = reopen(run)
-    density = opened.density
-    x, given = _example(opened, source)
+    opened = open_run(run)
+    density, media = opened.density, media_of(opened.density.spec)
+    x, own = _example(opened, source)
     known = mask_of(mask, density, seed)
     rows = torch.zeros(n, dtype=torch.long)
-    labels = _label(density, as_condition(given).labels, label)
-    features = as_condition(given).features
-    cond = Condition(None if labels is None else labels[rows], None if features is None else features[rows])
+    cond = rows_of(Condition(_label(density, as_condition(own).labels, label), as_condition(own).features), rows)
     generator = torch.Generator().manual_seed(seed)
     with tqdm(total=n * density.spec.dims, desc="drawing", unit=" values", leave=False, disable=None) as bar:
         drawn = density.sample(n, cond, x[rows], known, temperature, generator, progress=bar.update).cpu()
     stem = stem_of(out, opened.folder / "samples" / f"completed-{seed}")
     if density.spec.medium is None:
-        return write_completions(x, known[None], drawn[None, None], density.spec, stem)
+        return media.write_completions(x, known[None], drawn[None, None], stem)
     first = int(known.sum()) if bool(known.flatten()[: int(known.sum())].all()) else 0  # values at its start, to mark
-    files = write_samples(torch.cat([x, drawn.to(x.dtype)]), density.spec, stem, known=first)
-    return {kind.replace("samples", "completions"): path for kind, path in files.items()}
+    return as_completions(media.write_samples(torch.cat([x, drawn.to(x.dtype)]), stem, known=first))
 
 
 def mask_of(name: str, density: Density, seed: int = 0) -> Tensor:
@@ -127,12 +125,11 @@ def _fraction(text: str) -> float:
     return fraction
 
 
-def _example(opened: Reopened, source: str) -> tuple[Tensor, Tensor | Condition | None]:
-    """Return an example `(1, C, *sites)` and what is given of it."""
+def _example(opened: Run, source: str) -> tuple[Tensor, Tensor | Condition | None]:
+    """Return an example `(1, C, *sites)` and its condition."""
     spec = opened.density.spec
     if not source.startswith("data:"):
-        given = read_given(Path(source).expanduser(), spec)
-        data = given_data(given, spec, opened.config["seed"])
+        data = input_data(read_inputs(Path(source).expanduser(), spec).split, spec, opened.config["seed"])
         split, index = "test", "0"
     else:
         data = opened.data()

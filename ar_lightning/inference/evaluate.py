@@ -18,7 +18,7 @@ from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import MAX_CLASSES, Density
 from ar_lightning.density.metrics import BitsPerDim, NegativeLogLikelihood
 from ar_lightning.density.stream import Memory, carried
-from ar_lightning.inference.translate import check_data, translation
+from ar_lightning.inference.translate import check_data, translator
 
 __all__ = ["EVALUATED", "ClassLikelihood", "Evaluation", "Scored", "evaluate", "log_class_prior", "scores"]
 
@@ -156,7 +156,7 @@ def scores(
     """
     if split not in EVALUATED:
         raise UserError(f"split '{split}': only {' and '.join(EVALUATED)} are evaluated")
-    read = translation(density, data)
+    read = translator(density, data)
     loader: Any = data.test_dataloader() if split == "test" else data.val_dataloader()
     batches = zip(loader.batch_sampler, loader, strict=True)
     memory: Memory = {}
@@ -169,15 +169,15 @@ def scores(
         ):
             rows = torch.tensor(numbers)
             x = read(x, rows).to(density.device)
-            given = Condition(*(None if t is None else t.to(density.device) for t in as_condition(cond)))
+            condition = Condition(*(None if t is None else t.to(density.device) for t in as_condition(cond)))
             if log_prior is None:
                 with carried(density.model, memory, len(x)) if data.stream else nullcontext():
-                    yield Scored(rows, -density.log_prob(x, given), given.labels, None)
+                    yield Scored(rows, -density.log_prob(x, condition), condition.labels, None)
                 continue
-            log_p = density.class_log_probs(x, given)
+            log_p = density.class_log_probs(x, condition)
             joint = log_p + log_prior.to(log_p.device)
-            of_x = joint.logsumexp(1) if given.labels is None else log_p.gather(1, given.labels[:, None])[:, 0]
-            yield Scored(rows, -of_x, given.labels, joint)
+            of_x = joint.logsumexp(1) if condition.labels is None else log_p.gather(1, condition.labels[:, None])[:, 0]
+            yield Scored(rows, -of_x, condition.labels, joint)
     finally:
         density.train(was_training)
 

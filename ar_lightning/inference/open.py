@@ -1,16 +1,15 @@
-"""A run again, after its training: its density where there is a device for it, and its data or other data."""
+"""Open a run after its training: its density where there is a device for it, and its own data or other data."""
 
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from ar_lightning.config.build import build_data_module
+from ar_lightning.config.build import build_data_module, build_dataset
 from ar_lightning.config.checks import check_config
 from ar_lightning.config.devices import check_devices, may_have
 from ar_lightning.config.overlay import Settings, flat, parse_overrides
@@ -23,18 +22,53 @@ from ar_lightning.core.files import CHECKPOINT_KEY
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
 from ar_lightning.training.checkpoints import checkpoint_of, folder_of, read_checkpoint, rebuild
-from ar_lightning.training.trainer import with_possible_precision
 
-__all__ = ["Reopened", "reopen"]
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+__all__ = ["Run", "SavedRun", "open_run", "read_run"]
 
 CHANGEABLE = ("trainer.accelerator", "trainer.devices")
 
 
-class Reopened(NamedTuple):
-    """A run after its training.
+@dataclass(frozen=True)
+class SavedRun:
+    """A run as its checkpoint has it, in main memory.
 
     Args:
-        density: in eval mode.
+        file: the checkpoint.
+        checkpoint: its content.
+    """
+
+    file: Path
+    checkpoint: dict[str, Any]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Config of the training."""
+        config: dict[str, Any] = self.checkpoint[CHECKPOINT_KEY]["config"]
+        return config
+
+    @property
+    def folder(self) -> Path:
+        """The run directory, or the folder of a checkpoint that lies elsewhere."""
+        return folder_of(self.file)
+
+    def density(self, device: str | torch.device = "cpu", length: int | None = None) -> Density:
+        """Build the density, in eval mode; `length` is the number of sites of a sequence, null for the trained one."""
+        return rebuild(self.checkpoint, self.file, device, length)
+
+    def data(self) -> ArrayDataModule:
+        """Build the data that the density was trained on."""
+        return build_data_module(self.config, build_dataset(self.config["data"]))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run to compute with.
+
+    Args:
+        density: in eval mode, on its device.
         config: of the run, with what was changed.
         folder: the run directory, or that of the checkpoint.
         fabric: device and precision.
@@ -43,7 +77,7 @@ class Reopened(NamedTuple):
     density: Density
     config: dict[str, Any]
     folder: Path
-    fabric: Fabric
+    fabric: "Fabric"
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -55,43 +89,53 @@ class Reopened(NamedTuple):
         """Build the data that the config describes; reads it where its spec depends on that.
 
         Raises:
-            UserError: it is not there, or the model does not take it.
+            UserError: the data is missing, or the model cannot take it.
         """
         return build_data_module(self.config, check_config(self.config))
 
 
-def reopen(run: str | Path, overrides: Sequence[str] = (), resize: bool = False) -> Reopened:
+def read_run(run: str | Path) -> SavedRun:
+    """Read a run's checkpoint.
+
+    Args:
+        run: the run directory, a checkpoint, or the name of a W&B artifact, which is downloaded.
+
+    Raises:
+        UserError: there is no such run, or its checkpoint cannot be read.
+    """
+    file = checkpoint_of(run)
+    return SavedRun(file, read_checkpoint(file))
+
+
+def open_run(run: str | Path, overrides: Sequence[str] = (), resize: bool = False) -> Run:
     """Load a run's density, with a config in which data and device may differ from those of the training.
 
     Args:
-        run: the run directory or checkpoint.
+        run: as for `read_run`.
         overrides: `key=value` of the data, and of where to compute.
         resize: let a density of sequences of any length take the length of the data that the config describes.
 
     Raises:
-        UserError: there is no such run, or a key is none that can change.
+        UserError: there is no such run, or a key cannot be changed.
     """
-    file = checkpoint_of(run)
-    checkpoint = read_checkpoint(file)
-    where, given = parse_overrides(overrides)
-    for key in given:
+    saved = read_run(run)
+    where, changed = parse_overrides(overrides)
+    for key in changed:
         if not key.startswith("data.") and key not in CHANGEABLE:
             raise UserError(f"{where}: {key} is fixed by the training; data.* and {', '.join(CHANGEABLE)} can change")
-    settings = _for_data(flat(str(file), checkpoint[CHECKPOINT_KEY]["config"]), given.get("data.name"))
-    config = resolve(settings, given, where)
-    fabric = _fabric(config, frozenset(given))
+    settings = _for_data(flat(str(saved.file), saved.config), changed.get("data.name"))
+    config = resolve(settings, changed, where)
+    fabric = _fabric(config, frozenset(changed))
     length = None
     if resize:
-        trained, shape = checkpoint[CHECKPOINT_KEY]["data"]["shape"], list(check_config(config).spec.shape)
-        length = (
-            shape[-1] if len(shape) == len(trained) == 2 and shape[:1] == trained[:1] and shape != trained else None
-        )
-    density = rebuild(checkpoint, file, fabric.device, length)
-    return Reopened(density, config, folder_of(file), fabric)
+        trained, shape = saved.checkpoint[CHECKPOINT_KEY]["data"]["shape"], list(check_config(config).spec.shape)
+        longer = len(shape) == len(trained) == 2 and shape[:1] == trained[:1] and shape != trained
+        length = shape[-1] if longer else None
+    return Run(saved.density(fabric.device, length), config, saved.folder, fabric)
 
 
 def _for_data(settings: Settings, name: Any) -> Settings:
-    """Return a run's settings without those of its data that another dataset does not take, and without its path."""
+    """Return a run's settings without the path of its data and the keys that another dataset does not have."""
     if name in (None, settings["data.name"]) or name not in DATA:
         return settings
     fields = section_schema("data", name).fields
@@ -108,8 +152,13 @@ def _for_data(settings: Settings, name: Any) -> Settings:
     return {key: value for key, value in settings.items() if kept(key, value)}
 
 
-def _fabric(config: dict[str, Any], changed: frozenset[str]) -> Fabric:
+def _fabric(config: dict[str, Any], changed: frozenset[str]) -> "Fabric":
     """Choose one device and the precision of the training; the config then says so."""
+    from lightning.fabric import Fabric
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    from ar_lightning.training.trainer import with_possible_precision
+
     trainer = config["trainer"]
     if "trainer.accelerator" not in changed and not may_have(trainer["accelerator"]):
         trainer["accelerator"] = "auto"

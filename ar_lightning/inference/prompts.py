@@ -1,4 +1,4 @@
-"""The start of an example, from the command line: text or a text file, a sound file, or the upper part of a picture."""
+"""The beginning of a sample, from the command line: text, or a text, sound or image file."""
 
 from pathlib import Path
 
@@ -7,18 +7,20 @@ import torch
 from torch import Tensor
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.medium import Audio, Text
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.user.audio_folder import read_audio
-from ar_lightning.inference.inputs import read_picture
-from ar_lightning.media.mu_law import encode
-from ar_lightning.media.text import to_levels
+from ar_lightning.inference.inputs import read_image
+from ar_lightning.media.choose import media_of
+from ar_lightning.media.images import Images
+from ar_lightning.media.mu_law import to_levels
+from ar_lightning.media.recording import read_audio
+from ar_lightning.media.sound import Sounds
+from ar_lightning.media.text import Texts
 
 __all__ = ["read_prompt"]
 
 
 def read_prompt(source: str, spec: DataSpec, keep: float | None = None) -> Tensor:
-    """Return what a prompt gives: the first values of a sequence `(C, n)`, or the upper rows of an image `(C, n, W)`.
+    """Return what a prompt holds: the first values of a sequence `(C, n)`, or the upper rows of an image `(C, n, W)`.
 
     Args:
         source: text, or the path of a text, sound or image file.
@@ -27,36 +29,36 @@ def read_prompt(source: str, spec: DataSpec, keep: float | None = None) -> Tenso
             and for half of an image.
 
     Raises:
-        UserError: it cannot be read, is longer than what there is to complete, or the data has no prompts.
+        UserError: the prompt cannot be read, leaves nothing to draw, or the data has no prompts.
     """
     if keep is not None and not 0 < keep <= 1:
         raise UserError(f"--keep {keep:g}: expected a fraction of the prompt, above 0 and at most 1")
-    match spec.medium:
-        case Text():
-            values = _text(source, spec)[0]
-            given = values[:, : _part(values.shape[1], keep or 1.0)]
-        case Audio():
-            values = _sound(source, spec, spec.medium)
+    media = media_of(spec)
+    match media:
+        case Texts():
+            values = _text(source, media)
+            start = values[:, : _part(values.shape[1], keep or 1.0)]
+        case Sounds():
+            values = _sound(source, media)
             n = _part(values.shape[1], keep) if keep else min(values.shape[1], spec.shape[-1] // 2)
-            given = values[:, :n]
-        case None if len(spec.shape) == 3 and spec.shape[0] in (1, 3):
-            given = _image(source, spec)[:, : _part(spec.shape[1], keep or 0.5)]
+            start = values[:, :n]
+        case Images() if len(spec.shape) == 3 and spec.shape[0] in (1, 3):
+            start = _image(source, spec)[:, : _part(spec.shape[1], keep or 0.5)]
         case _:
             raise UserError(f"--prompt: {spec} has no prompts; they are for text, sound and images")
-    if given.shape[1] >= spec.shape[1]:
-        what = "rows" if len(spec.shape) == 3 else "characters" if isinstance(spec.medium, Text) else "samples"
+    if start.shape[1] >= spec.shape[1]:
         raise UserError(
-            f"--prompt: gives {given.shape[1]} of {spec.shape[1]} {what}, so nothing is left to draw: "
+            f"--prompt: gives {start.shape[1]} of {spec.shape[1]} {media.unit}, so nothing is left to draw: "
             "take a smaller --keep, or a larger --length"
         )
-    return given
+    return start
 
 
 def _part(n: int, keep: float) -> int:
     return max(1, round(keep * n))
 
 
-def _text(source: str, spec: DataSpec) -> Tensor:
+def _text(source: str, media: Texts) -> Tensor:
     is_file = len(source) < 4096 and "\n" not in source and Path(source).is_file()
     try:
         text = Path(source).read_text(encoding="utf-8") if is_file else source
@@ -64,22 +66,23 @@ def _text(source: str, spec: DataSpec) -> Tensor:
         raise UserError(f"--prompt: {source} is no UTF-8 text (byte {error.start})") from None
     if not text:
         raise UserError("--prompt: is empty; leave it out to draw from the start")
-    return to_levels(text, spec)
+    return media.levels(text)[0]
 
 
-def _sound(source: str, spec: DataSpec, medium: Audio) -> Tensor:
-    amplitudes = read_audio(Path(source).expanduser(), medium.rate)[None]
-    levels = spec.levels or spec.quantised
+def _sound(source: str, media: Sounds) -> Tensor:
+    amplitudes = read_audio(Path(source).expanduser(), media.rate)[None]
+    levels = media.spec.without_noise().levels
     if levels is None:
         return torch.from_numpy(np.ascontiguousarray(amplitudes, dtype=np.float32))
-    return _as_values(torch.from_numpy(encode(amplitudes, levels, medium.encoding).astype(np.int64)), spec)
+    quantised = to_levels(amplitudes, levels, media.encoding).astype(np.int64)
+    return _as_values(torch.from_numpy(quantised), media.spec)
 
 
 def _image(source: str, spec: DataSpec) -> Tensor:
     path = Path(source).expanduser()
     if not path.is_file():
         raise UserError(f"--prompt: no picture {path}")
-    return _as_values(torch.from_numpy(read_picture(path, spec)), spec)
+    return _as_values(torch.from_numpy(read_image(path, spec)), spec)
 
 
 def _as_values(levels: Tensor, spec: DataSpec) -> Tensor:

@@ -3,26 +3,23 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ar_lightning.config.build import build_data_module
 from ar_lightning.core.condition import Condition, repeated, rows_of
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.files import CHECKPOINT_KEY, written
-from ar_lightning.core.medium import Table
-from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.core.files import written
 from ar_lightning.density.density import Density
-from ar_lightning.inference.drawing import check_class, stem_of
+from ar_lightning.inference.open import SavedRun, read_run
 from ar_lightning.inference.prompts import read_prompt
-from ar_lightning.media.write import write_samples
-from ar_lightning.training.checkpoints import checkpoint_of, folder_of, read_checkpoint, rebuild
+from ar_lightning.media.choose import media_of
 
-__all__ = ["sample"]
+__all__ = ["check_class", "sample", "stem_of"]
+
+ENDINGS = (".png", ".npz", ".wav", ".csv", ".txt")
 
 
 def sample(
@@ -47,19 +44,19 @@ def sample(
     Raises:
         UserError: what is asked for cannot be had.
     """
-    file = checkpoint_of(run)
-    checkpoint = read_checkpoint(file)
-    densities = [rebuild(checkpoint, file, device, length) for device in _devices(device)]
-    density, config = densities[0], checkpoint[CHECKPOINT_KEY]["config"]
-    cond = _condition(density, config, n, label)
+    saved = read_run(run)
+    densities = [saved.density(device, length) for device in _devices(device)]
+    density = densities[0]
+    cond = _condition(density, saved, n, label)
     known, mask = _known(density, prompt, keep, n)
     noise = density.noise(n, torch.Generator().manual_seed(seed))
     x = _drawn(densities, noise, cond, known, mask, temperature)
-    stem = stem_of(out, folder_of(file) / "samples" / f"drawn-{seed}")
+    stem = stem_of(out, saved.folder / "samples" / f"drawn-{seed}")
     columns = density.spec.classes if density.conditional and label is None else 0
-    data = _data(config).split("train")[0] if isinstance(density.spec.medium, Table) else None
-    given = 0 if mask is None else int(mask[0].sum())
-    files = write_samples(x, density.spec, stem, data, columns if columns <= n else 0, given)
+    media = media_of(density.spec)
+    data = saved.data().split("train")[0] if media.compared else None
+    prompted = 0 if mask is None else int(mask[0].sum())
+    files = media.write_samples(x, stem, data, columns if columns <= n else 0, prompted)
     return files if density.spec.medium else files | {"arrays": _write_npz(x, cond.labels, stem)}
 
 
@@ -71,9 +68,9 @@ def _drawn(
 
     def draw(density: Density, rows: Tensor) -> Tensor:
         kept, where = (None if t is None else t[rows] for t in (known, mask))
-        given = rows_of(cond, rows)
+        of_rows = rows_of(cond, rows)
         return density.sample(
-            len(rows), given, kept, where, temperature, noise=noise[rows], progress=bar.update
+            len(rows), of_rows, kept, where, temperature, noise=noise[rows], progress=bar.update
         ).cpu()  # fmt: skip
 
     parts = torch.arange(len(noise)).tensor_split(len(densities))
@@ -105,24 +102,17 @@ def _devices(names: str) -> list[str]:
     return names.split(",")
 
 
-def _condition(density: Density, config: dict[str, Any], n: int, label: int | None) -> Condition:
+def _condition(density: Density, saved: SavedRun, n: int, label: int | None) -> Condition:
     check_class(density, label)
     labels = None
     if density.conditional:
         labels = torch.arange(n) % density.spec.classes if label is None else torch.full((n,), label)
     if not density.model.features:
         return Condition(labels)
-    features = repeated(_data(config).split("test", n)[1], n).features
+    features = repeated(saved.data().split("test", n)[1], n).features
     if features is not None and features.shape[-1] != density.spec.shape[-1]:
         raise UserError(f"--length: the features that this density reads are those of {features.shape[-1]} sites")
     return Condition(labels, features)
-
-
-def _data(config: dict[str, Any]) -> ArrayDataModule:
-    """Return the data that the density was trained on."""
-    from ar_lightning.config.build import build_dataset
-
-    return build_data_module(config, build_dataset(config["data"]))
 
 
 def _known(density: Density, prompt: str | None, keep: float | None, n: int) -> tuple[Tensor | None, Tensor | None]:
@@ -131,10 +121,39 @@ def _known(density: Density, prompt: str | None, keep: float | None, n: int) -> 
         if keep is not None:
             raise UserError("--keep: says how much of a --prompt to take; give one")
         return None, None
-    given = read_prompt(prompt, density.spec, keep)
-    known = torch.zeros(density.spec.shape, dtype=given.dtype)
+    start = read_prompt(prompt, density.spec, keep)
+    known = torch.zeros(density.spec.shape, dtype=start.dtype)
     mask = torch.zeros(density.spec.shape, dtype=torch.bool)
-    known[:, : given.shape[1]], mask[:, : given.shape[1]] = given, True
+    known[:, : start.shape[1]], mask[:, : start.shape[1]] = start, True
     if not density.completes(mask):
         raise UserError("--prompt: this density visits the values in another order, so it cannot continue their start")
     return known.expand(n, *known.shape), mask.expand(n, *mask.shape)
+
+
+def check_class(density: Density, label: int | None) -> None:
+    """Check that a density knows a class.
+
+    Args:
+        density: that draws.
+        label: the class; null for none in particular.
+
+    Raises:
+        UserError: there is no such class, or the density is unconditional.
+    """
+    if label is not None and not density.conditional:
+        raise UserError(f"--cond {label}: this density is unconditional; train one with model.conditional=true")
+    if label is not None and not 0 <= label < density.spec.classes:
+        raise UserError(f"--cond {label}: its classes are 0..{density.spec.classes - 1}")
+
+
+def stem_of(out: str | None, default: Path) -> Path:
+    """Return the path of the files without their endings, `grid` for `grid.png`: there may be several.
+
+    Args:
+        out: what was asked for; null for the default.
+        default: the path otherwise.
+    """
+    if out is None:
+        return default
+    path = Path(out).expanduser()
+    return path.with_suffix("") if path.suffix.lower() in ENDINGS else path

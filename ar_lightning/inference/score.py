@@ -13,8 +13,8 @@ from ar_lightning.config.registry import DATA
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import written
 from ar_lightning.inference.evaluate import log_class_prior, scores
-from ar_lightning.inference.inputs import given_data, read_given
-from ar_lightning.inference.open import reopen
+from ar_lightning.inference.inputs import input_data, read_inputs
+from ar_lightning.inference.open import open_run
 
 __all__ = ["score"]
 
@@ -46,19 +46,19 @@ def score(
     if path is not None and any(o.startswith("data") for o in overrides):
         raise UserError(f"--data {data}: a file has no keys data.*; they go with the name of a dataset")
     chosen = [f"data.name={data}", *overrides] if data in DATA else overrides
-    opened = reopen(run, chosen, resize=path is None)
-    given = None if path is None else read_given(path, opened.density.spec, split)
+    opened = open_run(run, chosen, resize=path is None)
     density = opened.density
-    if given is None:
+    inputs = None if path is None else read_inputs(path, density.spec, split)
+    if inputs is None:
         module = opened.data()
         prior = log_class_prior(density, module)
     else:
-        module = given_data(given, density.spec, opened.config["seed"], opened.config["data"]["stream"])
+        module = input_data(inputs.split, density.spec, opened.config["seed"], opened.config["data"]["stream"])
         prior = log_class_prior(density, opened.data()) if density.conditional else None
-        if prior is None and density.conditional and given.split.labels is None:
+        if prior is None and density.conditional and inputs.split.labels is None:
             raise UserError(f"--data {data}: this density is conditional: give labels, in an .npz file")
     with opened.computing():
-        parts = list(scores(density, module, split if given is None else "test", log_prior=prior))
+        parts = list(scores(density, module, split if inputs is None else "test", log_prior=prior))
     rows = torch.cat([part.rows for part in parts]).argsort()  # a stream is read in lanes
     nll = torch.cat([part.nll for part in parts]).double().cpu()[rows]
     bits = nll / (density.spec.dims * math.log(2))
@@ -69,8 +69,8 @@ def score(
         if prior is not None:
             joint = torch.cat([part.log_joint for part in parts if part.log_joint is not None]).cpu()[rows]
             columns["p_label"] = _text(joint.softmax(1).gather(1, labels[:, None])[:, 0])
-    if given and given.names:
-        columns["file"] = given.names
+    if inputs and inputs.names:
+        columns["file"] = inputs.names
     with written(Path(out).expanduser()) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)

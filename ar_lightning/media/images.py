@@ -1,7 +1,7 @@
-"""Pictures as files: grids of samples, and the curves of a run."""
+"""Images: grids of samples and completions."""
 
-import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,8 +9,12 @@ from torch import Tensor
 
 from ar_lightning.core.files import written
 from ar_lightning.core.spec import DataSpec
+from ar_lightning.media.base import Files, Media
 
-__all__ = ["completion_grid", "curves_png", "image_grid", "save_png"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Images", "completion_grid", "image_grid", "save_png", "to_rgb"]
 
 CELL = 56  # pixels that a small image is enlarged to
 GAP = 2
@@ -18,15 +22,47 @@ UNKNOWN = np.array([255, 200, 120], dtype=np.uint8)  # colour of what a completi
 BACKGROUND = 96
 
 
+class Images(Media):
+    """Images in grey or colour, and arrays of which nothing else is known: a grid."""
+
+    name = "plain arrays or images"
+    unit = "rows"
+    completions = 6  # shared among the masks
+
+    def write_samples(
+        self, x: Tensor, stem: Path, data: Tensor | None = None, columns: int = 0, known: int = 0
+    ) -> Files:
+        """Write a grid, `STEM.png`."""
+        path = stem.with_name(f"{stem.name}.png")
+        save_png(self._grid(x, columns), path)
+        return {"samples": path}
+
+    def write_completions(self, x: Tensor, masks: Tensor, drawn: Tensor, stem: Path) -> Files:
+        """Write a grid, `STEM.png`, with a row for each example."""
+        path = stem.with_name(f"{stem.name}.png")
+        levels = self.spec.without_noise()
+        save_png(completion_grid(self.without_noise(x), masks, self.without_noise(drawn), levels), path)
+        return {"completions": path}
+
+    def show(self, x: Tensor, columns: int = 0) -> "Image":
+        """Return a grid as a picture."""
+        from PIL import Image
+
+        return Image.fromarray(self._grid(x, columns))
+
+    def _grid(self, x: Tensor, columns: int) -> np.ndarray:
+        return image_grid(self.without_noise(x), self.spec.without_noise(), columns)
+
+
 def image_grid(x: Tensor, spec: DataSpec, columns: int = 0) -> np.ndarray:
-    """Lay examples `(N, C, *sites)` out in a grid, enlarged; returns `(height, width, 3)` uint8."""
+    """Lay examples `(N, C, *sites)` out in a grid, enlarged: `(height, width, 3)` uint8."""
     images = to_rgb(x, spec)
     height, width = images.shape[1:3]
     return _grid([*images], columns or max(1, int(np.ceil(np.sqrt(len(images) * height / width)))))
 
 
 def completion_grid(x: Tensor, masks: Tensor, drawn: Tensor, spec: DataSpec) -> np.ndarray:
-    """Lay out, a row each: the example, and for each mask what was known of it and its completions.
+    """Lay out a row for each example: the example, and for each mask what was known of it and its completions.
 
     Args:
         x: examples `(N, C, *sites)`.
@@ -43,7 +79,7 @@ def completion_grid(x: Tensor, masks: Tensor, drawn: Tensor, spec: DataSpec) -> 
 
 
 def to_rgb(x: Tensor, spec: DataSpec) -> np.ndarray:
-    """Map values `(N, C, *sites)` to `(N, height, width, 3)` uint8; what is no image becomes one row of pixels."""
+    """Map values `(N, C, *sites)` to pixels `(N, height, width, 3)` uint8; a sequence becomes one row of pixels."""
     values = x.detach().cpu().float()
     if spec.levels is None:
         low, high = values.min(), values.max()
@@ -79,28 +115,8 @@ def _join(cells: list[np.ndarray], columns: int) -> np.ndarray:
 
 
 def save_png(pixels: np.ndarray, path: Path) -> None:
-    """Write a picture, in one step."""
+    """Write pixels `(height, width, 3)` as a PNG, in one step."""
     from PIL import Image
 
     with written(path) as partial:
         Image.fromarray(np.ascontiguousarray(pixels)).save(partial, format="png")
-
-
-def curves_png(metrics: Path, path: Path, title: str) -> None:
-    """Plot training and validation bits/dim over the epochs of a `metrics.csv`."""
-    from matplotlib.figure import Figure
-
-    with metrics.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
-    axes = figure.add_subplot()
-    for key, label in (("train/bpd", "train"), ("val/bpd", "valid")):
-        points = [(int(row["epoch"]) + 1, float(row[key])) for row in rows if row.get(key)]
-        if points:
-            axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 40 else "")
-    axes.set(xlabel="epoch", ylabel="bits/dim", title=title)
-    if axes.lines:
-        axes.legend()
-    axes.grid(alpha=0.3)
-    with written(path) as partial:
-        figure.savefig(partial, format="png", dpi=120)

@@ -1,20 +1,44 @@
-"""Axes that can be read: round numbers on log scales, few labels, and outliers that do not flatten the rest."""
+"""Plots: the curves of a run, and axes that can be read, with few round labels and outliers out of view."""
 
+import csv
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ar_lightning.core.files import written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-__all__ = ["BEST", "MANY", "fit_most", "plain_log", "styled", "usual_limit", "whiten", "wrapped"]
+__all__ = ["BEST", "MANY", "curves_png", "fit_most", "plain_log", "styled", "usual_limit", "whiten", "wrapped"]
 
 BEST = "tab:red"
 MANY = 60  # trials from which on lines are thin and dots are small
 FEW = 4  # labels on an axis
+
+
+def curves_png(metrics: Path, path: Path, title: str) -> None:
+    """Plot training and validation bits/dim over the epochs of a `metrics.csv`."""
+    from matplotlib.figure import Figure
+
+    with metrics.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for key, label in (("train/bpd", "train"), ("val/bpd", "valid")):
+        points = [(int(row["epoch"]) + 1, float(row[key])) for row in rows if row.get(key)]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 40 else "")
+    axes.set(xlabel="epoch", ylabel="bits/dim", title=title)
+    if axes.lines:
+        axes.legend()
+    axes.grid(alpha=0.3)
+    with written(path) as partial:
+        figure.savefig(partial, format="png", dpi=120)
 
 
 def plain_log(axis: "Axis") -> None:

@@ -1,16 +1,18 @@
-"""Pictures and files of tables: how samples compare to data, column by column and pair by pair, in original units."""
+"""Tables: how samples compare to data, column by column and pair by pair, in the units of the columns."""
 
 import csv
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ar_lightning.core.files import written
 from ar_lightning.core.medium import Table
 from ar_lightning.core.spec import DataSpec
+from ar_lightning.media.base import Files, Media
 
-__all__ = ["original_units", "pair_plot_png", "write_csv"]
+__all__ = ["Tables", "pair_plot_png"]
 
 COLUMNS = 6  # at most, in a picture
 POINTS = 1000  # at most, of data and of samples each
@@ -20,42 +22,80 @@ MARGIN = 0.1  # beyond the data, as a fraction of its range
 REACH = 0.6  # the same, at most, where samples lie out there
 
 
-def original_units(x: Tensor, spec: DataSpec) -> np.ndarray:
-    """Map rows `(N, 1, D)` to the units of their columns, `(N, D)` float64; rows of no table stay as they are."""
-    z = x.detach().cpu().double().flatten(1).numpy()
-    if not isinstance(spec.medium, Table):
+class Tables(Media):
+    """Rows `(N, 1, D)`, standardised; a spec that names no columns has `x0`, `x1` .. in the units of the values."""
+
+    name = "table"
+    completions = 0
+    compared = True
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        names = tuple(f"x{d}" for d in range(spec.dims))
+        plain = Table(names, (0.0,) * spec.dims, (1.0,) * spec.dims)
+        self.table = spec.medium if isinstance(spec.medium, Table) else plain
+        self.columns = self.table.columns
+
+    def original_units(self, x: Tensor) -> np.ndarray:
+        """Map rows `(N, 1, D)` to the units of their columns, `(N, D)` float64."""
+        z = x.detach().cpu().double().flatten(1).numpy()
+        return np.asarray(self.table.offset) + np.asarray(self.table.scale) * z
+
+    def standardised(self, rows: np.ndarray) -> np.ndarray:
+        """Map rows `(..., D)` in the units of their columns to the values that the density reads."""
+        z: np.ndarray = (rows - np.asarray(self.table.offset)) / np.asarray(self.table.scale)
         return z
-    return np.asarray(spec.medium.offset) + np.asarray(spec.medium.scale) * z
+
+    def write_samples(
+        self, x: Tensor, stem: Path, data: Tensor | None = None, columns: int = 0, known: int = 0
+    ) -> Files:
+        """Write rows in the units of their columns, `STEM.csv`, and beside data a plot of pairs, `STEM.png`."""
+        path, plot = (stem.with_name(stem.name + ending) for ending in (".csv", ".png"))
+        with written(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(self.columns)
+            writer.writerows([f"{value:.7g}" for value in row] for row in self.original_units(x))
+        if data is None:
+            return {"samples": path}
+        pair_plot_png(self.original_units(spread(data)), self.original_units(spread(x)), self.columns, plot)
+        return {"pairs": plot, "samples": path}
+
+    def difference(self, other: Media) -> str | None:
+        """Return how the names of the columns differ; other units are translated."""
+        assert isinstance(other, Tables)
+        if self.columns == other.columns:
+            return None
+        return f"columns {', '.join(other.columns)}, but this density was trained for {', '.join(self.columns)}"
+
+    def translate(self, x: Tensor, other: Media) -> Tensor:
+        """Map values standardised otherwise to those of this table."""
+        assert isinstance(other, Tables)
+        if self.table == other.table:
+            return x
+        offset, scale, new_offset, new_scale = (
+            torch.tensor(column, dtype=torch.float64)
+            for table in (other.table, self.table)
+            for column in (table.offset, table.scale)
+        )
+        return ((offset + scale * x - new_offset) / new_scale).float()
 
 
-def column_names(spec: DataSpec) -> tuple[str, ...]:
-    return spec.medium.columns if isinstance(spec.medium, Table) else tuple(f"x{d}" for d in range(spec.dims))
-
-
-def write_csv(x: Tensor, spec: DataSpec, path: Path) -> None:
-    """Write rows `(N, 1, D)` in the units of their columns, under a header, in one step."""
-    with written(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(column_names(spec))
-        writer.writerows([f"{value:.7g}" for value in row] for row in original_units(x, spec))
-
-
-def pair_plot_png(data: Tensor, samples: Tensor, spec: DataSpec, path: Path) -> None:
+def pair_plot_png(data: np.ndarray, samples: np.ndarray, columns: tuple[str, ...], path: Path) -> None:
     """Draw a corner plot of the first columns: histograms on the diagonal, scatter plots of the pairs below it.
 
     Axes show all of the data, and samples nearby; the legend says how many lie outside.
 
     Args:
-        data: rows `(N, 1, D)`.
-        samples: rows `(M, 1, D)`.
-        spec: of the data.
+        data: rows `(N, D)`.
+        samples: rows `(M, D)`.
+        columns: their names.
         path: the picture; it is written in one step.
     """
     from matplotlib.figure import Figure
 
-    names = column_names(spec)[:COLUMNS]
+    names = columns[:COLUMNS]
     k = len(names)
-    rows = {"data": original_units(spread(data), spec), "samples": original_units(spread(samples), spec)}
+    rows = {"data": data, "samples": samples}
     limits = [axis_limits(rows["data"][:, d], rows["samples"][:, d]) for d in range(k)]
     n_bins = min(MAX_BINS, max(8, int(1.5 * len(rows["data"]) ** 0.5)))
     beyond = outside(rows["samples"], limits)
@@ -85,12 +125,8 @@ def pair_plot_png(data: Tensor, samples: Tensor, spec: DataSpec, path: Path) -> 
                 axes.set_ylim(limits[i])
                 for kind in ("data", "samples"):
                     few = len(rows[kind]) < 300
-                    marks = {
-                        "s": 9 if few else 5,
-                        "alpha": 0.5,
-                        "linewidths": 0,
-                        "zorder": 1 - len(rows[kind]) / POINTS,
-                    }
+                    above = 1 - len(rows[kind]) / POINTS  # the fewer are drawn over the more
+                    marks = {"s": 9 if few else 5, "alpha": 0.5, "linewidths": 0, "zorder": above}
                     axes.scatter(rows[kind][:, j], rows[kind][:, i], color=COLOURS[kind], **marks)
             label = {"fontsize": 8}
             if i == k - 1:

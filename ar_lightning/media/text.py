@@ -1,4 +1,4 @@
-"""Text in and out: windows of levels as strings, prompts as levels, samples as a file that one can read."""
+"""Text: windows of levels as strings, strings as levels, samples as a file that a person can read."""
 
 from pathlib import Path
 
@@ -7,77 +7,91 @@ from torch import Tensor
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import written
-from ar_lightning.core.levels import levels_of
 from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
+from ar_lightning.media.base import Files, Media
 
-__all__ = ["to_levels", "to_text", "write_texts"]
+__all__ = ["Texts"]
 
-GIVEN = "⟦{}⟧"  # marks a prompt: brackets that are rare in any text
+KNOWN = "⟦{}⟧"  # marks a prompt: brackets that are rare in any text
 
 
-def to_text(x: Tensor, spec: DataSpec) -> list[str]:
-    """Return windows `(N, 1, T)` of any length as strings; bytes that are no UTF-8 become U+FFFD.
-
-    Example:
-        >>> to_text(torch.tensor([[[0, 1, 1]]]), DataSpec((1, 3), 2, medium=Text("ab")))
-        ['abb']
+class Texts(Media):
+    """Windows of text `(N, 1, T)`, over characters or the bytes of UTF-8.
 
     Raises:
         ValueError: the data is no text.
     """
-    symbols = _text_of(spec).symbols
-    levels = levels_of(x, spec.quantised) if spec.quantised else x
-    rows = levels.detach().cpu().flatten(1).tolist()
-    if symbols is None:
-        return [bytes(row).decode("utf-8", errors="replace") for row in rows]
-    return ["".join(symbols[level] for level in row) for row in rows]
 
+    name = "text"
+    unit = "characters"
+    shift_invariant = True
+    recoded = True
 
-def to_levels(text: str, spec: DataSpec) -> Tensor:
-    """Return a string as levels `(1, 1, T)`, such as a prompt to complete; T is its number of characters or bytes.
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        if not isinstance(spec.medium, Text):
+            raise ValueError(f"{spec} is no text")
+        self.symbols = spec.medium.symbols
 
-    Example:
-        >>> to_levels("abb", DataSpec((1, 3), 2, medium=Text("ab")))
-        tensor([[[0, 1, 1]]])
+    def strings(self, x: Tensor) -> list[str]:
+        """Return windows `(N, 1, T)` of any length as strings; bytes that are no UTF-8 become U+FFFD.
 
-    Raises:
-        UserError: a character is none of those that the density knows.
-        ValueError: the data is no text.
-    """
-    symbols = _text_of(spec).symbols
-    if symbols is None:
-        return torch.tensor(list(text.encode("utf-8")), dtype=torch.long).view(1, 1, -1)
-    level_of = {symbol: level for level, symbol in enumerate(symbols)}
-    for position, character in enumerate(text):
-        if character not in level_of:
-            where = f"character {position + 1} of the text, {character!r},"
-            raise UserError(f"{where} is none of the {len(symbols)} that this density was trained on")
-    return torch.tensor([level_of[character] for character in text], dtype=torch.long).view(1, 1, -1)
+        Example:
+            >>> Texts(DataSpec((1, 3), 2, medium=Text("ab"))).strings(torch.tensor([[[0, 1, 1]]]))
+            ['abb']
+        """
+        rows = self.without_noise(x).detach().cpu().flatten(1).tolist()
+        if self.symbols is None:
+            return [bytes(row).decode("utf-8", errors="replace") for row in rows]
+        return ["".join(self.symbols[level] for level in row) for row in rows]
 
+    def levels(self, text: str) -> Tensor:
+        """Return a string as levels `(1, 1, T)`, T its number of characters or bytes.
 
-def write_texts(x: Tensor, spec: DataSpec, path: Path, known: int = 0) -> None:
-    """Write windows `(N, 1, T)` to a text file in UTF-8, in one step, a numbered line before each.
+        Example:
+            >>> Texts(DataSpec((1, 3), 2, medium=Text("ab"))).levels("abb")
+            tensor([[[0, 1, 1]]])
 
-    Args:
-        x: windows of text.
-        spec: of the data.
-        path: of the file; its folder is made if need be.
-        known: values at the start of each window that were given, not drawn; they are put in brackets.
+        Raises:
+            UserError: the density does not know one of the characters.
+        """
+        if self.symbols is None:
+            return torch.tensor(list(text.encode("utf-8")), dtype=torch.long).view(1, 1, -1)
+        level_of = {symbol: level for level, symbol in enumerate(self.symbols)}
+        for position, character in enumerate(text):
+            if character not in level_of:
+                where = f"character {position + 1} of the text, {character!r},"
+                raise UserError(f"{where} is none of the {len(self.symbols)} that this density was trained on")
+        return torch.tensor([level_of[character] for character in text], dtype=torch.long).view(1, 1, -1)
 
-    Raises:
-        ValueError: the data is no text.
-    """
-    given, drawn = (to_text(part, spec) for part in (x[..., :known], x[..., known:]))
-    parts = [
-        f"===== {i} =====\n{GIVEN.format(before) if known else ''}{after}\n\n"
-        for i, (before, after) in enumerate(zip(given, drawn, strict=True), 1)
-    ]
-    with written(path) as partial:
-        partial.write_bytes("".join(parts).encode("utf-8"))  # bytes: the ends of lines stay as they are
+    def write_samples(
+        self, x: Tensor, stem: Path, data: Tensor | None = None, columns: int = 0, known: int = 0
+    ) -> Files:
+        """Write windows in UTF-8, `STEM.txt`, a numbered line before each; what was known is put in brackets."""
+        path = stem.with_name(f"{stem.name}.txt")
+        told, drawn = (self.strings(part) for part in (x[..., :known], x[..., known:]))
+        parts = [
+            f"===== {i} =====\n{KNOWN.format(before) if known else ''}{after}\n\n"
+            for i, (before, after) in enumerate(zip(told, drawn, strict=True), 1)
+        ]
+        with written(path) as partial:
+            partial.write_bytes("".join(parts).encode("utf-8"))  # bytes: the ends of lines stay as they are
+        return {"samples": path}
 
+    def difference(self, other: Media) -> str | None:
+        """Return None: text in other characters is translated."""
+        return None
 
-def _text_of(spec: DataSpec) -> Text:
-    if not isinstance(spec.medium, Text):
-        raise ValueError(f"{spec} is no text")
-    return spec.medium
+    def translate(self, x: Tensor, other: Media) -> Tensor:
+        """Return the levels of the same characters here; -1 for a character that is not among them."""
+        assert isinstance(other, Texts)
+        if self.symbols == other.symbols:
+            return x
+        if self.symbols is None or other.symbols is None:
+            raise UserError("data: bytes are no characters; set data.unit as in the training of this density")
+        return torch.tensor([self.symbols.find(symbol) for symbol in other.symbols])[x]
+
+    def illegal(self, value: float) -> str:
+        """Return what to call a level outside the support."""
+        return "a character that it does not know"

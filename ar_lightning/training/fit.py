@@ -16,7 +16,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import write_json
 from ar_lightning.data.base import Dataset
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.media.images import curves_png
+from ar_lightning.media.plots import curves_png
 from ar_lightning.tracking.csv import CSVMetrics
 from ar_lightning.tracking.loggers import Wandb, make_loggers
 from ar_lightning.tracking.tensorboard import TensorBoard

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from ar_lightning.core.condition import Condition, repeated, rows_of
 from ar_lightning.core.fields import NonNegativeInt, PositiveFloat, PositiveInt
-from ar_lightning.core.medium import Table
 from ar_lightning.density.density import Density
-from ar_lightning.media.write import completions_shown, write_completions, write_samples
+from ar_lightning.media.choose import media_of
 from ar_lightning.tracking.loggers import Wandb
 from ar_lightning.tracking.tensorboard import TensorBoard
 
@@ -69,16 +68,17 @@ class SampleGrids(pl.Callback):
         started = time.perf_counter()
         drawn = self._shared(density, self.n, cond)
         self.rate = self.n / (time.perf_counter() - started)
-        shown = self.completions and completions_shown(density.spec)
+        media = media_of(density.spec)
+        shown = self.completions and media.completions
         completed = self._completions(density, data, shown) if shown else None
         if not trainer.is_global_zero:
             return {}
         stem = self.folder / name
         columns = classes if classes <= MAX_COLUMNS else 0
-        examples = data.split("train")[0] if isinstance(density.spec.medium, Table) else None
-        files = write_samples(drawn, density.spec, stem, examples, columns)
+        examples = data.split("train")[0] if media.compared else None
+        files = media.write_samples(drawn, stem, examples, columns)
         if completed is not None:
-            files |= write_completions(*completed, density.spec, stem.with_name(f"{name}-completions"))
+            files |= media.write_completions(*completed, stem.with_name(f"{name}-completions"))
         for logger in trainer.loggers:
             if isinstance(logger, Wandb | TensorBoard):
                 for kind, path in files.items():  # steps count from zero: where the metrics of the last one are

@@ -17,7 +17,7 @@ from ar_lightning.data import download
 from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.user.audio_folder import AudioFolder, SoundFormat, read_audio
-from ar_lightning.media.mu_law import decode
+from ar_lightning.media.mu_law import to_amplitudes
 from tests.support.files import one_line
 
 
@@ -98,7 +98,7 @@ def test_values_are_what_the_spec_says(folder: Path, levels: int | None, encodin
     x = data.load()["test"].x
     assert data.spec == DataSpec((1, 80), levels, medium=Audio(8000, encoding if levels else "linear"))
     assert x.shape == (1, 1, 80) and x.dtype == {256: np.uint8, 1024: np.int32, None: np.float32}[levels]
-    back = decode(x, levels, encoding) if levels else x
+    back = to_amplitudes(x, levels, encoding) if levels else x
     assert np.abs(back[0, 0] - tone(440, 8000, 0.01)).max() < (0.02 if levels else 1e-4)
     batch = ArrayDataModule(data).split("test")[0]
     assert batch.dtype == (torch.int64 if levels else torch.float32)

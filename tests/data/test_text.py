@@ -15,7 +15,7 @@ from ar_lightning.data.datasets.shakespeare import TinyShakespeare
 from ar_lightning.data.download import data_root
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.user.text import TextFile
-from ar_lightning.media.text import to_text
+from ar_lightning.media.text import Texts
 from tests.support.files import REAL, Server, one_line, real_data
 
 LINES = "Où êtes-vous ?\r\nIci naïve Zoë\n" * 40
@@ -29,7 +29,7 @@ def saved(folder: Path, text: str = LINES, name: str = "book.txt") -> str:
 
 def joined(data: TextFile, split: str) -> str:
     x = torch.from_numpy(data.load()[split].x.astype(np.int64))
-    return "".join(to_text(x, data.spec))
+    return "".join(Texts(data.spec).strings(x))
 
 
 def error_of(**args: Any) -> str:

@@ -24,7 +24,7 @@ from ar_lightning.inference.anomaly.scores import (
     typicality,
 )
 from ar_lightning.inference.evaluate import evaluate
-from ar_lightning.inference.open import reopen
+from ar_lightning.inference.open import open_run
 from tests.support.commands import QUICK, run_here
 
 SMALL_WAVENET = ["model=wavenet", "model.channels=4", "model.layers=3", "model.stacks=1", "data=tones"]
@@ -88,7 +88,7 @@ def test_every_medium_has_its_outliers_and_scores(name: str, against: str, runs:
 
 @pytest.mark.parametrize("name", [name for name in RUNS if name not in ("conditional", "sound", "text")])
 def test_own_examples_are_scored_as_the_test_scores_them(name: str, runs: Path) -> None:
-    opened = reopen(runs / name)
+    opened = open_run(runs / name)
     data = opened.data()
     found = anomaly(str(runs / name), "noise", n=data.size("test"), out=str(runs / "all"))
     assert found.examples == data.size("test")
@@ -97,7 +97,7 @@ def test_own_examples_are_scored_as_the_test_scores_them(name: str, runs: Path) 
 
 def test_labels_are_told_to_neither_side(runs: Path) -> None:
     """A conditional density is scored by log sum_y p(x | y) p(y), also where its own data has labels."""
-    opened = reopen(runs / "conditional")
+    opened = open_run(runs / "conditional")
     data = opened.data()
     x = own_examples(opened.density, data, 20).x
     joint = opened.density.class_log_probs(torch.from_numpy(x)).detach() + data.class_prior().log()
@@ -190,6 +190,7 @@ def test_images_of_another_kind_are_brought_to_the_density() -> None:
         (["nade", "--against", "nan.npz"], "example 7 holds nan"),
         (["nade", "--against", "wide.npz"], "(1797, 8, 4)"),
         (["nade", "--against", "wine"], "was trained for 1x8x8"),
+        (["nade", "--against", "shapes"], "no such file, dataset or synthetic data"),
         (["nade", "--against", "noise", "--background", "binary"], "was trained for 1x8x8 with binary values"),
         (["nade", "--against", "noise", "--background", "missing"], "no such run"),
         (["nade", "--against", "noise", "--n", "0"], "--n"),

@@ -10,7 +10,7 @@ import torch
 from sklearn.datasets import load_digits, load_wine
 
 from ar_lightning.inference.evaluate import evaluate, scores
-from ar_lightning.inference.open import reopen
+from ar_lightning.inference.open import open_run
 from tests.support.commands import QUICK, result, run_here
 
 SMALL_WAVENET = ["model=wavenet", "model.channels=4", "model.layers=3", "model.stacks=1", "data=tones"]
@@ -54,7 +54,7 @@ def read_scores(file: Path) -> list[dict[str, str]]:
 
 def test_windows_of_a_stream_are_written_in_the_order_of_the_text(runs: Path) -> None:
     """They are read in lanes."""
-    opened = reopen(runs / "stream")
+    opened = open_run(runs / "stream")
     with opened.computing():
         parts = list(scores(opened.density, opened.data()))
     nll = dict(zip(*(torch.cat([getattr(part, of) for part in parts]).tolist() for of in ("rows", "nll")), strict=True))
@@ -82,7 +82,7 @@ def test_scores_are_of_every_example_in_order_and_average_to_the_test_nll(name: 
     assert -np.mean([float(row["nats"]) for row in rows]) == pytest.approx(before["test/nll"], rel=1e-6)
     assert np.mean([float(row["bits_per_dim"]) for row in rows]) == pytest.approx(before["test/bpd"], rel=1e-6)
     assert ("p_label" in rows[0]) == ("test/accuracy" in before)
-    opened = reopen(runs / name)
+    opened = open_run(runs / name)
     if name not in ("stream", "noisy", "half"):  # what is scored by itself is what the density says of it
         x, cond = opened.data().split("test")
         assert float(rows[3]["nats"]) == pytest.approx(float(opened.density.log_prob(x, cond)[3]), rel=1e-5)
@@ -90,7 +90,7 @@ def test_scores_are_of_every_example_in_order_and_average_to_the_test_nll(name: 
 
 @pytest.mark.parametrize("name", ["nade", "conditional", "table"])
 def test_classes_sum_to_the_whole(name: str, runs: Path) -> None:
-    opened = reopen(runs / name)
+    opened = open_run(runs / name)
     found = evaluate(opened.density, opened.data())
     assert sum(c.examples for c in found.classes) == found.examples
     assert sum(c.examples * c.nll for c in found.classes) == pytest.approx(found.examples * found.nll)
@@ -100,7 +100,7 @@ def test_classes_sum_to_the_whole(name: str, runs: Path) -> None:
 
 
 def test_the_standard_error_is_that_of_a_bootstrap(runs: Path) -> None:
-    opened = reopen(runs / "nade")
+    opened = open_run(runs / "nade")
     nll = torch.cat([part.nll for part in scores(opened.density, opened.data())]).numpy()
     drawn = np.random.default_rng(0).choice(nll, (4000, len(nll))).mean(1)
     assert evaluate(opened.density, opened.data()).nll_stderr == pytest.approx(drawn.std(), rel=0.05)
@@ -112,7 +112,7 @@ def test_a_table_from_a_file_is_standardised_as_the_training_was(runs: Path) -> 
     with (runs / "wine.csv").open("w", newline="") as file:  # its columns in another order, and one more
         csv.writer(file).writerows([["more", *names[::-1]], *([0, *row[::-1]] for row in wine.data.tolist())])
     assert run_here("score", str(runs / "table"), "--data", str(runs / "wine.csv"), "--out", str(runs / "w.csv")) == 0
-    opened = reopen(runs / "table")
+    opened = open_run(runs / "table")
     x = opened.data().split("test")[0]
     medium = opened.density.spec.medium
     raw = (np.array(medium.offset) + np.array(medium.scale) * x[:, 0].numpy()).round(4)  # type: ignore[union-attr]
@@ -122,7 +122,7 @@ def test_a_table_from_a_file_is_standardised_as_the_training_was(runs: Path) -> 
 
 
 def test_other_rows_of_a_table_are_scored_in_the_same_units(runs: Path) -> None:
-    opened = reopen(runs / "table", ["data.split_seed=5"])
+    opened = open_run(runs / "table", ["data.split_seed=5"])
     data = opened.data()
     assert data.spec.medium != opened.density.spec.medium
     medium, other = opened.density.spec.medium, data.spec.medium
@@ -137,7 +137,7 @@ def test_files_are_scored_as_their_values_are(runs: Path) -> None:
     assert run_here("score", str(runs / "conditional"), *file) == 0
     rows = read_scores(runs / "d.csv")
     x, y = torch.tensor(digits.images[:30]).long()[:, None], torch.tensor(digits.target[:30])
-    opened = reopen(runs / "conditional")
+    opened = open_run(runs / "conditional")
     expected = opened.density.log_prob(x, y).tolist()
     assert [float(row["nats"]) for row in rows] == pytest.approx(expected, rel=1e-5)
     assert [int(row["label"]) for row in rows] == y.tolist() and all(0 < float(row["p_label"]) < 1 for row in rows)

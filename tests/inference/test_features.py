@@ -16,8 +16,8 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.inference.features.embedding import embed, embedding_png
 from ar_lightning.inference.features.features import POOLS, features, read_examples, representations
 from ar_lightning.inference.features.hidden import default_layer, layer_of, layer_outputs, layers
-from ar_lightning.inference.features.probe import Examples, compare_probes
-from ar_lightning.inference.open import reopen
+from ar_lightning.inference.features.probe import Represented, compare_probes
+from ar_lightning.inference.open import open_run
 from ar_lightning.models.base import token_order
 from ar_lightning.models.pixelcnnpp import elu
 from tests.support.cases import CLASSES, EVERY_CASE, POSSIBLE, Case, random_values
@@ -142,8 +142,8 @@ def test_a_density_that_reads_nothing_represents_nothing() -> None:
         representations(case.build(), random_values(case.spec, N))
 
 
-def examples(hidden: np.ndarray, raw: np.ndarray, labels: np.ndarray) -> Examples:
-    return Examples(hidden.astype(np.float32), raw.astype(np.float32), labels)
+def examples(hidden: np.ndarray, raw: np.ndarray, labels: np.ndarray) -> Represented:
+    return Represented(hidden.astype(np.float32), raw.astype(np.float32), labels)
 
 
 def test_a_probe_finds_classes_where_they_are() -> None:
@@ -207,7 +207,7 @@ def test_the_files_hold_every_example(name: str, runs: Path, capsys: pytest.Capt
     printed, folder = capsys.readouterr().out, runs / name / "seen"
     is_labelled = name not in ("stream", "melody")
     with np.load(folder / "test.npz") as written:
-        examples = reopen(runs / name).data().size("test")
+        examples = open_run(runs / name).data().size("test")
         assert written["features"].shape == (examples, WIDTHS[name]) and np.isfinite(written["features"]).all()
         assert ("labels" in written) == is_labelled
     assert (folder / "embedding.png").exists()
@@ -222,7 +222,7 @@ def test_the_files_hold_every_example(name: str, runs: Path, capsys: pytest.Capt
 
 
 def test_raw_values_hold_the_features_that_the_density_reads(runs: Path) -> None:
-    opened = reopen(runs / "melody")
+    opened = open_run(runs / "melody")
     found = read_examples(opened, opened.data(), "test", layer_of(opened.density), "mean")
     x, cond = opened.data().split("test")
     np.testing.assert_array_equal(found.raw, np.concatenate([x.flatten(1), cond.features.flatten(1)], 1))

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.media.images import CELL, GAP, UNKNOWN, completion_grid, curves_png, image_grid, save_png, to_rgb
+from ar_lightning.media.images import CELL, GAP, UNKNOWN, completion_grid, image_grid, save_png, to_rgb
+from ar_lightning.media.plots import curves_png
 
 
 def test_levels_become_grey_from_black_to_white() -> None:

@@ -27,7 +27,7 @@ def test_sound_is_shown_as_a_sheet() -> None:
 
 @pytest.mark.parametrize(
     ("spec", "n", "message"),
-    [(TEXT, 2, "to_text"), (ROWS, 2, "write_samples"), (BINARY, 0, "no example")],
+    [(TEXT, 2, "write_samples"), (ROWS, 2, "write_samples"), (BINARY, 0, "no example")],
     ids=["text", "table", "none"],
 )
 def test_what_is_no_picture_is_said(spec: DataSpec, n: int, message: str) -> None:

@@ -10,40 +10,40 @@ from PIL import Image
 
 from ar_lightning.core.medium import Audio
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.media.mu_law import decode
-from ar_lightning.media.sound import GIVEN, amplitudes, sound_sheet_png, write_wavs
+from ar_lightning.media.mu_law import to_amplitudes
+from ar_lightning.media.sound import KNOWN, Sounds
 
 
 @pytest.mark.parametrize("encoding", ["mu_law", "linear"])
 def test_levels_noisy_levels_and_real_values_are_the_same_sound(encoding: str) -> None:
     spec = DataSpec((1, 256), 256, medium=Audio(8000, encoding))  # type: ignore[arg-type]
     levels = torch.arange(256).view(1, 1, 256)
-    expected = decode(np.arange(256), 256, encoding)[None]  # type: ignore[arg-type]
-    np.testing.assert_array_equal(amplitudes(levels, spec), expected)
+    expected = to_amplitudes(np.arange(256), 256, encoding)[None]  # type: ignore[arg-type]
+    np.testing.assert_array_equal(Sounds(spec).amplitudes(levels), expected)
     for u in (0.0, 0.5, 0.999):
         noisy = 2 * (levels.double() + u) / 256 - 1
-        np.testing.assert_array_equal(amplitudes(noisy, spec.dequantised()), expected)
+        np.testing.assert_array_equal(Sounds(spec.dequantised()).amplitudes(noisy), expected)
     real = DataSpec((1, 256), None, medium=Audio(8000, "linear"))
-    np.testing.assert_array_equal(amplitudes(torch.from_numpy(expected)[:, None], real), expected)
+    np.testing.assert_array_equal(Sounds(real).amplitudes(torch.from_numpy(expected)[:, None]), expected)
 
 
 def test_values_beyond_the_ends_are_clipped() -> None:
     loud = torch.tensor([[[-2.0, 1.0, 5.0]]])
     real = DataSpec((1, 3), None, medium=Audio(8000, "linear"))
     noisy = DataSpec((1, 3), 16, medium=Audio(8000, "linear")).dequantised()
-    assert amplitudes(loud, real).tolist() == amplitudes(loud, noisy).tolist() == [[-1, 1, 1]]
+    assert Sounds(real).amplitudes(loud).tolist() == Sounds(noisy).amplitudes(loud).tolist() == [[-1, 1, 1]]
 
 
 def test_images_are_no_sound() -> None:
     with pytest.raises(ValueError, match="no sound"):
-        amplitudes(torch.zeros(1, 1, 3), DataSpec((1, 3), 2))
+        Sounds(DataSpec((1, 3), 2))
 
 
 def test_wavs_hold_every_example_in_16_bits(tmp_path: Path) -> None:
     spec = DataSpec((1, 100), None, medium=Audio(11025, "linear"))
     x = torch.rand(11, 1, 100, generator=torch.Generator().manual_seed(0)) * 2 - 1
     x[0, 0, :3] = torch.tensor([-1.0, 0.0, 1.0])
-    paths = write_wavs(x, spec, tmp_path / "new" / "epoch-1")
+    paths = Sounds(spec).write_wavs(x, tmp_path / "new" / "epoch-1")
     assert [path.name for path in paths] == [f"epoch-1-{i:02}.wav" for i in range(11)]
     for path, example in zip(paths, x[:, 0], strict=True):
         with wave.open(str(path)) as file:
@@ -61,11 +61,11 @@ def test_sheets_are_drawn_of_any_length_and_number(
 ) -> None:
     spec = DataSpec((1, length), 256, medium=Audio(8000))
     x = torch.randint(0, 256, (n, 1, length), generator=torch.Generator().manual_seed(0))
-    sound_sheet_png(x * 0 + 128 if silent else x, spec, tmp_path / "new" / "sheet.png", known)
+    Sounds(spec).write_samples(x * 0 + 128 if silent else x, tmp_path / "new" / "sheet", known=known)
     with Image.open(tmp_path / "new" / "sheet.png") as image:
         assert image.width == 1000 and image.height == round(100 * (0.8 + 1.15 * min(n, 8)))
         pixels = np.asarray(image.convert("RGB")).astype(int)
-    shade = np.rint(255 * np.array(GIVEN)).astype(int)
+    shade = np.rint(255 * np.array(KNOWN)).astype(int)
     shaded = (np.abs(pixels[:, :500] - shade).max(-1) <= 1).any(0).sum()  # columns of the waveforms
     assert shaded == pytest.approx(450 * known / length, abs=25) if known else shaded == 0
     assert not list(tmp_path.rglob("*.partial"))
@@ -75,7 +75,7 @@ def test_a_tone_is_a_line_at_its_frequency(tmp_path: Path) -> None:
     rate, length = 8000, 4000
     spec = DataSpec((1, length), None, medium=Audio(rate, "linear"))
     tones = torch.sin(2 * torch.pi * torch.tensor([[1000.0], [3000.0]]) * torch.arange(length) / rate)
-    sound_sheet_png(tones[:, None], spec, tmp_path / "sheet.png")
+    Sounds(spec).write_samples(tones[:, None], tmp_path / "sheet")
     with Image.open(tmp_path / "sheet.png") as image:
         light = np.asarray(image.convert("L")).astype(int)[:, 700:900].mean(1)
     panels = np.split(light, [image.height // 2])

@@ -14,7 +14,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Dataset, Split, Splits
 from ar_lightning.data.download import ENVIRONMENT, data_root, obtain
 from ar_lightning.data.user.audio_folder import SoundFormat, cached_sounds
-from ar_lightning.media.sound import read_audio
+from ar_lightning.media.recording import read_audio
 
 __all__ = ["SpeechCommandsDigits", "SpokenDigits"]
 

@@ -17,8 +17,8 @@ from ar_lightning.data.base import SPLITS, Dataset, Split, Splits
 from ar_lightning.data.cache import Blocks, cached_split, fingerprint, stamp
 from ar_lightning.data.download import ENVIRONMENT, data_root
 from ar_lightning.data.split_folder import SplitFolder
-from ar_lightning.media.mu_law import MAX_LEVELS, Encoding, encode
-from ar_lightning.media.sound import count_samples, read_audio
+from ar_lightning.media.mu_law import MAX_LEVELS, Encoding, to_levels
+from ar_lightning.media.recording import count_samples, read_audio
 
 __all__ = ["AudioFolder", "SoundFormat", "cached_sounds"]
 
@@ -65,7 +65,7 @@ class SoundFormat:
         padded = np.pad(kept, (0, n * self.length - len(kept))).reshape(n, 1, self.length)
         if self.levels is None:
             return np.clip(padded, -1, 1).astype(np.float32)
-        return encode(padded, self.levels, self.encoding)
+        return to_levels(padded, self.levels, self.encoding)
 
     def __str__(self) -> str:
         values = "real amplitudes" if self.levels is None else f"{self.levels} {self.encoding.replace('_', '-')} levels"

@@ -24,7 +24,6 @@ from ar_lightning.inference.anomaly.outliers import (
     Examples,
     outliers,
     own_examples,
-    spec_of_values,
     training_examples,
 )
 from ar_lightning.inference.anomaly.scores import (
@@ -37,9 +36,9 @@ from ar_lightning.inference.anomaly.scores import (
     typicality,
 )
 from ar_lightning.inference.evaluate import log_class_prior, scores
-from ar_lightning.inference.inputs import Given, given_data
-from ar_lightning.inference.open import Reopened, reopen
-from ar_lightning.media.write import write_samples
+from ar_lightning.inference.inputs import input_data
+from ar_lightning.inference.open import Run, open_run
+from ar_lightning.media.choose import media_of
 
 __all__ = ["Anomaly", "Detector", "anomaly"]
 
@@ -113,7 +112,7 @@ def anomaly(run: str, against: str, background: str | None = None, n: int = 1000
     Raises:
         UserError: there is no such run or data, or the density does not take it.
     """
-    opened = reopen(run)
+    opened = open_run(run)
     density, data, seed = opened.density, opened.data(), opened.config["seed"]
     behind = _background(background, opened)  # first: a wrong one is told before anything takes time
     own = own_examples(density, data, n)
@@ -132,7 +131,7 @@ def anomaly(run: str, against: str, background: str | None = None, n: int = 1000
 
 
 def _scores(
-    opened: Reopened, data: ArrayDataModule, behind: Reopened | None, train: Examples, sides: tuple[Examples, Examples]
+    opened: Run, data: ArrayDataModule, behind: Run | None, train: Examples, sides: tuple[Examples, Examples]
 ) -> Scores:
     """Return every score that there is of own examples and of outliers."""
     spec = opened.density.spec
@@ -154,11 +153,11 @@ def _scores(
     return {name: found[name] for name in NAMES if name in found}
 
 
-def _background(run: str | None, opened: Reopened) -> Reopened | None:
+def _background(run: str | None, opened: Run) -> Run | None:
     """Open the background density, which has to be of the same data."""
     if run is None:
         return None
-    behind = reopen(run)
+    behind = open_run(run)
     own, other = opened.density.spec, behind.density.spec
     if (own.shape, own.levels, own.quantised, own.medium) != (other.shape, other.levels, other.quantised, other.medium):
         same = "" if str(own) != str(other) else ", in other units or characters"
@@ -168,7 +167,7 @@ def _background(run: str | None, opened: Reopened) -> Reopened | None:
     return behind
 
 
-def _nll(opened: Reopened, data: ArrayDataModule, examples: Examples) -> np.ndarray:
+def _nll(opened: Run, data: ArrayDataModule, examples: Examples) -> np.ndarray:
     """Return -log p(x) `(N,)` in nats of examples, whose labels are not known.
 
     Args:
@@ -180,7 +179,7 @@ def _nll(opened: Reopened, data: ArrayDataModule, examples: Examples) -> np.ndar
     prior = log_class_prior(density, data)
     if density.conditional and prior is None:
         raise UserError(f"log p(x) sums over classes: {density.spec.classes} are more than {MAX_CLASSES}")
-    module = given_data(Given(Split(examples.x, None, examples.features)), density.spec, opened.config["seed"])
+    module = input_data(Split(examples.x, None, examples.features), density.spec, opened.config["seed"])
     with opened.computing():
         parts = [part.nll.double().cpu() for part in scores(density, module, log_prior=prior)]
     nll: np.ndarray = torch.cat(parts).numpy()
@@ -190,13 +189,13 @@ def _nll(opened: Reopened, data: ArrayDataModule, examples: Examples) -> np.ndar
     return nll.clip(max=np.finfo(np.float32).max)
 
 
-def _notes(detectors: tuple[Detector, ...], nll: tuple[np.ndarray, np.ndarray], given: bool) -> tuple[str, ...]:
+def _notes(detectors: tuple[Detector, ...], nll: tuple[np.ndarray, np.ndarray], background: bool) -> tuple[str, ...]:
     """Return what a person should see in the metrics: where the likelihood fails, what mends it, what does not.
 
     Args:
         detectors: the likelihood first.
         nll: -log p of own examples and of outliers, `(N,)` each.
-        given: the background is another density.
+        background: the likelihood ratio is against another density.
     """
     first, *others = detectors
     notes = []
@@ -211,11 +210,8 @@ def _notes(detectors: tuple[Detector, ...], nll: tuple[np.ndarray, np.ndarray], 
         notes.append(f"Mended best by {_plain(best.score)}: AUROC {best.metrics.auroc:.3f}.")
     for detector in others:
         if detector.metrics.auroc < 0.5:
-            why = (
-                ""
-                if given or detector.score != RATIO
-                else ": frequencies are a poor background here; --background takes another"
-            )
+            poor = detector.score == RATIO and not background
+            why = ": frequencies are a poor background here; --background takes another" if poor else ""
             notes.append(f"The score {_plain(detector.score)} prefers the outliers itself{why}.")
     if all(detector.score != "complexity" for detector in detectors):
         notes.append("No complexity: real values have no lossless code to compare with.")
@@ -230,7 +226,7 @@ def _name(against: str) -> str:
     return against if against in (*SYNTHETIC, *DATA) else Path(against).expanduser().resolve().stem
 
 
-def _write(result: Anomaly, found: Scores, shown: Examples, opened: Reopened) -> None:
+def _write(result: Anomaly, found: Scores, shown: Examples, opened: Run) -> None:
     """Write the files of a result, and some of its outliers."""
     files = result.files
     with written(files["scores"]) as partial, partial.open("w", newline="", encoding="utf-8") as file:
@@ -246,8 +242,8 @@ def _write(result: Anomaly, found: Scores, shown: Examples, opened: Reopened) ->
     }  # fmt: skip
     title = f"{opened.config['model']['name']} on {result.data} against {_name(result.against)}"
     histograms_png(panels, title, files["histograms"])
-    spec = spec_of_values(opened.density.spec)
-    seen = write_samples(torch.from_numpy(shown.x), spec, files["metrics"].with_name("outliers"))
+    media = media_of(opened.density.spec.without_noise())
+    seen = media.write_samples(torch.from_numpy(shown.x), files["metrics"].with_name("outliers"))
     files.update({f"outliers, {kind}": path for kind, path in seen.items()})
     plain = asdict(result) | {
         "detectors": {

@@ -1,7 +1,7 @@
-"""What a density is to tell from its own data: noise, constants, another dataset or given files.
+"""Outliers, which a density is to tell from its own data: noise, constants, another dataset, or files.
 
-All of it is brought to the shape, levels, units and characters of the density, and has no labels: a score that knows
-the label of an example says nothing of one that has none.
+All of them are brought to the shape, levels, units and characters of the density. Labels are dropped, also of the
+density's own examples: outliers have none.
 """
 
 from dataclasses import replace
@@ -18,18 +18,18 @@ from ar_lightning.config.registry import DATA
 from ar_lightning.config.schema import schema_of
 from ar_lightning.core.condition import as_condition
 from ar_lightning.core.errors import UserError, did_you_mean
-from ar_lightning.core.levels import levels_of
-from ar_lightning.core.medium import Audio, Table, Text
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Split
 from ar_lightning.data.module import ArrayDataModule, Batch
 from ar_lightning.data.user.image_folder import fitted
 from ar_lightning.density.density import Density
-from ar_lightning.inference.inputs import Given, GivenDataset, read_given
-from ar_lightning.inference.open import reopen
-from ar_lightning.inference.translate import translation
+from ar_lightning.inference.inputs import InputDataset, read_inputs
+from ar_lightning.inference.open import open_run
+from ar_lightning.inference.translate import translator
+from ar_lightning.media.choose import media_of
+from ar_lightning.media.table import Tables
 
-__all__ = ["SYNTHETIC", "Examples", "outliers", "own_examples", "pooled", "spec_of_values", "training_examples"]
+__all__ = ["SYNTHETIC", "Examples", "fitted_levels", "is_image", "outliers", "own_examples", "training_examples"]
 
 SYNTHETIC = ("noise", "constant")
 
@@ -67,9 +67,9 @@ def training_examples(density: Density, data: ArrayDataModule, n: int, seed: int
 
 
 def outliers(run: str, against: str, density: Density, train: Examples, own: Examples, n: int, seed: int) -> Examples:
-    """Return up to n examples that are not the density's own.
+    """Return up to n outliers.
 
-    Where a density reads features and the outliers bring none along, they are given those of its own examples.
+    Where the density reads features and the outliers have none, they get the features of its own examples.
 
     Args:
         run: the run directory or checkpoint of the density.
@@ -78,10 +78,10 @@ def outliers(run: str, against: str, density: Density, train: Examples, own: Exa
         train: its training examples, whose range is that of real noise.
         own: its test examples.
         n: number of outliers.
-        seed: of those that are synthetic.
+        seed: of synthetic outliers.
 
     Raises:
-        UserError: there is no such thing, or it is nothing that the density takes.
+        UserError: `against` is unknown, or the density does not take it.
     """
     if against in SYNTHETIC:
         found = Examples(_synthetic(against, density.spec, train.x, n, np.random.RandomState(seed % 2**32)))
@@ -92,23 +92,13 @@ def outliers(run: str, against: str, density: Density, train: Examples, own: Exa
         if not path.exists():
             hint = did_you_mean(against, [*SYNTHETIC, *DATA])
             raise UserError(f"--against {against}: no such file, dataset or synthetic data{hint}")
-        split = read_given(path, density.spec).split
-        found = Examples(_typed(split.x, density.spec), split.features).spread(n)
+        split = read_inputs(path, density.spec).split
+        found = Examples(_typed(torch.from_numpy(split.x), density.spec), split.features).spread(n)
     if density.model.features and found.features is None:
         found = found.spread(len(own.x))
         features = None if own.features is None else own.features[: len(found.x)]
         found = found._replace(features=features)
     return found
-
-
-def spec_of_values(spec: DataSpec) -> DataSpec:
-    """Return the spec of the values of `Examples`: levels, where the density reads them with noise."""
-    return replace(spec, levels=spec.levels or spec.quantised, quantised=None)
-
-
-def pooled(spec: DataSpec) -> bool:
-    """Whether all sites have one distribution, as windows of sound and text do, which are cut anywhere."""
-    return isinstance(spec.medium, Audio | Text)
 
 
 def _synthetic(kind: str, spec: DataSpec, train: np.ndarray, n: int, random: np.random.RandomState) -> np.ndarray:
@@ -117,14 +107,15 @@ def _synthetic(kind: str, spec: DataSpec, train: np.ndarray, n: int, random: np.
     Real values are drawn between the extremes of the training data, in each column of a table. What is constant in a
     table is the quantile: every column has the same one.
     """
-    levels, shape = spec_of_values(spec).levels or 0, (n, *spec.shape)
+    levels, shape = spec.without_noise().levels or 0, (n, *spec.shape)
     one = (n, *[1] * len(spec.shape))  # a value for all of an example
     if levels:
         drawn = random.randint(levels, size=shape if kind == "noise" else one)
         return np.broadcast_to(drawn, shape).astype(np.int64)
-    if kind == "constant" and isinstance(spec.medium, Table):
+    media = media_of(spec)
+    if kind == "constant" and isinstance(media, Tables):
         return np.quantile(train, random.random_sample(n), axis=0).astype(np.float32)
-    low, high = (extreme(train, axis=None if pooled(spec) else 0) for extreme in (np.min, np.max))
+    low, high = (extreme(train, axis=None if media.shift_invariant else 0) for extreme in (np.min, np.max))
     uniform = random.random_sample(shape if kind == "noise" else one)
     return np.broadcast_to(low + (high - low) * uniform, shape).astype(np.float32)
 
@@ -132,11 +123,11 @@ def _synthetic(kind: str, spec: DataSpec, train: np.ndarray, n: int, random: np.
 def _of_dataset(run: str, name: str, density: Density, n: int) -> Examples:
     """Return test examples of another dataset, with the settings of the run's own data where it has the same ones."""
     spec = density.spec
-    config = reopen(run, [f"data.name={name}"]).config
+    config = open_run(run, [f"data.name={name}"]).config
     section = config["data"]
     dataset = build_dataset(section)
     if is_image(spec) and is_image(dataset.spec) and dataset.spec.medium is None:
-        if (dataset.spec.shape, dataset.spec.levels) != (spec.shape, spec_of_values(spec).levels):
+        if (dataset.spec.shape, dataset.spec.levels) != (spec.shape, spec.without_noise().levels):
             # As it comes: quantised twice, or shrunk after it was quantised, it would be coarser than the run's data.
             fields = schema_of(DATA[name]).fields
             plain = {key: fields[key].default for key in ("levels", "binarize", "size") if key in fields}
@@ -150,27 +141,19 @@ def _of_dataset(run: str, name: str, density: Density, n: int) -> Examples:
         features = as_condition(batch[1]).features
     else:
         features = None
-    unlabelled = ArrayDataModule(_Described(Given(Split(batch[0].numpy())), same))
-    x = translation(density, unlabelled)(batch[0], torch.arange(len(batch[0])))
-    return Examples(_typed(_levels(x, spec), spec), None if features is None else features.numpy())
-
-
-class _Described(GivenDataset):
-    """Given examples with the spec of the data that they come from."""
-
-    def __init__(self, given: Given, spec: DataSpec) -> None:
-        super().__init__(given, spec)
-        self.spec_of_values = spec
+    unlabelled = ArrayDataModule(InputDataset(Split(batch[0].numpy()), same))
+    x = translator(density, unlabelled)(batch[0], torch.arange(len(batch[0])))
+    return Examples(_typed(x, spec), None if features is None else features.numpy())
 
 
 def is_image(spec: DataSpec) -> bool:
-    """Whether the values are levels of grey or colour."""
-    levels = spec_of_values(spec).levels
+    """Whether the data is images on levels of grey or colour."""
+    levels = spec.without_noise().levels
     return spec.medium is None and len(spec.shape) == 3 and spec.shape[0] in (1, 3) and 2 <= (levels or 0) <= 256
 
 
 def fitted_levels(x: np.ndarray, of: DataSpec, spec: DataSpec) -> np.ndarray:
-    """Bring images to the shape and levels of a density, as read_picture brings files.
+    """Bring images to the shape and levels of a density, as `read_image` brings files.
 
     Args:
         x: levels `(N, C, H, W)`.
@@ -180,7 +163,7 @@ def fitted_levels(x: np.ndarray, of: DataSpec, spec: DataSpec) -> np.ndarray:
     Returns:
         Levels `(N, *spec.shape)`, int64.
     """
-    levels = spec_of_values(spec).levels or 0
+    levels = spec.without_noise().levels or 0
     if (of.shape, of.levels) == (spec.shape, levels):
         return x.astype(np.int64)
     channels, height, width = spec.shape
@@ -192,15 +175,12 @@ def fitted_levels(x: np.ndarray, of: DataSpec, spec: DataSpec) -> np.ndarray:
 
 
 def _as_examples(density: Density, batch: Batch) -> Examples:
-    x, features = batch[0], as_condition(batch[1]).features
-    given = features.numpy() if density.model.features and features is not None else None
-    return Examples(_typed(_levels(x, density.spec), density.spec), given)
+    features = as_condition(batch[1]).features
+    kept = features.numpy() if density.model.features and features is not None else None
+    return Examples(_typed(batch[0], density.spec), kept)
 
 
-def _levels(x: Tensor, spec: DataSpec) -> np.ndarray:
-    """Take the noise off levels that have any."""
-    return (levels_of(x, spec.quantised) if spec.quantised and x.is_floating_point() else x).numpy()
-
-
-def _typed(x: np.ndarray, spec: DataSpec) -> np.ndarray:
-    return x.astype(np.float32 if spec_of_values(spec).levels is None else np.int64)
+def _typed(x: Tensor, spec: DataSpec) -> np.ndarray:
+    """Return levels, without noise, as int64; real values as float32."""
+    values: np.ndarray = media_of(spec).without_noise(x).numpy()
+    return values.astype(np.float32 if spec.without_noise().levels is None else np.int64)

@@ -15,8 +15,9 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.inference.anomaly.outliers import is_image, pooled, spec_of_values
-from ar_lightning.inference.codec.originals import png
+from ar_lightning.inference.anomaly.outliers import is_image
+from ar_lightning.inference.codec.content import png
+from ar_lightning.media.choose import media_of
 
 __all__ = ["Metrics", "code_bits", "complexity", "independent_nll", "likelihood_ratio", "metrics_of", "typicality"]
 
@@ -85,7 +86,7 @@ def code_bits(x: np.ndarray, spec: DataSpec) -> np.ndarray | None:
     Returns:
         `(N,)`; None for real values, of which there is no such code. What all PNG files have in common is left out.
     """
-    values = spec_of_values(spec)
+    values = spec.without_noise()
     if values.levels is None:
         return None
     if is_image(spec):
@@ -106,7 +107,7 @@ def independent_nll(train: np.ndarray, x: np.ndarray, spec: DataSpec) -> np.ndar
         spec: of the data.
     """
     train, x = (_columns(values, spec) for values in (train, x))
-    levels = spec_of_values(spec).levels
+    levels = spec.without_noise().levels
     if levels is None:
         mean, std = train.mean((0, 2), dtype=np.float64), train.std((0, 2), dtype=np.float64).clip(1e-6)
         z = (x - mean[:, None]) / std[:, None]
@@ -123,7 +124,7 @@ def independent_nll(train: np.ndarray, x: np.ndarray, spec: DataSpec) -> np.ndar
 
 def _columns(x: np.ndarray, spec: DataSpec) -> np.ndarray:
     """Return values as `(N, distributions, values of each)`."""
-    return x.reshape(len(x), x.shape[1], -1) if pooled(spec) else x.reshape(len(x), -1, 1)
+    return x.reshape(len(x), x.shape[1], -1) if media_of(spec).shift_invariant else x.reshape(len(x), -1, 1)
 
 
 def _bins(x: np.ndarray, levels: int) -> Iterator[np.ndarray]:

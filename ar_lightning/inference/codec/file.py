@@ -2,7 +2,7 @@
 
 A file is, in this order: `ARL` and the version of the format; two CRC-32, of all that follows and of the values; the
 first 8 bytes of the SHA-256 of the density's config and weights; a line of text with tabs in it, of the versions that
-wrote it and of what the original was; and the code, of all examples together.
+wrote it and of what the content was; and the code, of all examples together.
 """
 
 import gzip
@@ -23,12 +23,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.files import CHECKPOINT_KEY, written
+from ar_lightning.core.files import written
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.inference.codec.codec import check_codable, decode, encode
-from ar_lightning.inference.codec.originals import Original, blanks, png, read_examples, read_original, restored
-from ar_lightning.training.checkpoints import checkpoint_of, folder_of, read_checkpoint, rebuild
+from ar_lightning.inference.codec.content import Content, blanks, png, read_content, read_examples, restored
+from ar_lightning.inference.open import SavedRun, read_run
 
 __all__ = ["Compressed", "compress", "decompress"]
 
@@ -84,27 +84,29 @@ def compress(run: str, source: str, out: str | None = None) -> Compressed:
     Raises:
         UserError: the density is no code, or gives the file no probability.
     """
-    density, config, digest = _load(run)
-    original = _read(density, config, source)
-    x, labels = original.x, original.labels
-    n, padding = blanks(original.fields, density.spec)
-    nats = _nats(density, original, padding)
+    saved = read_run(run)
+    density, digest = _codable(run, saved)
+    content = _read(density, saved, source)
+    x, labels = content.x, content.labels
+    n, padding = blanks(content.fields, density.spec)
+    nats = _nats(density, content, padding)
     start = time.perf_counter()
     with _bar(n * density.spec.dims, "encoding") as bar:
         payload = encode(density, x, labels, padding, bar.update)
     seconds = time.perf_counter() - start
-    line = "\t".join([*_environment(), *(quote(field, safe="<>=,") for field in original.fields)])
+    line = "\t".join([*_environment(), *(quote(field, safe="<>=,") for field in content.fields)])
     body = line.encode() + b"\n" + payload
-    content = HEADER.pack(MAGIC, 0, _crc_of(x, labels), digest) + body
-    content = content[: CHECKED - 4] + struct.pack("<I", zlib.crc32(content[CHECKED:])) + content[CHECKED:]
-    folder = folder_of(checkpoint_of(run))
-    named = source.startswith("data:")
-    path = Path(out).expanduser() if out else folder / f"{source[5:].partition('[')[0]}{SUFFIX}" if named else None
-    path = path or Path(f"{source}{SUFFIX}").expanduser()
-    _write(path, content)
+    packed = HEADER.pack(MAGIC, 0, _crc_of(x, labels), digest) + body
+    packed = packed[: CHECKED - 4] + struct.pack("<I", zlib.crc32(packed[CHECKED:])) + packed[CHECKED:]
+    if source.startswith("data:"):
+        default = saved.folder / f"{source[5:].partition('[')[0]}{SUFFIX}"
+    else:
+        default = Path(f"{source}{SUFFIX}").expanduser()
+    path = Path(out).expanduser() if out else default
+    _write(path, packed)
     label_nats = 0.0 if labels is None else n * math.log(density.spec.classes)
     others = _others(x, padding, density.spec)
-    return Compressed(path, density.spec, n, len(content), nats, label_nats, others, seconds)
+    return Compressed(path, density.spec, n, len(packed), nats, label_nats, others, seconds)
 
 
 def decompress(run: str, source: str, out: str | None = None) -> Path:
@@ -118,7 +120,7 @@ def decompress(run: str, source: str, out: str | None = None) -> Path:
     Raises:
         UserError: the file is damaged, none of this project's, or of another density.
     """
-    density, _, digest = _load(run)
+    density, digest = _codable(run, read_run(run))
     values_crc, by, body = _opened(Path(source).expanduser())
     try:
         line, _, payload = body.partition(b"\n")
@@ -144,29 +146,24 @@ def decompress(run: str, source: str, out: str | None = None) -> Path:
     return path
 
 
-def _load(run: str) -> tuple[Density, dict[str, Any], bytes]:
-    """Return a density that is a code, the config of its run, and what tells it from any other density."""
-    file = checkpoint_of(run)
-    checkpoint = read_checkpoint(file)
-    density = rebuild(checkpoint, file)
+def _codable(run: str, saved: SavedRun) -> tuple[Density, bytes]:
+    """Return the density of a run if it can be a code, and a digest of its config and weights."""
+    density = saved.density()
     try:
         check_codable(density)
     except ValueError as error:
         raise UserError(f"{run}: {error}") from None
-    config = checkpoint[CHECKPOINT_KEY]["config"]
-    what = {"model": config["model"], "likelihood": config["likelihood"], "data": density.spec.to_dict()}
+    what = {"model": saved.config["model"], "likelihood": saved.config["likelihood"], "data": density.spec.to_dict()}
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
     for name, weight in sorted(density.state_dict().items()):
         digest.update(name.encode() + weight.contiguous().numpy().tobytes())
-    return density, config, digest.digest()[:8]
+    return density, digest.digest()[:8]
 
 
-def _read(density: Density, config: dict[str, Any], source: str) -> Original:
-    if not source.startswith("data:"):
-        return read_original(Path(source).expanduser(), density.spec, density.conditional)
-    from ar_lightning.config.build import build_data_module, build_dataset
-
-    return read_examples(source, build_data_module(config, build_dataset(config["data"])), density.conditional)
+def _read(density: Density, saved: SavedRun, source: str) -> Content:
+    if source.startswith("data:"):
+        return read_examples(source, saved.data(), density.conditional)
+    return read_content(Path(source).expanduser(), density.spec, density.conditional)
 
 
 def _opened(path: Path) -> tuple[int, bytes, bytes]:
@@ -191,12 +188,12 @@ def _environment() -> list[str]:
 
 
 @torch.no_grad()
-def _nats(density: Density, original: Original, padding: Tensor | None) -> float:
+def _nats(density: Density, content: Content, padding: Tensor | None) -> float:
     """Return -log p of all examples together, as the density reports it, but of padding."""
     total, members = 0.0, density.model.members
-    coded = torch.ones_like(original.x) if padding is None else ~padding
-    for rows in torch.arange(len(original.x)).split(BATCH):
-        x, given = original.x[rows], None if original.labels is None else original.labels[rows]
+    coded = torch.ones_like(content.x) if padding is None else ~padding
+    for rows in torch.arange(len(content.x)).split(BATCH):
+        x, given = content.x[rows], None if content.labels is None else content.labels[rows]
         terms = (density.terms(x, given, k).double() * coded[rows] for k in range(members))
         scores = torch.stack([t.flatten(1).sum(1) for t in terms])
         total -= float((scores.logsumexp(0) - math.log(members)).sum())

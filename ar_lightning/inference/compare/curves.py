@@ -24,7 +24,7 @@ LONGER = 3  # times that the longest curve is longer than the shortest where the
 
 
 def has_curves(rows: Sequence[Row], by: By) -> bool:
-    """Whether there is anything to draw."""
+    """Return True if a run has a point to draw."""
     return any(_points(row, by) for row in rows)
 
 
@@ -77,9 +77,8 @@ def _draw(axes: "Axes", rows: Sequence[Row], by: By, dark: bool) -> None:
         axes.set_xlim(*((0.5, 1.5) if ends and max(ends) == 1 else (None, None)))
     beyond = _zoom(axes, curves)
     if beyond:
-        at = axes.transAxes
         note = f"{beyond} point{'s' if beyond > 1 else ''} above"
-        axes.text(1, 1.01, note, transform=at, ha="right", va="bottom", color="0.5", fontsize=9)
+        axes.text(1, 1.01, note, transform=axes.transAxes, ha="right", va="bottom", color="0.5", fontsize=9)
     background, ink, grid = INK[dark]
     axes.set_facecolor(background)
     axes.set_xlabel(AXES[by], color=ink)

@@ -1,4 +1,4 @@
-"""A comparison as one web page that needs nothing else: pictures, sound and text are in it."""
+"""A comparison as one self-contained web page, with pictures, sound and text in it."""
 
 import base64
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Samples:
-    """What a run drew."""
+    """Samples of a run."""
 
     row: Row
     picture: Picture | None
@@ -37,7 +37,7 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A table as the page shows it.
 
     Args:
@@ -52,15 +52,15 @@ class Table:
 
     @property
     def has_best(self) -> bool:
-        """Whether a row is the best of several."""
+        """True if a row is the best of several."""
         return any(row.best for row, _ in self.lines)
 
 
 @dataclass(frozen=True)
 class Section:
-    """All there is about the runs on one dataset."""
+    """The runs on one dataset."""
 
-    table: "Table"
+    table: PageTable
     title: str
     regime: str
     curves: tuple[Picture, ...]
@@ -85,14 +85,14 @@ def comparison_page(rows: Group, by: str | None = None) -> str:
     )  # fmt: skip
 
 
-def _table(rows: Group) -> Table:
+def _table(rows: Group) -> PageTable:
     shown = columns(rows)
     heads = []
     for name, cells in shown.items():
         is_number = any(isinstance(cell.value, int | float) for cell in cells)
         heads.append((name, "number" if is_number else "notes" if name == "notes" else "text"))
     lines = zip(rows, zip(*shown.values(), strict=True), strict=True)
-    return Table(tuple(heads), tuple(lines), tuple(footnotes(rows)))
+    return PageTable(tuple(heads), tuple(lines), tuple(footnotes(rows)))
 
 
 def _section(rows: Group) -> Section:

@@ -131,7 +131,7 @@ def _read(folder: Path) -> DoneRun:
         if result.get(key) is not None:
             _number(result[key], f"{file}: {key}")
     errors, notes = _errors(folder, result, nll)
-    setting = Setting(result["data"], result["regime"], _part(config, result, split), _given(config))
+    setting = Setting(result["data"], result["regime"], _part(config, result, split), _condition(config))
     curve = _curve(folder / "metrics.csv", result.get("seconds_training"))
     about = (*_notes(config, result), *notes)
     return DoneRun(result["experiment"], folder, config, result, setting, nll, bpd, errors, curve, about)
@@ -166,7 +166,7 @@ def _part(config: Settings, result: dict[str, Any], split: str) -> str:
     return "validation" if limit is None else f"the first {limit} batches of validation"
 
 
-def _given(config: Settings) -> str:
+def _condition(config: Settings) -> str:
     told = {"model.conditional": "the label", "model.local": "aligned features"}
     return " and ".join(what for key, what in told.items() if config.get(key))
 

@@ -217,11 +217,11 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 def _record(row: Row) -> dict[str, object]:
     run, published = row.run, row.published
-    facts = ("parameters", "seconds_training", "samples_per_second", "epochs", "seed", "device")
+    kept = ("parameters", "seconds_training", "samples_per_second", "epochs", "seed", "device")
     return {
         "run": run.name, "folder": str(run.folder), "model": run.model, **run.setting._asdict(), "best": row.best,
         "nll": run.nll, "nll_stderr": run.errors[0], "bpd": run.bpd, "bpd_stderr": run.errors[1],
-        **{key: run.result.get(key) for key in facts},
+        **{key: run.result.get(key) for key in kept},
         "published": published and published.value, "published_unit": published and published.unit,
         "difference": row.difference, "published_source": published and published.source,
         "notes": "; ".join(run.notes),

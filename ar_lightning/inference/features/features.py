@@ -19,9 +19,9 @@ from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import MAX_CLASSES, Density
 from ar_lightning.inference.features.embedding import embedding_png
 from ar_lightning.inference.features.hidden import Layer, layer_of, layer_outputs
-from ar_lightning.inference.features.probe import Comparison, Examples, compare_probes
-from ar_lightning.inference.open import Reopened, reopen
-from ar_lightning.inference.translate import translation
+from ar_lightning.inference.features.probe import ProbeComparison, Represented, compare_probes
+from ar_lightning.inference.open import Run, open_run
+from ar_lightning.inference.translate import translator
 
 __all__ = ["POOLS", "Features", "Pool", "features", "read_examples", "representations"]
 
@@ -51,7 +51,7 @@ class Features:
     pool: Pool
     examples: int
     features: int
-    probe: Comparison | None
+    probe: ProbeComparison | None
     reason: str | None
     conditional: bool
     files: dict[str, Path]
@@ -88,7 +88,7 @@ def representations(
         smaller = "take --pool mean, or another --layer" if pool == "none" else "take another --layer"
         raise UserError(f"--pool {pool}: {len(x)} x {size:,} numbers of layer {chosen.name} are too many; {smaller}")
     density.check_values(x)
-    given = as_condition(cond)
+    condition = as_condition(cond)
     classes = range(density.model.classes or 1)
     was_training = density.training
     density.eval()
@@ -96,7 +96,7 @@ def representations(
         parts = []
         for rows in tqdm(torch.arange(len(x)).split(batch), described, leave=False, unit=" batches", disable=None):
             here = x[rows].to(density.device)
-            features = None if given.features is None else given.features[rows].to(density.device)
+            features = None if condition.features is None else condition.features[rows].to(density.device)
             total = torch.zeros(())
             for y in classes:
                 labels = torch.full((len(rows),), y, device=density.device)
@@ -147,7 +147,7 @@ def features(
         raise UserError(f"--data {data}: no such dataset{did_you_mean(data, DATA)}")
     if split not in SPLITS:
         raise UserError(f"--split {split}: no such split{did_you_mean(split, SPLITS)}")
-    opened = reopen(run, [*([] if data is None else [f"data.name={data}"]), *overrides], resize=True)
+    opened = open_run(run, [*([] if data is None else [f"data.name={data}"]), *overrides], resize=True)
     module, chosen = opened.data(), layer_of(opened.density, layer)
     shown = read_examples(opened, module, split, chosen, pool)
     reason, comparison = _no_probe(module), None
@@ -191,16 +191,16 @@ def _no_probe(module: ArrayDataModule) -> str | None:
 
 
 def read_examples(
-    opened: Reopened, module: ArrayDataModule, split: str, layer: Layer, pool: Pool, most: int | None = None
-) -> Examples:
+    opened: Run, module: ArrayDataModule, split: str, layer: Layer, pool: Pool, most: int | None = None
+) -> Represented:
     """Return the representations, raw values and labels of a split, or of at most so many examples of it."""
     density = opened.density
-    read = translation(density, module)
+    read = translator(density, module)
     x, cond = module.split(split, most)
-    x, given = read(x, torch.arange(len(x))), as_condition(cond)
+    x, condition = read(x, torch.arange(len(x))), as_condition(cond)
     with opened.computing():
         size = max(1, min(256, VALUES // density.spec.dims))
-        hidden = representations(density, x, given, layer, pool, size, split)
-    raw = [x] if given.features is None or not density.model.features else [x, given.features]
+        hidden = representations(density, x, condition, layer, pool, size, split)
+    raw = [x] if condition.features is None or not density.model.features else [x, condition.features]
     numbers = np.concatenate([t.flatten(1).float().numpy() for t in raw], 1)
-    return Examples(hidden.numpy(), numbers, None if given.labels is None else given.labels.numpy())
+    return Represented(hidden.numpy(), numbers, None if condition.labels is None else condition.labels.numpy())

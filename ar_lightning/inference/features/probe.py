@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-__all__ = ["Comparison", "Examples", "Probe", "compare_probes"]
+__all__ = ["Probe", "ProbeComparison", "Represented", "compare_probes"]
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)  # C of scikit-learn: the inverse of the regularisation
 ITERATIONS = 500
@@ -21,8 +21,8 @@ BEYOND = 2  # standard errors
 Split = tuple[np.ndarray, np.ndarray, np.ndarray]  # of training, validation and test examples
 
 
-class Examples(NamedTuple):
-    """Examples: their representations and raw values, all of numbers.
+class Represented(NamedTuple):
+    """Representations and raw values of examples.
 
     Args:
         hidden: `(N, F)`.
@@ -53,7 +53,7 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ProbeComparison:
     """A probe of representations beside one of raw values.
 
     Args:
@@ -85,7 +85,7 @@ class Comparison:
         return f"No difference is shown: {better} {verb} ahead by {apart}, within {BEYOND} standard errors."
 
 
-def compare_probes(train: Examples, valid: Examples, test: Examples) -> Comparison:
+def compare_probes(train: Represented, valid: Represented, test: Represented) -> ProbeComparison:
     """Probe representations and raw values for the labels, which all examples must have.
 
     Args:
@@ -103,7 +103,7 @@ def compare_probes(train: Examples, valid: Examples, test: Examples) -> Comparis
     difference = right.astype(float) - raw_right
     error = _standard_error(difference)
     n_train, n_valid, n_test = map(len, labels)
-    return Comparison(hidden, raw, commonest, float(difference.mean()), error, (n_train, n_valid, n_test))
+    return ProbeComparison(hidden, raw, commonest, float(difference.mean()), error, (n_train, n_valid, n_test))
 
 
 def _probe(inputs: Split, labels: Split, bar: "tqdm[None]") -> tuple[Probe, np.ndarray]:

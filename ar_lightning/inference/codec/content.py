@@ -1,4 +1,4 @@
-"""What a lossless codec takes and gives back: the array of an .npz file, a picture, a text, or examples of a run."""
+"""Content that is compressed without loss: the array of an .npz file, an image, a text, or examples of a run."""
 
 import io
 import re
@@ -12,21 +12,21 @@ from torch import Tensor
 
 from ar_lightning.core.condition import as_condition
 from ar_lightning.core.errors import UserError, nearby
-from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import read_npz
 from ar_lightning.data.cache import open_image
 from ar_lightning.inference.npz import channels_first, labels_of, name_of_examples, name_of_labels
-from ar_lightning.media.text import to_levels, to_text
+from ar_lightning.media.choose import media_of
+from ar_lightning.media.text import Texts
 
-__all__ = ["Original", "blanks", "png", "read_examples", "read_original", "restored"]
+__all__ = ["Content", "blanks", "png", "read_content", "read_examples", "restored"]
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)
-class Original:
-    """A file as a density reads it.
+class Content:
+    """Values of a file, and what it takes to write the file again.
 
     Args:
         x: levels `(N, C, *sites)`.
@@ -39,8 +39,8 @@ class Original:
     labels: Tensor | None = None
 
 
-def read_original(path: Path, spec: DataSpec, conditional: bool) -> Original:
-    """Read the file that is to be compressed.
+def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
+    """Read a file to compress.
 
     Args:
         path: an .npz file with a `test` array or one array; a picture; or, where the data is text, any other file.
@@ -57,14 +57,15 @@ def read_original(path: Path, spec: DataSpec, conditional: bool) -> Original:
         return _of_arrays(arrays, name_of_examples(arrays, "test", str(path)), spec, conditional, str(path))
     if conditional:
         raise UserError(f"{path}: this density is given labels; put examples and labels into an .npz file")
-    if isinstance(spec.medium, Text):
-        return _read_text(path, spec)
+    media = media_of(spec)
+    if isinstance(media, Texts):
+        return _read_text(path, media)
     if path.suffix.lower() in PICTURES:
         return _read_picture(path, spec)
     raise UserError(f"{path}: cannot be read as {spec}; give an .npz file, a picture, or data:test")
 
 
-def read_examples(source: str, data: Any, conditional: bool) -> Original:
+def read_examples(source: str, data: Any, conditional: bool) -> Content:
     """Return test examples of a run, as they lie in an .npz file that `data.name=npz` reads.
 
     Args:
@@ -88,8 +89,8 @@ def read_examples(source: str, data: Any, conditional: bool) -> Original:
     return _of_arrays(arrays, asked[1], data.spec, conditional, source)
 
 
-def _of_arrays(arrays: dict[str, np.ndarray], name: str, spec: DataSpec, conditional: bool, where: str) -> Original:
-    """Return an array as an original, if it holds examples on the levels of the density."""
+def _of_arrays(arrays: dict[str, np.ndarray], name: str, spec: DataSpec, conditional: bool, where: str) -> Content:
+    """Return the content of an array that holds examples on the levels of the density."""
     array = arrays[name]
     if array.dtype.kind not in "buif" or not array.size:
         raise UserError(f"{where}: '{name}' is {array.dtype} of shape {array.shape}; save whole numbers")
@@ -98,21 +99,21 @@ def _of_arrays(arrays: dict[str, np.ndarray], name: str, spec: DataSpec, conditi
     if x.astype(array.dtype).tobytes() != array.tobytes():
         raise UserError(f"{where}: '{name}' holds values that are not whole; this density is over {spec}")
     fields = ["npz", ",".join(map(str, array.shape)), array.dtype.str.lstrip("|"), name]
-    levels = _on_levels(torch.from_numpy(channels_first(x, spec, f"{where}: '{name}'")), spec, where)
+    levels = _checked(torch.from_numpy(channels_first(x, spec, f"{where}: '{name}'")), spec, where)
     if not conditional:
-        return Original(levels, fields)
+        return Content(levels, fields)
     labels = labels_of(arrays, name, spec.classes, where)
     if labels is None:
         raise UserError(f"{where}: this density is given labels; save them as '{name_of_labels(name)}' in it too")
-    given = torch.from_numpy(labels.astype(np.int64))
-    return Original(levels, [*fields, labels.dtype.str.lstrip("|")], given)
+    fields.append(labels.dtype.str.lstrip("|"))
+    return Content(levels, fields, torch.from_numpy(labels.astype(np.int64)))
 
 
 def blanks(fields: list[str], spec: DataSpec) -> tuple[int, Tensor | None]:
     """Return how many examples there are, and where they only fill up the last one; None for nowhere.
 
     Raises:
-        ValueError, IndexError: fields that no original has.
+        ValueError, IndexError: fields of no content.
     """
     match fields[0]:
         case "npz":
@@ -127,7 +128,7 @@ def blanks(fields: list[str], spec: DataSpec) -> tuple[int, Tensor | None]:
 
 
 def restored(fields: list[str], x: Tensor, labels: Tensor | None, spec: DataSpec) -> bytes:
-    """Return the content of the file that an original was read from: of an .npz, what was coded of it."""
+    """Return the bytes of the file that content was read from; of an .npz file, of the arrays that were compressed."""
     match fields[0]:
         case "npz":
             shape = tuple(map(int, fields[1].split(",")))
@@ -142,10 +143,10 @@ def restored(fields: list[str], x: Tensor, labels: Tensor | None, spec: DataSpec
         case "png":
             return png(x[0], spec)
         case _:
-            levels = x.flatten()[: int(fields[1])]
-            if _symbols(spec) is None:
+            levels, media = x.flatten()[: int(fields[1])], media_of(spec)
+            if not isinstance(media, Texts) or media.symbols is None:
                 return bytes(levels.tolist())
-            return to_text(levels.view(1, 1, -1), spec)[0].encode("utf-8")
+            return media.strings(levels.view(1, 1, -1))[0].encode("utf-8")
 
 
 def png(x: Tensor, spec: DataSpec) -> bytes:
@@ -161,29 +162,29 @@ def png(x: Tensor, spec: DataSpec) -> bytes:
     return file.getvalue()
 
 
-def _read_text(path: Path, spec: DataSpec) -> Original:
-    content = path.read_bytes()
-    if not content:
+def _read_text(path: Path, media: Texts) -> Content:
+    spec, raw = media.spec, path.read_bytes()
+    if not raw:
         raise UserError(f"{path}: is empty")
-    if _symbols(spec) is None:
-        levels = torch.tensor(list(content), dtype=torch.long)
+    if media.symbols is None:
+        levels = torch.tensor(list(raw), dtype=torch.long)
     else:
         try:
-            text = content.decode("utf-8")
+            text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: no text in UTF-8 (byte {error.start})") from None
         try:
-            levels = to_levels(text, spec).flatten()
+            levels = media.levels(text).flatten()
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
     fields = ["txt", str(len(levels))]
     n, _ = blanks(fields, spec)
     windows = torch.zeros(n * spec.dims, dtype=torch.long)
     windows[: len(levels)] = levels
-    return Original(windows.view(n, *spec.shape), fields)
+    return Content(windows.view(n, *spec.shape), fields)
 
 
-def _read_picture(path: Path, spec: DataSpec) -> Original:
+def _read_picture(path: Path, spec: DataSpec) -> Content:
     from PIL import Image
 
     if len(spec.shape) != 3 or spec.shape[0] not in (1, 3):
@@ -203,15 +204,11 @@ def _read_picture(path: Path, spec: DataSpec) -> Original:
     if not torch.equal((x.double() * 255 / top).round().long(), pixels):
         greys = f"{top + 1} levels, which are the pixels 255 k / {top}"
         raise UserError(f"{path}: has other pixels than the {greys}; coding the nearest would not be lossless")
-    return Original(x[None], ["png"])
+    return Content(x[None], ["png"])
 
 
-def _on_levels(x: Tensor, spec: DataSpec, where: str) -> Tensor:
+def _checked(x: Tensor, spec: DataSpec, where: str) -> Tensor:
     low, high, top = int(x.min()), int(x.max()), (spec.levels or 0) - 1
     if low < 0 or high > top:
         raise UserError(f"{where}: holds the values {low}..{high}, this density is over {spec}: 0..{top}")
     return x
-
-
-def _symbols(spec: DataSpec) -> str | None:
-    return spec.medium.symbols if isinstance(spec.medium, Text) else None

@@ -7,7 +7,8 @@ import torch
 
 from ar_lightning.core.medium import Audio, Text
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.media.write import as_levels, prefix_of, write_completions, write_samples
+from ar_lightning.media.base import prefix_of
+from ar_lightning.media.choose import media_of
 from tests.support.cases import small
 from tests.support.commands import QUICK, run_here
 
@@ -46,7 +47,7 @@ def test_completions_of_what_is_not_the_start_are_not_written(medium: Audio | Te
     spec = DataSpec((1, 4), 3, medium=medium)
     x, drawn = torch.zeros(2, 1, 4, dtype=torch.long), torch.zeros(2, 1, 1, 1, 4, dtype=torch.long)
     scattered = torch.tensor([[[True, False, True, False]]])
-    assert write_completions(x, scattered, drawn, spec, tmp_path / "c") == {}
+    assert media_of(spec).write_completions(x, scattered, drawn, tmp_path / "c") == {}
     assert not list(tmp_path.iterdir())
 
 
@@ -54,7 +55,7 @@ def test_dequantised_images_are_drawn_as_their_levels(tmp_path: Path) -> None:
     spec = DataSpec((1, 2, 2), 4)
     levels = torch.arange(4).view(1, 1, 2, 2)
     values = (levels + 0.5) / 2 - 1
-    assert torch.equal(as_levels(values, spec.dequantised())[0], levels)
+    assert torch.equal(media_of(spec.dequantised()).without_noise(values), levels)
     for name, x, s in (("a", levels, spec), ("b", values, spec.dequantised())):
-        write_samples(x, s, tmp_path / name)
+        media_of(s).write_samples(x, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

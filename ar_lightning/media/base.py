@@ -1,0 +1,108 @@
+"""The base class of a medium: how a person reads, sees or hears the values of a dataset."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor
+
+from ar_lightning.core.levels import levels_of
+from ar_lightning.core.spec import DataSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Files", "Media", "prefix_of"]
+
+Files = dict[str, Path]  # by kind
+
+
+class Media(ABC):
+    """Images, sound, text or a table. `media_of(spec)` chooses the class.
+
+    Class attributes:
+        name: of the medium, in messages.
+        unit: what a prompt gives some of: rows, samples, characters.
+        completions: how many completions of an example are shown; 0 where completions are not shown.
+        compared: samples are shown beside examples of the data.
+        shift_invariant: examples are windows cut anywhere, so that all sites have one distribution.
+        recoded: data on other levels can be taken, since `translate` maps the levels.
+
+    Args:
+        spec: of the data.
+    """
+
+    name: ClassVar[str]
+    unit: ClassVar[str] = "values"
+    completions: ClassVar[int] = 1
+    compared: ClassVar[bool] = False
+    shift_invariant: ClassVar[bool] = False
+    recoded: ClassVar[bool] = False
+
+    def __init__(self, spec: DataSpec) -> None:
+        self.spec = spec
+
+    def without_noise(self, x: Tensor) -> Tensor:
+        """Remove dequantisation noise: return the levels; values without noise stay as they are."""
+        return levels_of(x, self.spec.quantised) if self.spec.quantised and x.is_floating_point() else x
+
+    @abstractmethod
+    def write_samples(
+        self, x: Tensor, stem: Path, data: Tensor | None = None, columns: int = 0, known: int = 0
+    ) -> Files:
+        """Write samples as `STEM.png`, `STEM-0.wav` .., `STEM.txt` or `STEM.csv`; return the files by kind.
+
+        Args:
+            x: samples `(N, C, *sites)`.
+            stem: path of the files, without their endings.
+            data: examples of a table, to compare the samples with.
+            columns: of a grid of images; 0 for a grid about as wide as high.
+            known: values at the start of each sequence that the model was told; they are marked.
+        """
+
+    def write_completions(self, x: Tensor, masks: Tensor, drawn: Tensor, stem: Path) -> Files:
+        """Write completions and mark what was known; return the files by kind, none of a table.
+
+        Args:
+            x: examples `(N, C, *sites)`.
+            masks: True where a value was known, `(M, C, *sites)`; only images can have several, or other than a prefix.
+            drawn: completions `(N, M, K, C, *sites)`.
+            stem: path of the files, without their endings.
+        """
+        known = prefix_of(masks[0])
+        if not known or not self.completions:
+            return {}
+        return as_completions(self.write_samples(drawn[:, 0, 0], stem, known=known))
+
+    def show(self, x: Tensor, columns: int = 0) -> "Image":
+        """Return examples `(N, C, *sites)` as one picture, which a notebook displays.
+
+        Raises:
+            ValueError: text and tables have no picture.
+        """
+        raise ValueError(f"{self.name} has no picture: media_of(spec).write_samples(x, stem) writes it to a file")
+
+    def difference(self, other: "Media") -> str | None:
+        """Return how other data of this medium differs from what the density was trained for; None if it fits."""
+        if self.spec.medium == other.spec.medium:
+            return None
+        return f"{other.spec.medium}, but this density was trained for {self.spec.medium}"
+
+    def translate(self, x: Tensor, other: "Media") -> Tensor:
+        """Map values `(N, C, *sites)` of other data of this medium to the units or characters of this one."""
+        return x
+
+    def illegal(self, value: float) -> str:
+        """Return what to call a value outside the support."""
+        return f"the value {value:g}"
+
+
+def as_completions(files: Files) -> Files:
+    """Call files of samples files of completions."""
+    return {kind.replace("samples", "completions"): path for kind, path in files.items()}
+
+
+def prefix_of(mask: Tensor) -> int:
+    """Return how many values a mask `(1, T)` says are known, where these come first; else 0."""
+    known = int(mask.sum())
+    return known if mask.ndim == 2 and bool(mask[0, :known].all()) else 0
