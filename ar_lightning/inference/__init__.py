@@ -1,1 +1,1 @@
-"""What a trained density is good for."""
+"""Uses of a trained density: evaluate, sample, complete, compress, compare."""

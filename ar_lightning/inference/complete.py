@@ -26,7 +26,7 @@ def complete(
     run: str, source: str, mask: str = "first-half", n: int = 8, temperature: float = 1.0, seed: int = 0,
     label: int | None = None, out: str | None = None,
 ) -> dict[str, Path]:  # fmt: skip
-    """Draw what is not known of an example given what is, exactly, and write it beside the example.
+    """Draw the unknown values of an example given the known ones, exactly, and write them beside the example.
 
     Args:
         run: the run directory or checkpoint.
@@ -36,15 +36,14 @@ def complete(
         temperature: below 1 sharpens, above 1 flattens each conditional.
         seed: of the completions.
         label: the class of the example, for a conditional density; null for the one that it has.
-        out: path of the files, whose endings are those of their kinds; `samples/completed-SEED` in the run directory if
-            null.
+        out: path of the files, without their endings; `samples/completed-SEED` in the run directory if null.
 
     Returns:
         The files by kind: one picture; a sheet and recordings; a text; a table. In all but pictures, the example itself
         comes first.
 
     Raises:
-        UserError: there is no such example, or the density cannot complete it exactly.
+        UserError: the example does not exist, or the density cannot complete it exactly.
     """
     opened = open_run(run)
     density, media = opened.density, media_of(opened.density.spec)
@@ -63,17 +62,17 @@ def complete(
 
 
 def mask_of(name: str, density: Density, seed: int = 0) -> Tensor:
-    """Return what is known, True where a value is, `(C, *sites)`.
+    """Return a mask `(C, *sites)`, True where a value is known.
 
     Args:
         name: top-half, bottom-half, left or right of an image (of a sequence, top-half and left are its start);
             first-half of the values in the density's own order; random:FRACTION of the sites; or an .npy file of
             booleans that broadcast to `(C, *sites)`.
-        density: which is to complete the rest.
+        density: that completes the rest.
         seed: of a random mask.
 
     Raises:
-        UserError: there is no such mask, or the density cannot complete it exactly; the message names one that works.
+        UserError: the mask is unknown, or the density cannot complete it exactly; the message names one that works.
     """
     mask = _mask(name, density, seed)
     if mask.all() or not mask.any():

@@ -1,4 +1,4 @@
-"""How likely data is under a trained density: the number of its training again, with its error, and by class."""
+"""Evaluate a trained density on test data: likelihood with its standard error, and by class."""
 
 import math
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ EVALUATED = ("test", "valid")  # splits that are read in order, and as they are
 
 
 class Scored(NamedTuple):
-    """A batch of examples and what a density says of them.
+    """A batch of examples and their scores.
 
     Args:
         rows: number of each example in its split, `(B,)`.
@@ -108,7 +108,7 @@ def evaluate(
         limit: batches to read; null for all.
 
     Raises:
-        UserError: the data is not such as the density takes, or an example holds illegal values.
+        UserError: the density cannot take the data, or an example holds illegal values.
     """
     nll, bpd = NegativeLogLikelihood(), BitsPerDim(density.spec.dims)
     accuracy: Any = MulticlassAccuracy(max(2, density.spec.classes), average="micro", validate_args=False)
@@ -183,7 +183,7 @@ def scores(
 
 
 def log_class_prior(density: Density, data: ArrayDataModule) -> Tensor | None:
-    """Return log p(y) of the training labels, where the density is one that classifies."""
+    """Return log p(y) of the training labels; None if the density does not classify."""
     if not density.conditional or density.spec.classes > MAX_CLASSES:
         return None
     check_data(density, data)  # first: data without labels has no prior

@@ -37,12 +37,11 @@ def sample(
         prompt: what they begin with: text, or the path of a text, sound or image file.
         keep: fraction of the prompt to take.
         length: sites of each, where the model draws sequences of any length.
-        out: path of the files, whose endings are those of their kinds; `samples/drawn-SEED` in the run directory if
-            null.
+        out: path of the files, without their endings; `samples/drawn-SEED` in the run directory if null.
         device: where to draw: PyTorch devices, parted by commas, which share the samples; auto for all GPUs.
 
     Raises:
-        UserError: what is asked for cannot be had.
+        UserError: the run, the class, the prompt, the length or the device cannot be used.
     """
     saved = read_run(run)
     densities = [saved.density(device, length) for device in _devices(device)]
@@ -116,7 +115,7 @@ def _condition(density: Density, saved: SavedRun, n: int, label: int | None) -> 
 
 
 def _known(density: Density, prompt: str | None, keep: float | None, n: int) -> tuple[Tensor | None, Tensor | None]:
-    """Return what the samples begin with and a mask of it, `(n, C, *sites)` each, or None for both."""
+    """Return the beginning of the samples and a mask of it, `(n, C, *sites)` each, or None for both."""
     if prompt is None:
         if keep is not None:
             raise UserError("--keep: says how much of a --prompt to take; give one")

@@ -1,4 +1,4 @@
-"""What a model has learnt, for people: samples and completions, during and after training."""
+"""Samples and completions, drawn during and after training."""
 
 import time
 from pathlib import Path
@@ -26,7 +26,7 @@ class SampleGrids(pl.Callback):
     """Samples and completions, as pictures, sound, text or tables, every few epochs and at the end.
 
     Samples come from the averaged weights when EMA is on, are shared out over the ranks, and use a generator of their
-    own, so that training does not depend on whether anyone looks. Those of a conditional density have a column a class.
+    own, so that training does not depend on them. Samples of a conditional density have a column for each class.
 
     Args:
         every: epochs between samples; 0 draws them at the end of training only.
@@ -63,7 +63,7 @@ class SampleGrids(pl.Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         classes = density.spec.classes if density.conditional else 0
         cond = Condition(torch.arange(self.n) % classes if classes else None)
-        if density.model.features:  # those of test examples: there is no density of features
+        if density.model.features:  # of test examples: there is no density of features
             cond = repeated(data.split("test", self.n)[1], self.n)
         started = time.perf_counter()
         drawn = self._shared(density, self.n, cond)
@@ -128,7 +128,7 @@ class SampleGrids(pl.Callback):
 
 
 def known_parts(density: Density) -> Tensor:
-    """Return masks `(M, C, *sites)` of what completions are to be told, True where a value is known.
+    """Return masks `(M, C, *sites)` for completions, True where a value is known.
 
     Only a density for all orders can complete any part exactly: the left half, the right half and a random half of an
     image. Others are told the first half of the values in their order (raster: the upper rows).

@@ -1,8 +1,8 @@
-"""How well a trained density tells other data from its own: `python run.py anomaly RUN --against fashion_mnist`.
+"""Tell other data from a density's own: `python run.py anomaly RUN --against mnist`.
 
-As many test examples of its own as there are outliers are scored by their likelihood, and by three scores that repair
-its known failure (see `detectors`). Labels are left out of both: a conditional density is scored by
-log p(x) = log sum_y p(x | y) p(y). Windows of a text are scored each on its own.
+Equal numbers of own test examples and of outliers are scored by their likelihood, and by three scores that repair its
+known failure (see `scores`). Labels are ignored: a conditional density is scored by
+log p(x) = log sum_y p(x | y) p(y). Windows of a text are scored independently.
 """
 
 import csv
@@ -77,7 +77,7 @@ class Detector:
 
 @dataclass(frozen=True)
 class Anomaly:
-    """What `anomaly` found.
+    """The result of `anomaly`.
 
     Args:
         data: the run's own dataset.
@@ -190,7 +190,7 @@ def _nll(opened: Run, data: ArrayDataModule, examples: Examples) -> np.ndarray:
 
 
 def _notes(detectors: tuple[Detector, ...], nll: tuple[np.ndarray, np.ndarray], background: bool) -> tuple[str, ...]:
-    """Return what a person should see in the metrics: where the likelihood fails, what mends it, what does not.
+    """Return sentences on the metrics: where the likelihood fails, which score repairs it, which does not.
 
     Args:
         detectors: the likelihood first.

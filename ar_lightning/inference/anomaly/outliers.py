@@ -147,7 +147,7 @@ def _of_dataset(run: str, name: str, density: Density, n: int) -> Examples:
 
 
 def is_image(spec: DataSpec) -> bool:
-    """Whether the data is images on levels of grey or colour."""
+    """Return True if the data is images on levels of grey or colour."""
     levels = spec.without_noise().levels
     return spec.medium is None and len(spec.shape) == 3 and spec.shape[0] in (1, 3) and 2 <= (levels or 0) <= 256
 

@@ -1,4 +1,4 @@
-"""Scores of how little an example is like the training data, higher for less, and how well they tell it.
+"""Anomaly scores, higher for examples less like the training data, and metrics of the scores.
 
 The likelihood alone fails in a known way: a density may give simpler data of another kind a higher likelihood than its
 own (Nalisnick et al., "Do deep generative models know what they don't know?", ICLR 2019). Each of the others is a
@@ -27,7 +27,7 @@ CHUNK = 2**22  # values counted at a time
 
 
 class Metrics(NamedTuple):
-    """How well a score tells outliers, which are the positives, from a density's own examples.
+    """Metrics of a score; outliers are the positives, the density's own examples the negatives.
 
     Args:
         auroc: probability that an outlier has the higher score; 0.5 by chance.

@@ -38,7 +38,7 @@ Progress = Callable[[int], Any]
 
 
 class Decoded(NamedTuple):
-    """What a code held.
+    """Decoded examples.
 
     Args:
         x: data values `(N, C, *sites)`.
@@ -83,7 +83,7 @@ def encode(
 def decode(
     density: Density, data: bytes, n: int, padding: Tensor | None = None, progress: Progress | None = None
 ) -> Decoded:
-    """Return what `encode` was given, bit for bit.
+    """Return the examples that `encode` compressed, bit for bit.
 
     It has to run on the same kind of machine and version of PyTorch: another one may round a conditional otherwise, and
     then decodes something else without noticing.
@@ -113,7 +113,7 @@ def decode(
 
 
 def check_codable(density: Density) -> None:
-    """Raise ValueError where a density is no code: over real values, given features, or not on the CPU."""
+    """Raise ValueError if a density cannot encode data losslessly: real values, features, or not on the CPU."""
     if density.spec.levels is None:
         noise = "; train it without data.dequantise" if density.spec.quantised else ""
         raise ValueError(f"{density.spec} cannot be coded: a real value takes infinitely many bits{noise}")
@@ -157,7 +157,7 @@ class _Coding(Draw):
         self.density, self.code, self.x, self.padding = density, code, x, padding
 
     def of(self, rows: Tensor) -> "_Coding":
-        """Return the same for some of the examples."""
+        """Return the coding of some of the examples."""
         x = None if self.x is None else self.x[rows]
         return _Coding(self.density, self.code, x, self.padding[rows], self.progress)
 

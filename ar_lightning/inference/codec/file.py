@@ -2,7 +2,7 @@
 
 A file is, in this order: `ARL` and the version of the format; two CRC-32, of all that follows and of the values; the
 first 8 bytes of the SHA-256 of the density's config and weights; a line of text with tabs in it, of the versions that
-wrote it and of what the content was; and the code, of all examples together.
+wrote it and of the kind of content; and the code, of all examples together.
 """
 
 import gzip
@@ -41,7 +41,7 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Compressed:
-    """What came of compressing a file.
+    """The result of compressing a file.
 
     Args:
         path: of the compressed file.
@@ -118,7 +118,7 @@ def decompress(run: str, source: str, out: str | None = None) -> Path:
         out: path of the file; null for `STEM-decoded` with the ending that it had.
 
     Raises:
-        UserError: the file is damaged, none of this project's, or of another density.
+        UserError: the file is damaged, of another program, or compressed by another density.
     """
     density, digest = _codable(run, read_run(run))
     values_crc, by, body = _opened(Path(source).expanduser())
@@ -183,7 +183,7 @@ def _opened(path: Path) -> tuple[int, bytes, bytes]:
 
 
 def _environment() -> list[str]:
-    """Return what the rounding of a conditional may depend on: the version of PyTorch, and the vectors of the CPU."""
+    """Return the version of PyTorch and the vector unit of the CPU, on which the rounding of a conditional depends."""
     return [torch.__version__.partition("+")[0], torch.backends.cpu.get_cpu_capability()]
 
 

@@ -15,7 +15,7 @@ __all__ = ["Comparison", "compare"]
 
 
 class Comparison(NamedTuple):
-    """What came of a comparison.
+    """The result of a comparison.
 
     Args:
         tables: the rows of each table.

@@ -1,6 +1,6 @@
-"""Runs that are done, read from their small files: no weights are loaded, and PyTorch is not imported.
+"""Finished runs, read from their small files without weights or PyTorch.
 
-A run is its `config.yaml`, `result.json`, `metrics.csv` and samples; what `benchmarks/results/` keeps of one will do.
+A run is its `config.yaml`, `result.json`, `metrics.csv` and samples; the copies in `benchmarks/results/` will do.
 """
 
 import csv
@@ -21,7 +21,7 @@ SAME = 1e-6  # relative difference of two evaluations of one density on one spli
 
 
 class Setting(NamedTuple):
-    """What must agree for two likelihoods to be comparable.
+    """The settings in which two comparable likelihoods agree.
 
     Args:
         data: name of the dataset.
@@ -79,12 +79,12 @@ class DoneRun:
 
     @property
     def pruned(self) -> bool:
-        """Whether a sweep stopped it early."""
+        """True if a sweep stopped the run early."""
         return self.result.get("state") == "pruned"
 
     @property
     def tested(self) -> bool:
-        """Whether its likelihood is of test data; that of a trial of a sweep is of validation data."""
+        """True if the likelihood is of test data; trials of a sweep have one of validation data."""
         return "test/nll" in self.result
 
 

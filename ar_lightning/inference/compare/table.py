@@ -57,7 +57,7 @@ class Row:
 
 
 class Cell(NamedTuple):
-    """What a cell shows, and what it is sorted by: None comes last."""
+    """The text of a cell, and the value to sort it by; None comes last."""
 
     text: str
     value: float | str | None
@@ -135,7 +135,7 @@ def _duration(seconds: float) -> str:
 
 
 def footnotes(rows: Sequence[Row]) -> list[str]:
-    """Return what the data of the rows is, and where published numbers are from."""
+    """Return the data behind the rows, and the sources of published numbers."""
     settings: dict[str, Setting] = {row.label: row.run.setting for row in rows}
     lines = [f"{label}: {_described(setting)}" for label, setting in settings.items()]
     if len(settings) > 1:

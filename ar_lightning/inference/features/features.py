@@ -1,4 +1,4 @@
-"""What a density has learned to see: hidden representations of examples, and what a linear probe finds in them."""
+"""Hidden representations of examples, an embedding of them, and linear probes for the class."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
