@@ -96,7 +96,7 @@ def _zoom(axes: "Axes", curves: Sequence[Sequence[tuple[float, float]]]) -> int:
     values = [bpd for points in curves for _, bpd in points]
     if not values:
         return 0
-    top = max(usual_limit(values, True), *(points[-1][1] for points in curves))
+    top = max(usual_limit(values), *(points[-1][1] for points in curves))
     beyond = sum(value > top for value in values)
     if beyond:
         margin = 0.06 * (top - min(values))
