@@ -23,5 +23,16 @@ def test_files_that_a_page_names_are_there(path: Path) -> None:
         assert (ROOT / name).exists() or name.startswith("docs/_build"), name
 
 
+def test_files_that_the_architecture_names_are_there() -> None:
+    """Named from the package, or within the paragraph of a package, from there."""
+    package = ROOT / "ar_lightning"
+    there = {str(p.relative_to(package)) for p in package.rglob("*") if "__pycache__" not in p.parts}
+    there |= {p.name for p in ROOT.iterdir()}
+    names = re.findall(r"`([\w/.]+\.py|\w+/)`", (ROOT / "ARCHITECTURE.md").read_text())
+    ends = {"/" + path for path in there}
+    missing = [n for n in names if not (ROOT / n).exists() and not any(e.endswith("/" + n.rstrip("/")) for e in ends)]
+    assert len(names) > 50 and missing == []
+
+
 def test_the_readme_is_short() -> None:
     assert len(PAGES["README"].splitlines()) <= 200
