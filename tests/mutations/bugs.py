@@ -250,7 +250,7 @@ BUGS = {
     ),
     "completion overwrites known values": Bug(
         "ar_lightning/density/draw.py", "torch.where(self.mask[here], self.known[here], drawn)", "drawn",
-        EXACT + " -k completions and independent",
+        EXACT + " -k completions",
     ),
     "the cache survives an error": Bug(
         "ar_lightning/nn/streaming.py", "    finally:\n        for m in modules:\n            m.past = None",
