@@ -90,7 +90,7 @@ def cases() -> list[Case]:
         Case("fvsbn", likelihood, SPECS[spec], options)
         for spec, likelihood in likelihoods.items()
         if fits("fvsbn", likelihood, SPECS[spec])
-        for options in variants("fvsbn", likelihood, SPECS[spec])
+        for options in variants("fvsbn")
     ]
 
 
