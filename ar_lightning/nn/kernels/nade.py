@@ -15,13 +15,13 @@ from torch.autograd.function import once_differentiable
 
 from ar_lightning.core.fields import Activation
 
-__all__ = ["Prefix", "reference"]
+__all__ = ["Prefix", "prefix", "reference"]
 
 
 def reference(
     past: Tensor, W: Tensor, V: Tensor, b: Tensor, a: Tensor, activation: Activation
 ) -> tuple[Tensor, Tensor]:
-    """Compute what `Prefix` computes, site by site.
+    """Compute what `prefix` computes, site by site.
 
     Args:
         past: the value before each site `(n, B, E)`.
@@ -42,23 +42,31 @@ def reference(
     return torch.stack(outs, 1), a
 
 
+def prefix(
+    past: Tensor, W: Tensor, V: Tensor, b: Tensor, a: Tensor, activation: Activation, block: int
+) -> tuple[Tensor, Tensor]:
+    """Compute the outputs and the pre-activation of `reference`, a block of sites at a time."""
+    outs = []
+    buffer = past.new_empty(min(block, len(past)), past.shape[1], W.shape[2])
+    for i in range(0, len(past), block):
+        A = pre_activations(past[i : i + block], W[i : i + block], a, buffer)
+        a = A[-1].clone()
+        h = activate_(A, activation)
+        outs.append(torch.bmm(V[i : i + block], h.mT))  # (k, P, B)
+    return (torch.cat(outs) + b[:, :, None]).permute(2, 0, 1), a
+
+
 class Prefix(torch.autograd.Function):
-    """The outputs of `reference`, computed a block of sites at a time."""
+    """The outputs of `prefix`, with a backward pass that recomputes the activations."""
 
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, past: Tensor, W: Tensor, V: Tensor, b: Tensor, a: Tensor, activation: Activation, block: int
     ) -> Tensor:
-        outs = []
-        buffer = past.new_empty(min(block, len(past)), past.shape[1], W.shape[2])
-        for i in range(0, len(past), block):
-            A = pre_activations(past[i : i + block], W[i : i + block], a, buffer)
-            a = A[-1].clone()
-            h = activate_(A, activation)
-            outs.append(torch.bmm(V[i : i + block], h.mT))  # (k, P, B)
-        ctx.save_for_backward(past, W, V, a)
+        out, end = prefix(past, W, V, b, a, activation, block)
+        ctx.save_for_backward(past, W, V, end)
         ctx.activation, ctx.block = activation, block
-        return (torch.cat(outs) + b[:, :, None]).permute(2, 0, 1)
+        return out
 
     @staticmethod
     @once_differentiable
