@@ -16,13 +16,19 @@ REGISTERED = [target for registry in REGISTRIES.values() for target in registry.
 TARGETS = [*REGISTERED, *SECTIONS.values(), DATA_MODULE]
 
 
+def keyword_only(function: Any) -> list[inspect.Parameter]:
+    """Return the keyword-only parameters, with those of the base class that `**shared` passes on to it."""
+    parameters = inspect.signature(function).parameters.values()
+    passed_on = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return [p for p in parameters if p.kind is p.KEYWORD_ONLY] + (keyword_only(function.__base__) if passed_on else [])
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_schema_is_the_signature(target: str) -> None:
     module, _, name = target.partition(":")
-    signature = inspect.signature(getattr(importlib.import_module(module), name))
-    keyword_only = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
     expected = {
-        p.name: (p.annotation, REQUIRED if p.default is inspect.Parameter.empty else p.default) for p in keyword_only
+        p.name: (p.annotation, REQUIRED if p.default is inspect.Parameter.empty else p.default)
+        for p in keyword_only(getattr(importlib.import_module(module), name))
     }
     assert {f.name: (f.annotation, f.default) for f in schema_of(target).fields.values()} == expected
 
