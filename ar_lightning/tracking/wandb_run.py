@@ -16,13 +16,13 @@ from typing import Any
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import written
 from ar_lightning.tracking.wandb_mode import has_key, wandb_mode
+from ar_lightning.tracking.wandb_repair import mend
 
 __all__ = ["STEP", "WandbRun", "has_ended", "training_run"]
 
 STEP = "trainer/global_step"  # the x-axis of every chart of a training
 ENDED = "ended"  # a file in its folder
 LONGEST_ID = 128  # it becomes part of a file name
-LOG_HEADER = 7  # bytes of a run-ID.wandb without records
 ENVIRONMENT = {  # W&B's own variables, where the user has not set them
     "WANDB_SILENT": "true",  # this module says what there is to say
     "WANDB_ERROR_REPORTING": "false",  # its process would report its crashes, offline too
@@ -136,7 +136,7 @@ class WandbRun:
             os.environ.setdefault(name, value)
         self.start["id"] = self._kept_id()
         (self.folder / ENDED).unlink(missing_ok=True)
-        self._drop_empty_segments()
+        self._mend_segments()
         run = self._go_online() if self.mode == "online" else None
         self._run = run or wandb.init(mode="offline", **self.start)
         os.environ.pop("WANDB_SERVICE", None)  # or what this process starts would share, and end, W&B's process
@@ -152,10 +152,10 @@ class WandbRun:
                 partial.write_text(asked or secrets.token_hex(4), encoding="utf-8")
         return file.read_text(encoding="utf-8").strip()
 
-    def _drop_empty_segments(self) -> None:
-        """Remove segments without a record, whose process was killed early: `wandb sync` would stop there."""
+    def _mend_segments(self) -> None:
+        """Cut the logs of killed processes after their last whole record, where `wandb sync` would stop."""
         for segment in self.segments():
-            if all(log.stat().st_size <= LOG_HEADER for log in segment.glob("*.wandb")):
+            if not [log for log in segment.glob("*.wandb") if mend(log)]:
                 shutil.rmtree(segment, ignore_errors=True)
 
     def _go_online(self) -> Any:
