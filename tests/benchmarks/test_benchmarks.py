@@ -25,6 +25,7 @@ def test_the_reference_computes_the_same_likelihood(name: str) -> None:
     assert nats.std() > 0  # not a constant
 
 
+@pytest.mark.slow
 def test_it_writes_its_tables_and_its_plot(tmp_path: Path) -> None:
     parts = ("training", "sampling", "growth", "overhead")
     main(["--quick", "--models", "nade", "made", "--only", *parts, "--out", str(tmp_path / "speed")])

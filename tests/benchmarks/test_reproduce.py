@@ -59,6 +59,7 @@ def test_the_page_says_what_is_not_run_and_what_is_missed(tmp_path: Path) -> Non
     assert "| not run yet |" in results_page([new], ROOT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "row",
     [
@@ -118,6 +119,7 @@ def test_another_experiment_is_compared_but_not_kept(tmp_path: Path, monkeypatch
         reproduce("markov_digits", [*OURS, "optimizer.lr=0.2"], root)
 
 
+@pytest.mark.slow
 @real_data
 def test_a_table_is_the_mean_over_its_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = "model:\n  name: rnade\n  hidden: 4\ndata:\n  name: ionosphere\n" + TABLE

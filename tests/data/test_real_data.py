@@ -8,6 +8,7 @@ import pytest
 from ar_lightning.config.registry import MODELS
 from tests.support.cases import small
 from tests.support.commands import QUICK, result, run_here
+from tests.support.marks import slow_but
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("AR_LIGHTNING_DATA"), reason="AR_LIGHTNING_DATA names no folder with real data"
@@ -21,6 +22,7 @@ DATASETS = {
 }
 
 
+@pytest.mark.slow
 def test_independent_pixels_reach_the_number_that_counting_gives(tmp_path: Path) -> None:
     config = "conf/published/independent_binarized_mnist.yaml"
     assert run_here("--config", config, "tracking.mode=disabled", f"run_dir={tmp_path / 'run'}") == 0
@@ -28,8 +30,8 @@ def test_independent_pixels_reach_the_number_that_counting_gives(tmp_path: Path)
     assert result(tmp_path / "run")["test_examples"] == 10_000
 
 
-@pytest.mark.parametrize("data", DATASETS)
-@pytest.mark.parametrize("model", [name for name in MODELS if name != "table"])
+@pytest.mark.parametrize("data", slow_but(["binarized_mnist"], DATASETS))
+@pytest.mark.parametrize("model", slow_but(["nade", "pixelcnn"], [name for name in MODELS if name != "table"]))
 def test_every_model_runs_on_every_dataset(model: str, data: str, tmp_path: Path) -> None:
     options = [*DATASETS[data], *QUICK, *small(model), "samples.completions=false", f"run_dir={tmp_path / 'run'}"]
     assert run_here(f"model={model}", *options) == 0

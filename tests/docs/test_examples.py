@@ -60,6 +60,7 @@ def test_there_are_notebooks() -> None:
     assert "chain_rule" in [path.stem for path in NOTEBOOKS]
 
 
+@pytest.mark.slow
 def test_the_minimal_example_learns(capsys: pytest.CaptureFixture[str]) -> None:
     """It beats the tossed coin that it names, and draws a digit."""
     scope = runpy.run_path(str(ROOT / "examples" / "minimal.py"))

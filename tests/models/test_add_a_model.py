@@ -94,6 +94,7 @@ def cases() -> list[Case]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_it_holds_the_invariants(monkeypatch: pytest.MonkeyPatch) -> None:
     every = cases()

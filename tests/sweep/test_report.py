@@ -140,6 +140,7 @@ def test_one_parameter_is_too_few_for_some_pictures(tmp_path: Path) -> None:
     assert missing["intermediate values"] == "no trial has reported a value"
 
 
+@pytest.mark.slow
 def test_branches_and_two_objectives_have_the_pictures_too(tmp_path: Path) -> None:
     files, missing = write_plots(searched(20, BRANCHES), tmp_path / "branches")
     assert set(files) == PICTURES and not missing
@@ -223,6 +224,7 @@ def test_the_summary_of_two_objectives_names_the_front() -> None:
     assert "Pareto front" in text
 
 
+@pytest.mark.slow
 def test_a_thousand_trials_take_seconds(tmp_path: Path) -> None:
     study = searched(1000)
     started = time.process_time()
@@ -230,6 +232,7 @@ def test_a_thousand_trials_take_seconds(tmp_path: Path) -> None:
     assert time.process_time() - started < 30
 
 
+@pytest.mark.slow
 def test_a_report_needs_no_display(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from tests.support.studies import searched;"

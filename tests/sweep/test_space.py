@@ -18,6 +18,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.sweep.dimensions import Dimension, Space, parse_space
 from ar_lightning.sweep.space import grid, own_values, probes, settings_of, suggest
 from ar_lightning.sweep.storage import open_storage
+from tests.support.marks import slow_but
 
 LR = {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}
 MIXED: dict[str, Any] = {
@@ -218,7 +219,7 @@ def run(study: Study, space: Space, trials: int) -> list[dict[str, Any]]:
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 @pytest.mark.parametrize("raw", [MIXED, BRANCHED], ids=["mixed", "branched"])
-@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"grid"}))
+@pytest.mark.parametrize("name", slow_but(["random", "cmaes"], sorted(set(SAMPLERS) - {"grid"})))
 class TestSamplers:
     def test_same_seed_same_proposals_and_none_twice(self, name: str, raw: dict[str, Any]) -> None:
         space = parse_space(raw, "space")

@@ -18,6 +18,7 @@ from ar_lightning.sweep.space import probes, settings_of, suggest
 from ar_lightning.sweep.study import baseline_of
 from ar_lightning.training.fit import build_lit
 from tests.support.commands import QUICK, ROOT, result, run_here
+from tests.support.marks import slow_but
 
 FILES = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
 NOTHING_TO_TUNE = {
@@ -33,7 +34,7 @@ def sweep_of(name: str) -> Sweep:
     return read_sweep(ROOT / "sweeps" / f"{name}.yaml", ["trainer.accelerator=cpu"])
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", slow_but(["nade", "rnn"], MODELS))
 def test_every_model_has_a_sweep_or_nothing_to_tune(model: str) -> None:
     swept = {sweep_of(name).config_of({})["model"]["name"] for name in FILES}
     assert (model in swept) != (model in NOTHING_TO_TUNE)
@@ -65,7 +66,7 @@ def random_points(sweep: Sweep, number: int) -> list[Settings]:
     return [settings_of(sweep.space, suggest(sweep.space, study.ask())) for _ in range(number)]
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", slow_but(["nade", "any_model"], FILES))
 def test_no_corner_of_a_space_is_illegal(name: str) -> None:
     """Random points too: what a model refuses is most often a pair of values, such as heads and width."""
     sweep = sweep_of(name)
@@ -80,6 +81,7 @@ def test_no_corner_of_a_space_is_illegal(name: str) -> None:
             assert 0 < sum(p.numel() for p in lit.parameters()) < MOST_PARAMETERS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_the_smallest_corner_trains(name: str, tmp_path: Path) -> None:
     sweep = sweep_of(name)
