@@ -36,6 +36,7 @@ def conform(annotation: Any, value: Any) -> Any:
     is converted: `1` is no bool, `true` no number.
 
     Example:
+        >>> from ar_lightning.core.fields import PositiveFloat
         >>> conform(tuple[PositiveFloat, str], [1, 2])
         (1.0, '2')
 
