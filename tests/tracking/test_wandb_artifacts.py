@@ -22,12 +22,13 @@ def online(monkeypatch: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> 
     """The stand-in, with a user signed in whose home and working directory is `tmp_path`."""
     import wandb
 
+    wandb.teardown()  # an earlier test in this process may have had another server
     isolate(monkeypatch, tmp_path)
     monkeypatch.setenv("WANDB_BASE_URL", stub.url)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setattr("ar_lightning.tracking.wandb_artifacts.PATIENCE", 5)
     yield stub
-    wandb.teardown()  # it remembers the address of its server
+    wandb.teardown()
 
 
 def upload(tmp_path: Path, content: dict[str, bytes], kind: str = "model") -> str:
