@@ -55,13 +55,10 @@ def test_wavs_hold_every_example_in_16_bits(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.partial"))
 
 
-@pytest.mark.parametrize(
-    ("n", "length", "known"), slow_but([(3, 300, 100)], [(1, 1, 0), (2, 3, 1), (3, 300, 100), (9, 4000, 0)])
-)
+@pytest.mark.parametrize("sizes", slow_but([(3, 300, 100)], [(1, 1, 0), (2, 3, 1), (3, 300, 100), (9, 4000, 0)]))
 @pytest.mark.parametrize("silent", [False, True])
-def test_sheets_are_drawn_of_any_length_and_number(
-    tmp_path: Path, n: int, length: int, known: int, silent: bool
-) -> None:
+def test_sheets_are_drawn_of_any_length_and_number(tmp_path: Path, sizes: tuple[int, int, int], silent: bool) -> None:
+    n, length, known = sizes
     spec = DataSpec((1, length), 256, medium=Audio(8000))
     x = torch.randint(0, 256, (n, 1, length), generator=torch.Generator().manual_seed(0))
     Sounds(spec).write_samples(x * 0 + 128 if silent else x, tmp_path / "new" / "sheet", known=known)
