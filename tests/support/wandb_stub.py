@@ -60,11 +60,11 @@ class WandbStub:
 
     Args:
         refuse_keys: answer every API call with 401.
-        die_at_history: die of the first rows of history.
+        die_early: die as soon as a run has begun.
     """
 
-    def __init__(self, *, refuse_keys: bool = False, die_at_history: bool = False) -> None:
-        self.refuse_keys, self.die_at_history = refuse_keys, die_at_history
+    def __init__(self, *, refuse_keys: bool = False, die_early: bool = False) -> None:
+        self.refuse_keys, self.die_early = refuse_keys, die_early
         self.runs: dict[str, StubRun] = {}
         self.artifacts: dict[str, StubArtifact] = {}
         self.views: dict[str, Answer] = {}
@@ -118,8 +118,6 @@ class WandbStub:
 
     def file_stream(self, run_id: str, sent: Answer) -> None:
         """Take rows of history, the summary and the exit code."""
-        if self.die_at_history and "wandb-history.jsonl" in (sent.get("files") or {}):
-            return self.die()
         run = self.runs[run_id]
         for name, chunk in (sent.get("files") or {}).items():
             if name == "wandb-history.jsonl":
@@ -342,6 +340,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(reply)))
         self.end_headers()
         self.wfile.write(reply)
+        if self.stub.die_early and self.stub.runs:
+            self.stub.die()
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") == "chunked":

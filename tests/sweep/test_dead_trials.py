@@ -13,7 +13,7 @@ import pytest
 from ar_lightning.config.resolve import load_config
 from ar_lightning.sweep.wandb import report_dead_trial
 from ar_lightning.tracking.wandb_run import training_run
-from tests.support.wandb_home import KEY, clean_environment, no_process_left, sync
+from tests.support.wandb_home import KEY, PATIENCE, clean_environment, no_process_left, sync
 from tests.support.wandb_stub import StubRun, WandbStub
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def trial_in(folder: Path, mode: str = "online") -> tuple[Path, Path]:
 def told(config: Path, run_dir: Path) -> str:
     """Let W&B be told, and return what the process said."""
     process = report_dead_trial(config, run_dir, "failed", REASON)
-    assert process is not None and process.wait(60) == 0
+    assert process is not None and process.wait(PATIENCE) == 0
     return (run_dir / "wandb" / "dead-trial.log").read_text()
 
 

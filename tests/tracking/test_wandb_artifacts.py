@@ -1,6 +1,5 @@
 """A checkpoint by the name of its W&B artifact: W&B's own client downloads from the stand-in what a run uploaded."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,12 @@ from tests.support.wandb_stub import WandbStub
 
 
 @pytest.fixture
-def online(monkeypatch: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> Iterator[WandbStub]:
+def online(monkeypatch: pytest.MonkeyPatch, stub: WandbStub, tmp_path: Path) -> WandbStub:
     """The stand-in, with a user signed in whose home and working directory is `tmp_path`."""
-    import wandb
-
-    wandb.teardown()  # an earlier test in this process may have had another server
     isolate(monkeypatch, tmp_path)
     monkeypatch.setenv("WANDB_BASE_URL", stub.url)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setattr("ar_lightning.tracking.wandb_artifacts.PATIENCE", 5)
-    yield stub
-    wandb.teardown()
+    return stub
 
 
 def upload(tmp_path: Path, content: dict[str, bytes], kind: str = "model") -> str:
@@ -141,6 +135,7 @@ def test_without_key_or_server_it_is_one_line(
     online: WandbStub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], key: str | None
 ) -> None:
     online.die()
+    monkeypatch.setattr("ar_lightning.tracking.wandb_artifacts.PATIENCE", 2)
     if key is None:
         monkeypatch.delenv("WANDB_API_KEY")
     assert main(["sample", "team/project/model:best"]) == 2
