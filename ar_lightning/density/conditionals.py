@@ -1,4 +1,4 @@
-r"""The factors of the chain rule one by one: `p(x_i | x_<i)` of every value, as a distribution.
+r"""The factors of the chain rule of a mixture: `p(x_i | x_<i)` of every value, as a distribution.
 
 A mixture of K members that visit the values in one order has conditionals in that order too: those of its members,
 weighted by how likely each member is given the values before,
@@ -14,56 +14,18 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
-from ar_lightning.core.condition import Condition
-from ar_lightning.density.factors import as_member, condition_of, encode
-from ar_lightning.likelihoods.base import Likelihood
-
-__all__ = ["conditionals"]
+__all__ = ["mixture"]
 
 
-def conditionals(
-    model: Any, likelihood: Likelihood, x: Tensor, cond: Tensor | Condition | None = None, member: int | None = None
-) -> Distribution:
-    """Return p(x_i | x_<i, cond) of every value, as one distribution of batch shape `(B, C, *sites)`.
+def mixture(parts: list[Any], x: Tensor, order: Tensor) -> Distribution:
+    """Return the conditionals of a mixture, of batch shape `(B, C, *sites)`.
 
     Args:
-        model: the network.
-        likelihood: of one value.
-        x: data values `(B, C, *sites)`.
-        cond: labels `(B,)`, or a `Condition`.
-        member: of several; None for their mixture.
-
-    Raises:
-        ValueError: there is no such member, or the members of the mixture differ in their orders.
+        parts: those of each member.
+        x: the values `(B, C, *sites)` that they are given.
+        order: in which all members visit them, `(D,)`.
     """
-    members, orders = model.members, model.orders
-    if member is not None and not 0 <= member < members:
-        raise ValueError(f"expected a member in 0..{members - 1}, got {member}")
-    if member is None and members > 1 and not bool((orders == orders[0]).all()):
-        raise ValueError(
-            f"the {members} members of this density visit the values in different orders, so that their mixture has no "
-            f"p(x_i | x_<i) in any one order: choose one, `member=0` to `member={members - 1}`"
-        )
-    parts = []
-    for k in range(members) if member is None else [member]:
-        with as_member(model, k):
-            params = model(encode(model, likelihood, x), condition_of(model, cond))
-        parts.append(likelihood.distribution(params, x))
-    return parts[0] if len(parts) == 1 else _mixed(parts, _log_weights(parts, x, orders[0]))
-
-
-def _log_weights(parts: list[Distribution], x: Tensor, order: Tensor) -> Tensor:
-    """Return log p(member | x_<i) of every value, `(B, C, *sites, K)`."""
-    terms = torch.stack([part.log_prob(x) for part in parts], -1)
-    ordered = terms.flatten(1, -2)[:, order].double()  # (B, D, K); a sum over many values needs the digits
-    before = ordered.cumsum(1) - ordered
-    weights = torch.empty_like(before).index_copy(1, order, before.log_softmax(-1))
-    return weights.view_as(terms).to(terms.dtype)
-
-
-def _mixed(parts: list[Any], log_weights: Tensor) -> Distribution:
-    """Return the mixture of several members' conditionals, with weights `(B, C, *sites, K)`."""
-    weights = log_weights.unbind(-1)
+    weights = _log_weights(parts, x, order).unbind(-1)
     if isinstance(parts[0], Categorical):
         logits = torch.stack([w[..., None] + p.logits for w, p in zip(weights, parts, strict=True)])
         return Categorical(logits=logits.logsumexp(0), validate_args=False)
@@ -73,3 +35,12 @@ def _mixed(parts: list[Any], log_weights: Tensor) -> Distribution:
     loc, scale = (torch.cat([getattr(c, name) for c in components], -1) for name in ("loc", "scale"))
     component = type(components[0])(loc, scale, validate_args=False)
     return MixtureSameFamily(Categorical(logits=logits, validate_args=False), component, validate_args=False)
+
+
+def _log_weights(parts: list[Any], x: Tensor, order: Tensor) -> Tensor:
+    """Return log p(member | x_<i) of every value, `(B, C, *sites, K)`."""
+    terms = torch.stack([part.log_prob(x) for part in parts], -1)
+    ordered = terms.flatten(1, -2)[:, order].double()  # (B, D, K); a sum over many values needs the digits
+    before = ordered.cumsum(1) - ordered
+    weights = torch.empty_like(before).index_copy(1, order, before.log_softmax(-1))
+    return weights.view_as(terms).to(terms.dtype)

@@ -1,26 +1,47 @@
 """A density: an autoregressive network and a likelihood. Everything else talks to this."""
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ar_lightning.core.condition import Condition, as_condition
+from ar_lightning.core.condition import Condition, as_condition, rows_of
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.density.conditionals import conditionals
-from ar_lightning.density.factors import as_member, condition_of, encode, log_factors
-from ar_lightning.density.sampling import Sampler
-from ar_lightning.density.step import Step
+from ar_lightning.density.conditionals import mixture
+from ar_lightning.density.draw import Draw
+from ar_lightning.density.loops import in_batches, loop_of, sample_naive
 from ar_lightning.density.summary import summary
-from ar_lightning.likelihoods.base import Likelihood
+from ar_lightning.likelihoods.base import Likelihood, choose
 
-__all__ = ["MAX_CLASSES", "Density"]
+__all__ = ["MAX_CLASSES", "Density", "Step"]
 
+BATCH = 256  # samples drawn at a time, at most; the result does not depend on it
 MAX_CLASSES = 100  # of the Bayes classifier, which takes a forward pass per class
+
+
+class Step(NamedTuple):
+    """A step of a training, which the randomness of its objective is a function of.
+
+    Args:
+        number: of the optimizer step.
+        seed: of the run.
+        rank: of this process.
+        world: number of processes.
+    """
+
+    number: int = 0
+    seed: int = 0
+    rank: int = 0
+    world: int = 1
+
+    def uniforms(self, n: int, k: int) -> Tensor:
+        """Return k uniforms on the CPU for each of n examples, `(n, k)`; the same on any number of processes."""
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.number) % 2**63)
+        return torch.rand(n * self.world, k, generator=generator)[self.rank :: self.world]
 
 
 class Density(nn.Module):
@@ -97,7 +118,17 @@ class Density(nn.Module):
         """
         self.check_values(x)
         self.check_condition(len(x), cond)
-        return conditionals(self.model, self.likelihood, x, cond, member)
+        members, orders = self.model.members, self.model.orders
+        if member is not None and not 0 <= member < members:
+            raise ValueError(f"expected a member in 0..{members - 1}, got {member}")
+        if member is None and members > 1 and not bool((orders == orders[0]).all()):
+            raise ValueError(
+                f"the {members} members of this density visit the values in different orders, so that their mixture "
+                f"has no p(x_i | x_<i) in any one order: choose one, `member=0` to `member={members - 1}`"
+            )
+        ks = range(members) if member is None else [member]
+        parts = [self.likelihood.distribution(self.parameters_of(x, cond, k), x) for k in ks]
+        return parts[0] if len(parts) == 1 else mixture(parts, x, orders[0])
 
     def class_log_probs(self, x: Tensor, cond: Tensor | Condition | None = None) -> Tensor:
         """Return log p(x | y) in nats for every class y of a conditional density, a forward pass each.
@@ -125,21 +156,34 @@ class Density(nn.Module):
         """
         return -self.terms(x, cond, step.number % self.model.members).flatten(1).sum(1) + self.spec.log_volume
 
-    def member(self, k: int) -> AbstractContextManager[None]:
-        """Let the model be its member k, as a context manager."""
-        return as_member(self.model, k)
+    @contextmanager
+    def member(self, k: int) -> Iterator[None]:
+        """Let the model be its member k."""
+        before, self.model.member = self.model.member, k
+        try:
+            yield
+        finally:
+            self.model.member = before
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the network's inputs `(B, C * E, *sites)` for data values `(B, C, *sites)`."""
-        return encode(self.model, self.likelihood, x)
+        return self.likelihood.encode(x).to(self.dtype)
 
     def condition_of(self, cond: Tensor | Condition | None) -> Tensor | Condition | None:
         """Return the part of a condition that the model reads: labels alone, or labels and features."""
-        return condition_of(self.model, cond)
+        labels, features = as_condition(cond)
+        labels = labels if self.conditional else None
+        return labels if not self.model.features or features is None else Condition(labels, features.to(self.dtype))
+
+    def parameters_of(self, x: Tensor, cond: Tensor | Condition | None, member: int) -> Tensor:
+        """Return what the network says of every value under one member, `(B, groups * P, *sites)`."""
+        with self.member(member):
+            params: Tensor = self.model(self.encode(x), self.condition_of(cond))
+        return params
 
     def terms(self, x: Tensor, cond: Tensor | Condition | None = None, member: int = 0) -> Tensor:
         """Return log p(x_i | x_<i, cond) of every value in nats, `(B, C, *sites)`, under one member; x is unchecked."""
-        return log_factors(self.model, self.likelihood, x, cond, member)
+        return self.likelihood.log_prob(self.parameters_of(x, cond, member), x)
 
     @torch.no_grad()
     def sample(
@@ -178,21 +222,66 @@ class Density(nn.Module):
             raise ValueError(f"temperature must be positive, got {temperature}")
         if (known is None) != (mask is None):
             raise ValueError("completion needs both `known` and `mask`")
-        noise = self.noise(n, generator) if noise is None else noise
+        uniforms = self.noise(n, generator) if noise is None else noise
         if known is not None and mask is not None:
             self.check_values(known)
             mask = mask.expand(n, *self.spec.shape)
         self.check_condition(n, cond)
+        dims, kind = self.spec.dims, self.dtype if self.spec.levels is None else torch.long
+
+        def batch(rows: Tensor) -> Tensor:
+            def part(t: Tensor | None) -> Tensor | None:
+                return None if t is None else t[rows.to(t.device)].to(self.device)
+
+            values, fixed = (None if t is None else t.flatten(1) for t in (part(known), part(mask)))
+            u = uniforms[rows].to(self.device)
+            draw = Draw(self.likelihood, u[:, :dims], values, fixed, temperature, self.dtype, progress)
+            x = torch.zeros(len(rows), *self.spec.shape, dtype=kind, device=self.device)
+            return self.fill(draw, x, Condition(*map(part, as_condition(cond))), u[:, dims:], naive)
+
         was_training = self.training
         self.eval()
         try:
-            return self.sampler().sample(n, noise, cond, known, mask, temperature, naive, progress)
+            return in_batches(n, BATCH, batch)
         finally:
             self.train(was_training)
 
-    def sampler(self) -> Sampler:
-        """Return what draws its samples."""
-        return Sampler(self.model, self.likelihood, self.spec)
+    def fill(self, draw: Draw, x: Tensor, cond: Condition, u: Tensor, naive: bool = False) -> Tensor:
+        """Fill a batch `x` (B, C, *sites) with samples: those of one member are drawn together.
+
+        Args:
+            draw: chooses the values.
+            x: zeros.
+            cond: what is given of each.
+            u: uniforms `(B, 1, ...)` that choose the members; not read where there is one.
+            naive: a full forward pass per value.
+        """
+        loop = sample_naive if naive else loop_of(self.model)
+        members = self.draw_members(draw, cond, u)
+        for k in members.unique().tolist():
+            i = (members == k).nonzero()[:, 0]
+            with self.member(k):
+                x[i] = loop(self.model, draw.of(i), x[i], self.condition_of(rows_of(cond, i)))
+        return x
+
+    def draw_members(self, draw: Draw, cond: Condition, u: Tensor) -> Tensor:
+        """Draw the member `(B,)` of each sample, given its known values, by uniforms `(B, 1, ...)`."""
+        if self.model.members == 1:
+            return torch.zeros(len(draw.noise), dtype=torch.long)
+        return choose(self.member_scores(draw, cond), u[:, 0, 0])
+
+    def member_scores(self, draw: Draw, cond: Condition) -> Tensor:
+        """Return log p_k(known values) `(B, K)` of every member, of the values that come first in its order."""
+        scores = torch.zeros(len(draw.noise), self.model.members, device=draw.noise.device)
+        if draw.known is None or draw.mask is None:
+            return scores
+        known = draw.known.view(-1, *self.spec.shape)
+        for k in range(self.model.members):
+            terms = self.terms(known, cond, k).flatten(1)
+            order = self.model.orders[k % len(self.model.orders)]
+            first = draw.mask[:, order].long().cumprod(1)  # 1 until the first value that is not known
+            scores[:, k] = (terms[:, order] * first).sum(1)
+        return scores
 
     def completes(self, mask: Tensor) -> bool:
         """Whether completion is exact where `mask` `(C, *sites)` is known: it comes first in every member's order."""

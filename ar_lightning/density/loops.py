@@ -15,7 +15,32 @@ from ar_lightning.density.draw import Draw
 from ar_lightning.models.base import RasterModel, SequenceModel, token_order
 from ar_lightning.nn.streaming import start_row, streaming
 
-__all__ = ["loop_of", "sample_naive", "sample_orderless", "sample_orderless_naive", "sample_raster", "sample_sequence"]
+__all__ = ["in_batches", "loop_of", "sample_naive", "sample_orderless", "sample_orderless_naive"]
+
+
+def in_batches(n: int, size: int, draw: Callable[[Tensor], Tensor]) -> Tensor:
+    """Draw n samples in batches, which are halved whenever the GPU has no memory for one.
+
+    Args:
+        n: number of samples.
+        size: of a batch, at most.
+        draw: draws the samples of these numbers `(B,)`.
+
+    Raises:
+        torch.OutOfMemoryError: there is no memory for a single one.
+    """
+    parts: list[Tensor] = []
+    start = 0
+    while start < n or not parts:
+        try:
+            parts.append(draw(torch.arange(start, min(n, start + size))))
+            start += size
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size //= 2
+            torch.cuda.empty_cache()
+    return torch.cat(parts)
 
 
 def loop_of(model: torch.nn.Module) -> Callable[..., Tensor]:

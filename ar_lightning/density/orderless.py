@@ -10,12 +10,9 @@ import torch
 from torch import Tensor
 
 from ar_lightning.core.condition import Condition
-from ar_lightning.density.density import Density
+from ar_lightning.density.density import Density, Step
 from ar_lightning.density.draw import Draw
-from ar_lightning.density.factors import condition_of
 from ar_lightning.density.loops import sample_orderless, sample_orderless_naive
-from ar_lightning.density.sampling import Sampler
-from ar_lightning.density.step import Step
 from ar_lightning.models.base import token_order
 
 __all__ = ["OrderlessDensity", "orders_of"]
@@ -77,24 +74,16 @@ class OrderlessDensity(Density):
             scores.append((self.likelihood.log_prob(params, x) * ~mask).flatten(1).sum(1))
         return torch.stack(scores).logsumexp(0) - math.log(len(scores))
 
-    def sampler(self) -> "OrderlessSampler":
-        """Return what draws its samples."""
-        return OrderlessSampler(self.model, self.likelihood, self.spec)
-
     def completes(self, mask: Tensor) -> bool:
         """Whether completion is exact where `mask` is known: always."""
         return True
 
-
-class OrderlessSampler(Sampler):
-    """Draws each sample in an order of its own: known values first."""
-
     def fill(self, draw: Draw, x: Tensor, cond: Condition, u: Tensor, naive: bool = False) -> Tensor:
-        """Fill a batch, each example in an order of its own."""
+        """Fill a batch, each example in an order of its own: known values first."""
         mask = None if draw.mask is None else draw.mask.view_as(x)
-        orders = orders_of(self.model, self.members(draw, cond, u), mask)
+        orders = orders_of(self.model, self.draw_members(draw, cond, u), mask)
         loop = sample_orderless_naive if naive else sample_orderless
-        return loop(self.model, draw, x, orders, condition_of(self.model, cond))
+        return loop(self.model, draw, x, orders, self.condition_of(cond))
 
     def member_scores(self, draw: Draw, cond: Condition) -> Tensor:
         """Return zeros `(B, K)`: what is known has the same probability under every member."""

@@ -13,9 +13,8 @@ from ar_lightning.config.registry import find
 from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import CHECKPOINT_KEY
-from ar_lightning.density.density import MAX_CLASSES, Density
+from ar_lightning.density.density import MAX_CLASSES, Density, Step
 from ar_lightning.density.metrics import BitsPerDim, NegativeLogLikelihood
-from ar_lightning.density.step import Step
 from ar_lightning.density.stream import Memory, carried
 
 __all__ = ["LitDensity"]

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from ar_lightning import load
+from ar_lightning.density.density import Density
 from ar_lightning.density.draw import Draw
-from ar_lightning.density.sampling import Sampler
 from ar_lightning.inference.prompts import read_prompt
 from tests.support.commands import QUICK, run_here
 
@@ -179,21 +179,21 @@ def test_batches_are_halved_until_there_is_memory(runs: Path, monkeypatch: pytes
     labels, seed = torch.arange(20) % 10, torch.Generator().manual_seed(3)
     expected = density.sample(20, labels, generator=seed)
     sizes = []
-    fill = Sampler.fill
+    fill = Density.fill
 
-    def scarce(self: Sampler, draw: Draw, *args: Any) -> torch.Tensor:
+    def scarce(self: Density, draw: Draw, *args: Any) -> torch.Tensor:
         sizes.append(len(draw.noise))
         if len(draw.noise) > 6:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return fill(self, draw, *args)
 
-    monkeypatch.setattr(Sampler, "fill", scarce)
+    monkeypatch.setattr(Density, "fill", scarce)
     assert torch.equal(density.sample(20, labels, generator=seed.manual_seed(3)), expected)
     assert sizes == [20] * 4 + [16, 8] + [4] * 5, "batches of 256, 128 .. 8 are too large"
 
     def none(*args: Any) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(Sampler, "fill", none)
+    monkeypatch.setattr(Density, "fill", none)
     with pytest.raises(torch.OutOfMemoryError):
         density.sample(1, labels[:1])

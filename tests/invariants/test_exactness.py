@@ -87,7 +87,7 @@ def test_same_seed_same_samples_in_both_loops_and_any_batch(case: Case, monkeypa
         for naive in (False, True)
     )
     assert torch.allclose(*parts, rtol=0, atol=rounding)
-    monkeypatch.setattr("ar_lightning.density.sampling.BATCH", 7)
+    monkeypatch.setattr("ar_lightning.density.density.BATCH", 7)
     assert torch.allclose(streamed, density.sample(n, cond, generator=seeded(3)), rtol=0, atol=rounding)
 
 

@@ -179,7 +179,7 @@ BUGS = {
         "torch.stack(scores).mean(0)", EXACT + " -k sum_to_one and made",
     ),
     "what is known says nothing about the member": Bug(
-        "ar_lightning/density/sampling.py", "scores[:, k] = (terms", "scores[:, k] = 0 * (terms",
+        "ar_lightning/density/density.py", "scores[:, k] = (terms", "scores[:, k] = 0 * (terms",
         EXACT + " -k completions and made",
     ),
     "the Jacobian has the wrong sign": Bug(
@@ -245,7 +245,7 @@ BUGS = {
         EXACT + " -k streaming_equals and row_lstm",
     ),
     "a sample depends on its batch": Bug(
-        "ar_lightning/density/sampling.py", "noise[part].to(device)", "noise[: len(part)].to(device)",
+        "ar_lightning/density/density.py", "uniforms[rows].to(", "uniforms[: len(rows)].to(",
         EXACT + " -k any_batch and independent",
     ),
     "completion overwrites known values": Bug(

@@ -190,7 +190,7 @@ def _code(
             chosen = (_uniform(code, len(rows), members, best) + 0.5) / members  # the quantile of that member
             draw = _Coding(density, code, None if x is None else x[rows].flatten(1), padding[rows], progress)
             blank = torch.zeros(len(rows), *spec.shape, dtype=torch.long)
-            parts.append(density.sampler().fill(draw, blank, given, chosen[:, None, None]))
+            parts.append(density.fill(draw, blank, given, chosen[:, None, None]))
     return Decoded(torch.cat(parts), labels)
 
 
