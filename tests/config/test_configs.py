@@ -3,7 +3,6 @@
 import csv
 import math
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,10 @@ import torch
 from PIL import Image
 
 from ar_lightning import load
+from ar_lightning.config.build import build_data_module, build_dataset
 from ar_lightning.config.resolve import load_config
 from ar_lightning.core.medium import Audio, Table, Text
+from ar_lightning.training.fit import build_lit
 from benchmarks.likelihoods import BUNDLED
 from tests.support.commands import QUICK, ROOT, result, run_here
 from tests.support.marks import slow_but
@@ -24,21 +25,45 @@ SHOWN: dict[Any, set[str]] = {  # samples as files
     Text: {"final.txt", "final-completions.txt"},
     Table: {"final.png", "final.csv"},
 }
-# Those that need a GPU are large: tests/benchmarks/test_reproduce.py has an example go through each.
-FOR_CPU = [p for p in (ROOT / "conf").rglob("*.yaml") if load_config(p)["trainer"]["accelerator"] != "gpu"]
-CONFIGS = sorted(p.relative_to(ROOT).as_posix() for p in FOR_CPU)
+CONFIGS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "conf").rglob("*.yaml"))
+LARGE = [config for config in CONFIGS if config.startswith(("conf/published", "conf/cifar10"))]
+SMALL = [config for config in CONFIGS if config not in LARGE]
 FEW = ["data.batch_size=8", "data.eval_batch_size=8"]
-FAST = ("nade", "row_lstm", "rnade")  # one a kind of network; tests/inference/test_each_command.py has sound and text
-LONG = re.compile("cifar10|spoken_digits")  # thousands of values an example, which take seconds to draw
+FAST = [
+    f"conf/{name}.yaml" for name in ("nade", "row_lstm", "rnade")
+]  # one a kind of network; tests/inference/test_each_command.py has sound and text
+LONG = "conf/wavenet_speech.yaml"  # thousands of values an example take seconds to draw
 
 
-@pytest.mark.parametrize("config", slow_but([f"conf/{name}.yaml" for name in FAST], CONFIGS))
+def skip_without_data(name: str) -> None:
+    if name not in BUNDLED and not os.environ.get("AR_LIGHTNING_DATA"):
+        pytest.skip(f"AR_LIGHTNING_DATA names no folder with real data, and {name} is not bundled")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", LARGE)
+def test_an_example_goes_through_a_large_config(config: str) -> None:
+    """All that a CPU can do in a second of those that train for hours: a likelihood and its gradients, at full size."""
+    loaded = load_config(ROOT / config, ["trainer.accelerator=cpu"])
+    skip_without_data(loaded["data"]["name"])
+    lit = build_lit(loaded, build_data_module(loaded, build_dataset(loaded["data"])))
+    density, spec = lit.density, lit.density.spec
+    x = torch.randn(2, *spec.shape) if spec.levels is None else torch.randint(spec.levels, (1, *spec.shape))
+    cond = torch.zeros(len(x), dtype=torch.long) if density.conditional else None
+    nats = density.loss(x, cond)
+    nats.mean().backward()
+    assert nats.isfinite().all() and (spec.levels is None or nats.min() > 0)
+    assert all(p.grad is None or p.grad.isfinite().all() for p in density.parameters())
+
+
+@pytest.mark.parametrize(
+    "config", slow_but([f"conf/{name}.yaml" for name in FAST], [c for c in CONFIGS if c not in LARGE])
+)
 def test_config_runs_two_batches(config: str, tmp_path: Path) -> None:
-    long = bool(LONG.search(config))
+    long = config == LONG
     few = [*FEW, "samples.completions=false"] if long else FEW
     section = load_config(ROOT / config, few)["data"]
-    if section["name"] not in BUNDLED and not os.environ.get("AR_LIGHTNING_DATA"):
-        pytest.skip(f"AR_LIGHTNING_DATA names no folder with real data, and {section['name']} is not bundled")
+    skip_without_data(section["name"])
     run = tmp_path / "run"
     assert run_here("--config", config, *QUICK, *few, "trainer.val_every=1", f"run_dir={run}") == 0
     assert math.isfinite(result(run)["test/bpd"])

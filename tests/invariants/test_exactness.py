@@ -26,7 +26,7 @@ from tests.support.cases import (
     seeded,
 )
 
-SAMPLES = 20_000
+SAMPLES = 8000
 DRAWN = cover(CASES, each_statistic)
 # Several orders cannot all begin with what is known, unless they may be chosen anew: see test_deep_nade.
 COMPLETED = cover([case for case in CASES if not {"vary_order", "ensemble"} & case.options.keys()], each_statistic)
@@ -74,7 +74,7 @@ def test_streaming_equals_the_full_forward(case: Case) -> None:
 
 @each(EVERY_CASE + LARGE_CASES)
 def test_same_seed_same_samples_in_both_loops_and_any_batch(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    density, n = case.build(), 50
+    density, n = case.build(), 16
     cond = case.labels(n)
     streamed = density.sample(n, cond, generator=seeded(3))
     rounding = 0 if case.spec.levels else 1e-8
@@ -163,7 +163,7 @@ def tempered_member(
 @each(DRAWN)
 @torch.no_grad()
 def test_temperature_tempers_every_conditional(case: Case) -> None:
-    density, n = case.build(), SAMPLES // 4
+    density, n = case.build(), SAMPLES // 2
     x = every_value(case.spec)
     many, cond = (torch.full((k,), 1) if case.conditional else None for k in (n, len(x)))
     assert torch.allclose(tempered(density, x, cond, 1.0), density.log_prob(x, cond))

@@ -69,7 +69,6 @@ def rows(run_dir: Path) -> list[dict[str, str]]:
     ("config", "size"),
     [
         ("nade", []),
-        pytest.param("row_lstm", ["model.hidden=8"], marks=pytest.mark.slow),
         pytest.param("pixelcnnpp", ["model.filters=8", "model.resnets=1"], marks=pytest.mark.slow),
     ],
 )
@@ -125,7 +124,7 @@ def test_looking_does_not_change_training(tmp_path: Path) -> None:
     assert all(torch.equal(a["state_dict"][k], b["state_dict"][k]) for k in a["state_dict"])
 
 
-@pytest.mark.parametrize("model", slow_but(["nade"], MODELS))
+@pytest.mark.parametrize("model", slow_but(["nade"], ["nade", "pixelcnnpp", "rnn"]))
 def test_averaged_and_compiled_checkpoints_load_like_any(
     model: str, odd_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -172,7 +172,7 @@ BUGS = {
     ),
     "the temperature of a density is another": Bug(
         "ar_lightning/likelihoods/mixtures.py", "x[:, None], 1) / temperature", "x[:, None], 1) / temperature**0.5",
-        DENSITY + " -k samples_have",
+        DENSITY + " -k tempered",
     ),
     "log-probabilities of members are averaged": Bug(
         "ar_lightning/density/density.py", "torch.stack(scores).logsumexp(0) - math.log(len(scores))",
