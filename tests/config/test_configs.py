@@ -29,9 +29,8 @@ CONFIGS = sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "conf").rglob("
 LARGE = [config for config in CONFIGS if config.startswith(("conf/published", "conf/cifar10"))]
 SMALL = [config for config in CONFIGS if config not in LARGE]
 FEW = ["data.batch_size=8", "data.eval_batch_size=8"]
-FAST = [
-    f"conf/{name}.yaml" for name in ("nade", "row_lstm", "rnade")
-]  # one a kind of network; tests/inference/test_each_command.py has sound and text
+# One a kind of network; tests/inference/test_each_command.py has sound and text.
+FAST = [f"conf/{name}.yaml" for name in ("nade", "row_lstm", "rnade")]
 LONG = "conf/wavenet_speech.yaml"  # thousands of values an example take seconds to draw
 
 
@@ -56,9 +55,7 @@ def test_an_example_goes_through_a_large_config(config: str) -> None:
     assert all(p.grad is None or p.grad.isfinite().all() for p in density.parameters())
 
 
-@pytest.mark.parametrize(
-    "config", slow_but([f"conf/{name}.yaml" for name in FAST], [c for c in CONFIGS if c not in LARGE])
-)
+@pytest.mark.parametrize("config", slow_but(FAST, SMALL))
 def test_config_runs_two_batches(config: str, tmp_path: Path) -> None:
     long = config == LONG
     few = [*FEW, "samples.completions=false"] if long else FEW
