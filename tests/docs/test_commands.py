@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ TINY_SWEEP = [
     *(o for o in QUICK if not o.startswith("trainer.devices")), "trials=2", "workers=1", "trainer.max_epochs=6",
 ]  # fmt: skip
 NEEDS_DATA = re.compile("mnist|cifar|speech|shakespeare")
+LONG = re.compile("wavenet|speech|cifar")  # thousands of values an example, which take seconds to complete
 NEEDS_SERVER = "storage=postgresql"  # tests/sweep/test_postgres.py has one
 FILES = ("runs/", "my.npz", "photos", "recordings", "book.txt", "measured.csv")  # what a reader has or makes
 
@@ -54,9 +56,10 @@ def test_every_command_means_something(page: str) -> None:
             assert load_config(args[1] if "/" not in args[1] else ROOT / args[1], args[2:])
 
 
-@pytest.fixture
-def scratch(tmp_path: Path) -> Path:
-    """A folder with what the pages say a reader may have."""
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the pages say a reader may have, and what their commands leave there."""
+    tmp_path = tmp_path_factory.mktemp("reader")
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "my.npz", train=rng.integers(0, 4, (60, 12)))
     (tmp_path / "book.txt").write_text("It was the best of times, it was the worst of times. " * 100)
@@ -70,7 +73,7 @@ def scratch(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def quick(args: list[str], folder: Path, number: int) -> list[str]:
+def quick(args: list[str], folder: Path) -> list[str]:
     """Return a command that does in a scratch folder, with two batches or trials, what the page's does in full."""
     there = [re.sub(rf"(^|=)({'|'.join(map(re.escape, FILES))})", rf"\1{folder}/\2", arg) for arg in args]
     args = [path for arg in there for path in (sorted(map(str, ROOT.glob(arg))) if "*" in arg else [arg])]
@@ -81,22 +84,32 @@ def quick(args: list[str], folder: Path, number: int) -> list[str]:
         return [*args, *TINY_SWEEP, f"sweep_dir={folder}/runs/sweeps/{study}"]
     if args[0] in OF_RUNS:
         return args
-    epochs = [] if any("max_epochs" in a for a in args) else ["trainer.max_epochs=1"]
+    epochs = [] if "--resume" in args else ["trainer.max_epochs=1"]
+    drawn = ["samples.completions=false"] if any(map(LONG.search, args)) else []
+    few = ["data.batch_size=4", "data.eval_batch_size=4"] if any(map(NEEDS_DATA.search, args)) else []
     chosen = any(a.startswith(("run_dir=", "--resume")) for a in args)
-    return [*args, *QUICK_ANYWHERE, *epochs, *([] if chosen else [f"run_dir={folder}/runs/{number}"])]
+    return [*args, *QUICK_ANYWHERE, *epochs, *drawn, *few, *([] if chosen else [f"run_dir={folder}/runs/{uuid4()}"])]
+
+
+@pytest.fixture(scope="module")
+def done() -> set[str]:
+    """Commands that have run: what an earlier page asked for is there."""
+    return set()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_every_command_and_the_python_of_a_page_run(
-    page: str, scratch: Path, capsys: pytest.CaptureFixture[str]
+    page: str, scratch: Path, done: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In order: later ones use what earlier ones made."""
-    for number, args in enumerate(commands(page)):
+    for args in commands(page):
         line = " ".join(args)
-        if NEEDS_SERVER in line or (NEEDS_DATA.search(line) and not os.environ.get("AR_LIGHTNING_DATA")):
+        needs_data = NEEDS_DATA.search(line) and not os.environ.get("AR_LIGHTNING_DATA")
+        if line in done or NEEDS_SERVER in line or needs_data:
             continue
-        assert run_here(*quick(args, scratch, number)) == 0, (args, capsys.readouterr().err)
+        assert run_here(*quick(args, scratch)) == 0, (args, capsys.readouterr().err)
+        done.add(line)
     scope: dict[str, object] = {}
     for block in blocks(page, "python"):
         exec(block.replace("runs/mine", f"{scratch}/runs/mine"), scope)
