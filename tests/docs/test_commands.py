@@ -20,10 +20,11 @@ WITH_COMMANDS = [page for page in PAGES if commands(page)]
 OF_RUNS = set(KNOWN) - {"fit"}  # these train nothing, and take no key of a training
 QUICK_ANYWHERE = [option for option in QUICK if not option.startswith("trainer.max_epochs")]
 TINY_SWEEP = [
-    *(o for o in QUICK if not o.startswith("trainer.devices")), "trials=2", "workers=1", "trainer.max_epochs=6",
+    *(o for o in QUICK if not o.startswith("trainer.devices")), "trials=1", "workers=1", "trainer.max_epochs=6",
 ]  # fmt: skip
 NEEDS_DATA = re.compile("mnist|cifar|speech|shakespeare")
-LONG = re.compile("wavenet|speech|cifar")  # thousands of values an example, which take seconds to complete
+LONG = re.compile("cifar|wavenet")  # thousands of values an example, which take seconds to complete
+RECORDED = re.compile("audio_folder|speech")
 NEEDS_SERVER = "storage=postgresql"  # tests/sweep/test_postgres.py has one
 FILES = ("runs/", "my.npz", "photos", "recordings", "book.txt", "measured.csv")  # what a reader has or makes
 
@@ -87,6 +88,7 @@ def quick(args: list[str], folder: Path) -> list[str]:
     epochs = [] if "--resume" in args else ["trainer.max_epochs=1"]
     drawn = ["samples.completions=false"] if any(map(LONG.search, args)) else []
     few = ["data.batch_size=4", "data.eval_batch_size=4"] if any(map(NEEDS_DATA.search, args)) else []
+    few += ["data.length=512"] if any(map(RECORDED.search, args)) else []
     chosen = any(a.startswith(("run_dir=", "--resume")) for a in args)
     return [*args, *QUICK_ANYWHERE, *epochs, *drawn, *few, *([] if chosen else [f"run_dir={folder}/runs/{uuid4()}"])]
 
