@@ -17,6 +17,7 @@ from tests.support.marks import slow_but
 
 EXACT = ("train/nll", "train/bpd", "val/nll", "val/bpd", "train/loss", "train/grad_norm")
 
+CONDITIONAL = {"nade": ["model.conditional=true"]}
 STEEP = {"pixelcnnpp": 2e-4}  # learning rates of models that would blow rounding errors up at a larger one
 
 
@@ -26,7 +27,9 @@ def odd_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "odd.npz"
     rng = np.random.default_rng(0)
     sizes = {"train": 100, "valid": 37, "test": 53}
-    np.savez(path, **{name: rng.random((n, 4, 4)) < rng.random((4, 4)) for name, n in sizes.items()})
+    labels = {name: np.arange(n) % 3 for name, n in sizes.items()}
+    images = {name: rng.random((n, 4, 4)) < rng.random((3, 4, 4))[labels[name]] for name, n in sizes.items()}
+    np.savez(path, **images, **{f"{name}_labels": y for name, y in labels.items()})
     return path
 
 
@@ -43,11 +46,11 @@ def random_training_data(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.ddp
 @pytest.mark.parametrize("model", slow_but(["nade"], ["nade", "pixelcnnpp", "deep_nade"]))
 def test_training_and_likelihood_on_two_processes_equal_one(model: str, odd_data: Path, tmp_path: Path) -> None:
-    """Of models that read a sequence, read rows and are initialised from data, or draw their orders."""
+    """Of models that read a sequence, given labels, read rows and are initialised from data, or draw their orders."""
     common = [
         f"model={model}", *small(model), "data.name=npz", f"data.path={odd_data}", "data.batch_size=10",
         "trainer.max_epochs=2", "optimizer=sgd", f"optimizer.lr={STEEP.get(model, 0.02)}", "trainer.accelerator=cpu",
-        "samples.n=3", "tracking.mode=disabled",
+        "samples.n=3", "tracking.mode=disabled", *CONDITIONAL.get(model, []),
     ]  # fmt: skip
     one, two = tmp_path / "one", tmp_path / "two"
     assert run_here(*common, "trainer.devices=1", f"run_dir={one}") == 0
@@ -55,6 +58,8 @@ def test_training_and_likelihood_on_two_processes_equal_one(model: str, odd_data
     assert result(two)["world_size"] == 2
     for key in ("test/nll", "val/nll"):
         assert result(two)[key] == pytest.approx(result(one)[key], rel=1e-6)
+    assert result(two).get("test/accuracy") == result(one).get("test/accuracy")
+    assert ("test/accuracy" in result(two)) == (model in CONDITIONAL)
     assert (two / "samples" / "final.png").read_bytes() == (one / "samples" / "final.png").read_bytes()
 
 
