@@ -12,8 +12,7 @@ from ar_lightning.config.schema import schema_of
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import PositiveFloat, PositiveInt
 from ar_lightning.core.files import written
-from ar_lightning.sweep.dimensions import Space, parse_space
-from ar_lightning.sweep.space import probes
+from ar_lightning.sweep.space import parse_space, probes
 
 __all__ = ["DIRECTIONS", "KEYS", "Sweep", "saved_sweep"]
 
@@ -66,7 +65,7 @@ class Sweep:
         sweep_dir: str | None = None,
     ) -> None:
         self.config, self.base, self.raw_space, self.objectives = config, base, space, objectives
-        self.space: Space = parse_space(space, "space")
+        self.space = parse_space(space, "space")
         self.sampler, self.pruner = sampler, pruner
         self.study = study or Path(config).stem
         self.trials, self.hours, self.storage = trials, hours, storage

@@ -21,6 +21,7 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from ar_lightning.config.overlay import flat
 from ar_lightning.config.registry import find
 from ar_lightning.core.errors import UserError
 from ar_lightning.sweep.definition import Sweep
@@ -119,13 +120,7 @@ def baseline_of(sweep: Sweep) -> dict[str, Any]:
     Raises:
         ValueError: it is outside the space; the message names the key.
     """
-    config = sweep.config_of({})
-
-    def own(key: str) -> Any:
-        section, _, name = key.rpartition(".")
-        return (config[section] if section else config).get(name)
-
-    return own_values(sweep.space, own)
+    return own_values(sweep.space, flat("config", sweep.config_of({})).get)
 
 
 def outcome_of(trial: FrozenTrial) -> str:

@@ -15,8 +15,16 @@ from optuna.trial import TrialState
 
 from ar_lightning.config.registry import PRUNERS, SAMPLERS, find
 from ar_lightning.core.errors import UserError
-from ar_lightning.sweep.dimensions import Dimension, Space, parse_space
-from ar_lightning.sweep.space import grid, own_values, probes, settings_of, suggest
+from ar_lightning.sweep.space import (
+    Dimension,
+    Space,
+    grid,
+    own_values,
+    parse_space,
+    probes,
+    settings_of,
+    suggest,
+)
 from ar_lightning.sweep.storage import open_storage
 from tests.support.marks import slow_but
 

@@ -16,11 +16,10 @@ from rich.console import Console
 from ar_lightning.config.resolve import resolve, save_config
 from ar_lightning.core.files import written
 from ar_lightning.core.program import program
-from ar_lightning.sweep.dimensions import parse_space
 from ar_lightning.sweep.report.outcomes import best_first, duration, metrics_of, ran, with_unit
 from ar_lightning.sweep.report.plots import write_plots
 from ar_lightning.sweep.report.summary import summary
-from ar_lightning.sweep.space import settings_of
+from ar_lightning.sweep.space import parse_space, settings_of
 from ar_lightning.sweep.study import outcome_of
 
 __all__ = ["write_report"]
