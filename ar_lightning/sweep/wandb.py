@@ -1,17 +1,16 @@
 """A sweep on W&B: a run of its own with all trials, and a word for trials that died before they could say so.
 
-`python -m ar_lightning.sweep.wandb CONFIG RUN_DIR STATE REASON` goes on with the W&B run of a trial, or begins it, and
-ends it as failed.
+`python -m ar_lightning.sweep.wandb CONFIG RUN_DIR REASON` goes on with the W&B run of a trial, or begins it, and ends
+it as failed.
 """
 
-import argparse
 import fcntl
 import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,9 @@ def record_sweep(sweep: Sweep, study: Study, files: Mapping[str, Path]) -> None:
     folder = sweep.folder / "wandb" / host
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / "lock"):
+        with (folder / "lock").open("w") as lock:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(lock, fcntl.LOCK_EX)  # another launcher on this machine may record the same sweep
             run = WandbRun(folder, mode, start, print, AXIS, "sweep")
             run.attempt("record the sweep", lambda: _record(run, sweep, study, files))
     except OSError as error:
@@ -80,28 +81,19 @@ def _record(run: WandbRun, sweep: Sweep, study: Study, files: Mapping[str, Path]
             run.run.save(str(path.absolute()), base_path=str(path.absolute().parent), policy="now")
     is_done = sum(map(is_counted, trials)) >= (sweep.trials or 0)
     state = {"state": "complete" if is_done else "interrupted"}
-    run.summarise({**_summary(trials, study, metrics), **_importances(study, metrics), **state})
+    run.summarise({**_summary(trials, study, metrics), **state})
     run.finish()
 
 
 def _summary(trials: list[FrozenTrial], study: Study, metrics: Sequence[str]) -> Row:
-    """Return the best value and trial by each metric, and how many trials ended how."""
+    """Return how many trials ended how; and by each metric, the best value and trial, and what decides about it."""
     outcomes = Counter(map(outcome_of, ran(trials)))
     found: Row = {f"trials/{outcome}": count for outcome, count in outcomes.items()}
     for i, (metric, direction) in enumerate(zip(metrics, study.directions, strict=True)):
         for best in best_first(trials, direction, i)[:1]:
             found |= {f"best/{metric}": best.values[i], f"best_trial/{metric}": best.number}
+        found |= {f"importance/{metric}/{name}": share for name, share in importances(study, i).items()}
     return found
-
-
-def _importances(study: Study, metrics: Sequence[str]) -> Row:
-    """Return the importance of each parameter for each metric; nothing if Optuna cannot compute it."""
-    try:
-        found = {metric: importances(study, i) for i, metric in enumerate(metrics)}
-    except Exception as error:  # of Optuna's evaluator: a sweep does not end with it
-        print(f"W&B: no importances of the parameters ({str(error).partition(chr(10))[0]})")
-        return {}
-    return {f"importance/{metric}/{name}": share for metric in found for name, share in found[metric].items()}
 
 
 def _report(trials: list[FrozenTrial], metrics: Sequence[str], files: Mapping[str, Path]) -> Row:
@@ -119,22 +111,12 @@ def _report(trials: list[FrozenTrial], metrics: Sequence[str], files: Mapping[st
     return {"trials": table, **pictures}
 
 
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    """Wait for other launchers on this machine that record the same sweep."""
-    with file.open("w") as opened:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(opened, fcntl.LOCK_EX)
-        yield
-
-
-def report_dead_trial(config: Path, run_dir: Path, state: str, reason: str) -> "subprocess.Popen[bytes] | None":
-    """Start telling W&B how a trial ended, in a process that nobody has to wait for.
+def report_dead_trial(config: Path, run_dir: Path, reason: str) -> "subprocess.Popen[bytes] | None":
+    """Start telling W&B that a trial failed, in a process that nobody has to wait for.
 
     Args:
         config: the trial's config file.
         run_dir: its run directory.
-        state: how it ended, such as `failed`.
         reason: one line.
 
     Returns:
@@ -147,7 +129,7 @@ def report_dead_trial(config: Path, run_dir: Path, state: str, reason: str) -> "
             return None
         (run_dir / "wandb").mkdir(parents=True, exist_ok=True)
         reason = reason.replace("\0", "")[:LONGEST_REASON]
-        command = [sys.executable, "-m", "ar_lightning.sweep.wandb", "--", str(config), str(run_dir), state, reason]
+        command = [sys.executable, "-m", "ar_lightning.sweep.wandb", str(config), str(run_dir), reason]
         with (run_dir / "wandb" / "dead-trial.log").open("ab") as log:
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -155,25 +137,13 @@ def report_dead_trial(config: Path, run_dir: Path, state: str, reason: str) -> "
     return None
 
 
-def main(args: list[str] | None = None) -> int:
-    """Tell W&B how a trial ended; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m ar_lightning.sweep.wandb")
-    parser.add_argument("config", type=Path)
-    parser.add_argument("run_dir", type=Path)
-    parser.add_argument("state")
-    parser.add_argument("reason")
-    trial = parser.parse_args(args)
-    try:
-        config = {**load_config(trial.config), "run_dir": str(trial.run_dir)}
-        run = training_run(trial.run_dir, config, config["tracking"], print)
-    except UserError as error:
-        print("error:", error, file=sys.stderr)
-        return 2
-    if run is not None:
-        run.summarise({"state": trial.state, "reason": trial.reason})
+def main(config: str, run_dir: str, reason: str) -> None:
+    """Tell W&B that a trial failed."""
+    settings = {**load_config(config), "run_dir": run_dir}
+    if run := training_run(Path(run_dir), settings, settings["tracking"], print):
+        run.summarise({"state": "failed", "reason": reason})
         run.finish(exit_code=1)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(*sys.argv[1:])

@@ -111,7 +111,7 @@ class Worker:
         for trial in dead:
             if outcome_of(trial) == "failed" and "run" in trial.user_attrs:
                 config, run_dir, _ = self._places(trial.user_attrs["run"])
-                report_dead_trial(config, run_dir, "failed", "its worker died again and again")
+                report_dead_trial(config, run_dir, "its worker died again and again")
 
     def _places(self, run: str) -> tuple[Path, Path, Path]:
         """Return the config file, the run directory and the log of a trial."""
@@ -204,7 +204,7 @@ class Worker:
         reason, self.child = self.child.last_line(), None
         if last is None and not self.stopping.is_set() and not self.fenced:
             last = failure(f"{reason} (exit code {code})")
-            report_dead_trial(config, run_dir, "failed", reason)
+            report_dead_trial(config, run_dir, reason)
         return last
 
     def _tracking(self, run: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def trial_in(folder: Path, mode: str = "online") -> tuple[Path, Path]:
 
 def told(config: Path, run_dir: Path) -> str:
     """Let W&B be told, and return what the process said."""
-    process = report_dead_trial(config, run_dir, "failed", REASON)
+    process = report_dead_trial(config, run_dir, REASON)
     assert process is not None and process.wait(PATIENCE) == 0
     return (run_dir / "wandb" / "dead-trial.log").read_text()
 
@@ -117,7 +117,7 @@ def test_a_trial_that_has_told_it_itself_is_left_alone(
     run = training_run(run_dir, settings, settings["tracking"], print)
     assert run is not None
     run.finish(exit_code=1)
-    assert report_dead_trial(config, run_dir, "failed", REASON) is None
+    assert report_dead_trial(config, run_dir, REASON) is None
     assert stub.run.exit_code == 1
 
 
@@ -126,7 +126,7 @@ def test_nothing_is_started_in_vain(online: pytest.MonkeyPatch, tmp_path: Path, 
     file = tmp_path / "0007.yaml"
     if config is not None:
         file.write_text(f"base: {ROOT}/conf/nade.yaml\n{config}\n")
-    assert report_dead_trial(file, tmp_path / "0007", "failed", REASON) is None
+    assert report_dead_trial(file, tmp_path / "0007", REASON) is None
     assert not (tmp_path / "0007").exists()
 
 
