@@ -9,11 +9,9 @@ import shutil
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.files import written
 
 if TYPE_CHECKING:
     from optuna.storages import JournalStorage
@@ -67,12 +65,11 @@ def mend_journal(path: Path) -> int:
         _check_file(path)
         _torn(path)  # now: a damaged journal is not waited for
         lock = _lock(path)
-        _break_abandoned(lock, path.with_name(path.name + ".lock"))
         lock.acquire()
         try:
-            torn = _torn(path)
-            if torn:
-                _truncate(path, torn)
+            if torn := _torn(path):
+                shutil.copyfile(path, path.with_name(f"{path.name}.torn-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"))
+                os.truncate(path, path.stat().st_size - torn)
         finally:
             with suppress(RuntimeError):  # somebody took it for abandoned
                 lock.release()
@@ -102,11 +99,9 @@ def _lock(path: Path) -> "JournalFileOpenLock":
 
 def _is_record(line: bytes) -> bool:
     """Return whether a line is a complete record."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return False
-    return isinstance(record, dict) and "op_code" in record
+    with suppress(ValueError):
+        return isinstance(record := json.loads(line), dict) and "op_code" in record
+    return False
 
 
 def _torn(path: Path) -> int:
@@ -128,30 +123,3 @@ def _torn(path: Path) -> int:
             if not _is_record(line):
                 damaged, torn = number, len(line)
     return torn
-
-
-def _truncate(path: Path, torn: int) -> None:
-    """Remove the last bytes of a file, once a copy is safely on the disk."""
-    with written(path.with_name(f"{path.name}.torn-{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")) as backup:
-        shutil.copyfile(path, backup)
-        _sync(backup)
-    _sync(path.parent)
-    os.truncate(path, path.stat().st_size - torn)
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _break_abandoned(lock: "JournalFileOpenLock", file: Path) -> None:
-    """Remove the lock of a killed process, which the next one would wait for as long again."""
-    with suppress(FileNotFoundError), TemporaryFile(dir=file.parent) as probe:  # on the clock of the file system
-        if os.fstat(probe.fileno()).st_mtime - file.lstat().st_mtime > LOCK_GRACE:
-            with suppress(RuntimeError):  # another one was faster
-                lock.release()
