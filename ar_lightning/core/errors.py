@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-__all__ = ["BAD_INPUT", "INTERRUPTED", "UserError", "did_you_mean", "nearby", "nearest"]
+__all__ = ["BAD_INPUT", "INTERRUPTED", "UserError", "did_you_mean", "first_line", "nearby", "nearest"]
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; the second is that of a program that Ctrl-C ended
 
@@ -36,6 +36,11 @@ class UserError(Exception):
         """Return the error with a wider place before its own, unless that is the place."""
         inside = f": {self.where}" if self.where and self.where != str(where) else ""
         return UserError(self.problem, f"{where}{inside}", self.hint)
+
+
+def first_line(error: BaseException, longest: int = 120) -> str:
+    """Return the first line of an error's message, the name of its type where that is empty."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:longest].rstrip(".")
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

@@ -68,12 +68,7 @@ def make_loggers(
 
 
 class Wandb(Logger):
-    """The W&B run of a training, on rank zero.
-
-    Args:
-        wandb_run: the run, not yet begun.
-        checkpoints: whether to upload the best checkpoint.
-    """
+    """The W&B run of a training, on rank zero; with `checkpoints`, it uploads the best one."""
 
     name, version = "wandb", ""
 
@@ -101,7 +96,7 @@ class Wandb(Logger):
 
     @rank_zero_only
     def finish(self, summary: Mapping[str, Any], checkpoint: Path | None, exit_code: int = 0) -> None:
-        """Write the final numbers, upload the best checkpoint and end the run, within W&B's time limit.
+        """Upload the best checkpoint and end the run, within W&B's time limit.
 
         Args:
             summary: final numbers, and how the run ended: `state` and, if it failed, `reason`.

@@ -15,7 +15,7 @@ import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
 
-from ar_lightning.core.errors import UserError
+from ar_lightning.core.errors import UserError, first_line
 
 __all__ = ["FOLDER", "TensorBoard"]
 
@@ -75,8 +75,7 @@ class TensorBoard(TensorBoardLogger):
             call()
         except Exception as error:  # file systems of TensorBoard have errors of their own: none may end a training
             self.failed = True
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120].rstrip(".")
-            self.say(f"TensorBoard: could not {action} ({reason}); the training is not affected")
+            self.say(f"TensorBoard: could not {action} ({first_line(error)}); the training is not affected")
 
     def _show(self, key: str, path: Path, step: int, caption: str) -> None:
         match path.suffix:

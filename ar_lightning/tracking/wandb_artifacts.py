@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ar_lightning.core.errors import UserError
+from ar_lightning.core.errors import UserError, first_line
 from ar_lightning.tracking.wandb_mode import has_key
 from ar_lightning.tracking.wandb_run import ENVIRONMENT
 
@@ -96,5 +96,4 @@ def wandb_api(purpose: str) -> Iterator[Any]:
     try:
         yield wandb.Api(timeout=PATIENCE)
     except (wandb.errors.Error, WandbApiFailedError, OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160].rstrip(".")
-        raise UserError(f"{purpose}: {reason}") from None
+        raise UserError(f"{purpose}: {first_line(error, 160)}") from None

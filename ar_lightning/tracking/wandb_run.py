@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ar_lightning.core.errors import UserError
+from ar_lightning.core.errors import UserError, first_line
 from ar_lightning.core.files import written
 from ar_lightning.tracking.wandb_mode import has_key, wandb_mode
 from ar_lightning.tracking.wandb_repair import mend
@@ -36,12 +36,6 @@ def training_run(
     run_dir: Path, config: Mapping[str, Any], tracking: Mapping[str, Any], say: Callable[[str], None]
 ) -> "WandbRun | None":
     """Return the W&B run of a training, not yet begun; None where W&B is disabled.
-
-    Args:
-        run_dir: the run's directory.
-        config: the resolved config.
-        tracking: its `tracking` section.
-        say: prints a line.
 
     Raises:
         UserError: WANDB_MODE is no mode.
@@ -122,8 +116,8 @@ class WandbRun:
         except (Exception, SystemExit) as error:  # a network client and another process: they may not end a training
             if not self.failed:
                 self.failed = True
-                reason = _first_line(error)
-                self.say(f"W&B: could not {action} ({reason}); the {self.tracked} is not affected{self._advice()}")
+                problem = f"could not {action} ({first_line(error)})"
+                self.say(f"W&B: {problem}; the {self.tracked} is not affected{self._advice()}")
 
     def segments(self) -> list[Path]:
         """Return the folders of this run: W&B makes one each time the run begins or resumes."""
@@ -170,7 +164,7 @@ class WandbRun:
             self.say(f"W&B: {run.url}")
             return run
         except Exception as error:  # whatever it is; W&B's errors have no common type
-            self.say(f"W&B: cannot go online ({_first_line(error)}); logging offline")
+            self.say(f"W&B: cannot go online ({first_line(error)}); logging offline")
             wandb.teardown()  # its process holds on to the id
             for segment in set(self.segments()) - set(earlier):
                 shutil.rmtree(segment, ignore_errors=True)
@@ -179,7 +173,3 @@ class WandbRun:
     def _advice(self) -> str:
         command = shlex.join(["wandb", "sync", "--include-online", *map(str, self.segments())])
         return f"; upload it later with: {command}" if self.segments() else ""
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120].rstrip(".")

@@ -19,12 +19,7 @@ BY_DATA = "Bits/dim compare on the same data only: filter the runs by `data.name
 
 
 def workspace(project: str = "ar_lightning", entity: str = "", name: str = "Autoregressive densities") -> "Workspace":
-    """Return the workspace, not yet saved; needs no account, key or network.
-
-    Args:
-        project: W&B project.
-        entity: W&B user or team.
-        name: of the view.
+    """Return the workspace, a view of this name, not yet saved; needs no account, key or network.
 
     Raises:
         UserError: wandb-workspaces is not installed, or does not take the name.
@@ -53,11 +48,6 @@ def dump(made: "Workspace") -> dict[str, Any]:
 
 def save(project: str = "ar_lightning", entity: str | None = None, name: str = "Autoregressive densities") -> str:
     """Save the workspace to W&B as a new view of the project; return its address.
-
-    Args:
-        project: W&B project.
-        entity: W&B user or team; your default one if null.
-        name: of the view.
 
     Raises:
         UserError: there is no key, or the server cannot be reached or refuses.
