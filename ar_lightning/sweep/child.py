@@ -15,13 +15,7 @@ __all__ = ["Child"]
 
 
 class Child:
-    """Starts a command in its own process group.
-
-    Args:
-        command: the command line.
-        env: its environment, without the pipe.
-        log: file to append its output to.
-    """
+    """Starts a command in its own process group; its output is appended to the log."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
         self.log = log
@@ -69,9 +63,7 @@ class Child:
 
     def last_line(self) -> str:
         """Return the last line of the log that is not empty."""
-        with self.log.open("rb") as file:
-            file.seek(max(0, self.log.stat().st_size - 4096))
-            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+        lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines()]
         return next((line[:200] for line in reversed(lines) if line), "it said nothing")
 
     def _signal(self, number: int) -> None:

@@ -4,6 +4,7 @@ Keyword arguments are the keys of `sampler` and `pruner` in a sweep file.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from optuna import pruners, samplers
@@ -26,12 +27,9 @@ def tpe(*, seed: NonNegativeInt = 0, startup_trials: NonNegativeInt = 10, multiv
         startup_trials: finished trials before it replaces random search.
         multivariate: model the dimensions of a branch jointly, each branch by itself.
     """
-    return SeededByTrial(
-        lambda s: samplers.TPESampler(
-            seed=s, n_startup_trials=startup_trials, multivariate=multivariate, group=multivariate, constant_liar=True
-        ),
-        seed,
-    )
+    jointly = {"multivariate": multivariate, "group": multivariate}
+    make = partial(samplers.TPESampler, n_startup_trials=startup_trials, constant_liar=True, **jointly)
+    return SeededByTrial(make, seed)
 
 
 def random(*, seed: NonNegativeInt = 0) -> BaseSampler:
@@ -40,7 +38,7 @@ def random(*, seed: NonNegativeInt = 0) -> BaseSampler:
     Args:
         seed: makes the choices repeatable.
     """
-    return SeededByTrial(lambda s: samplers.RandomSampler(seed=s), seed)
+    return SeededByTrial(samplers.RandomSampler, seed)
 
 
 def gp(*, seed: NonNegativeInt = 0, startup_trials: NonNegativeInt = 10) -> BaseSampler:
@@ -50,7 +48,7 @@ def gp(*, seed: NonNegativeInt = 0, startup_trials: NonNegativeInt = 10) -> Base
         seed: makes the choices repeatable.
         startup_trials: finished trials before it replaces random search.
     """
-    return SeededByTrial(lambda s: samplers.GPSampler(seed=s, n_startup_trials=startup_trials), seed)
+    return SeededByTrial(partial(samplers.GPSampler, n_startup_trials=startup_trials), seed)
 
 
 def cmaes(*, seed: NonNegativeInt = 0, startup_trials: NonNegativeInt = 1) -> BaseSampler:
@@ -60,9 +58,8 @@ def cmaes(*, seed: NonNegativeInt = 0, startup_trials: NonNegativeInt = 1) -> Ba
         seed: makes the choices repeatable.
         startup_trials: finished trials before it replaces random search.
     """
-    return SeededByTrial(
-        lambda s: samplers.CmaEsSampler(seed=s, n_startup_trials=startup_trials, warn_independent_sampling=False), seed
-    )
+    make = partial(samplers.CmaEsSampler, n_startup_trials=startup_trials, warn_independent_sampling=False)
+    return SeededByTrial(make, seed)
 
 
 def nsgaii(*, seed: NonNegativeInt = 0, population: TwoOrMore = 20) -> BaseSampler:
@@ -72,7 +69,7 @@ def nsgaii(*, seed: NonNegativeInt = 0, population: TwoOrMore = 20) -> BaseSampl
         seed: makes the choices repeatable.
         population: trials of a generation.
     """
-    return SeededByTrial(lambda s: samplers.NSGAIISampler(seed=s, population_size=population), seed)
+    return SeededByTrial(partial(samplers.NSGAIISampler, population_size=population), seed)
 
 
 def grid() -> BaseSampler:
@@ -85,18 +82,14 @@ class SeededByTrial(BaseSampler):
 
     So workers never repeat each other, and a sweep of one worker is the same each time, also after an interruption.
     Samplers learn from the finished trials alone.
-
-    Args:
-        make: builds the sampler from a seed.
-        seed: the sweep's.
     """
 
-    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+    def __init__(self, make: Callable[..., BaseSampler], seed: int) -> None:
         self.make, self.seed = make, seed
-        self.sampler = make(seed)
+        self.sampler = make(seed=seed)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self.sampler = self.make((self.seed * 1_000_003 + trial.number) % 2**32)
+        self.sampler = self.make(seed=(self.seed * 1_000_003 + trial.number) % 2**32)
         self.sampler.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -152,9 +145,8 @@ def patient(
         startup_trials: finished trials before any is stopped.
         min_epochs: epochs before a trial is stopped.
     """
-    return pruners.PatientPruner(
-        median(max_epochs, startup_trials=startup_trials, min_epochs=min_epochs), patience - 1, min_delta
-    )
+    rule = median(max_epochs, startup_trials=startup_trials, min_epochs=min_epochs)
+    return pruners.PatientPruner(rule, patience - 1, min_delta)
 
 
 def none(max_epochs: int) -> BasePruner:

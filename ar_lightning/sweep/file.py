@@ -39,6 +39,7 @@ __all__ = ["read_sweep"]
 
 # Keys that are no plain values; `config` and `overrides` become the base.
 NESTED = ("config", "overrides", "objective", "sampler", "pruner", "space")
+KNOWN = [*NESTED, *KEYS]
 MERGED = ("sampler", "pruner", "objective")  # whose keys can be overridden one by one
 # What the sweep itself decides for every trial.
 RESERVED = ("run_dir", "experiment", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.threads")
@@ -58,10 +59,9 @@ def read_sweep(file: str | Path, overrides: Sequence[str] = ()) -> Sweep:
     path = find("sweeps", str(file))
     mine, others = _split(overrides)
     content, origin = _content(path, mine)
-    known = [*NESTED, *KEYS]
     for key in content:
-        if key not in known:
-            hint = did_you_mean(key, [*known, *REGISTRIES, *SECTIONS] if origin[key] == COMMAND_LINE else known)
+        if key not in KNOWN:
+            hint = did_you_mean(key, [*KNOWN, *REGISTRIES, *SECTIONS] if origin[key] == COMMAND_LINE else KNOWN)
             raise UserError(f"no key '{key}' of a sweep", origin[key], hint)
     for key in ("config", "space"):
         if key not in content:
@@ -70,14 +70,14 @@ def read_sweep(file: str | Path, overrides: Sequence[str] = ()) -> Sweep:
     plain["study"] = plain.get("study") or path.stem
     if not re.fullmatch(r"\w[\w.-]*", plain["study"]):
         problem = f"study: expected letters, digits, '-', '_' and '.', got {yaml_text(plain['study'])}"
-        raise UserError(problem, origin.get("study", path))
+        raise UserError(problem, origin["study"])
     config, base = _base(path, content, origin, others)
     if path != Path(file) and Path(config).is_relative_to(conf := folder_of("conf")):  # found by name:
         config = Path("conf", Path(config).relative_to(conf)).as_posix()  # one study wherever the package is installed
-    objectives = _objectives(content.get("objective", "val/bpd"), origin.get("objective", str(path)))
+    objectives = _objectives(content.get("objective", "val/bpd"), origin["objective"])
     late = len(objectives) > 1 or not METRICS[objectives[0]["metric"]].each_epoch
-    sampler = _section("sampler", content.get("sampler", "tpe"), origin.get("sampler", str(path)))
-    pruner = _section("pruner", content.get("pruner", "none" if late else "median"), origin.get("pruner", str(path)))
+    sampler = _section("sampler", content.get("sampler", "tpe"), origin["sampler"])
+    pruner = _section("pruner", content.get("pruner", "none" if late else "median"), origin["pruner"])
     try:
         sweep = Sweep(config, base, content["space"], objectives, sampler, pruner, **plain)
         check_storage(sweep.storage_url)
@@ -98,7 +98,7 @@ def _split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 def _content(path: Path, overrides: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the file's keys with the overrides laid over them, and where each is from."""
     content = {str(key): value for key, value in read_yaml(path).items()}
-    origin = dict.fromkeys(content, str(path))
+    origin = dict.fromkeys([*KNOWN, *content], str(path))
     # Names first: a new one drops the keys of the old one.
     for override in sorted(overrides, key=lambda o: not re.match(r"\w+(\.name)?=", o)):
         for key, value in parse_overrides([override])[1].items():
@@ -137,7 +137,7 @@ def _base(path: Path, content: dict[str, Any], origin: dict[str, str], more: lis
     if not isinstance(listed, list) or not all(isinstance(o, str) for o in listed):
         expected = "a list such as [trainer.max_epochs=20]"
         raise UserError(f"overrides: expected {expected}, got {yaml_text(listed)}", origin["overrides"])
-    groups = {f"{origin.get('overrides')}: overrides": listed, COMMAND_LINE: more}
+    groups = {f"{origin['overrides']}: overrides": listed, COMMAND_LINE: more}
     for where, overrides in groups.items():
         for override in overrides:
             if (key := override.partition("=")[0]) in INSTEAD:

@@ -1,6 +1,7 @@
 """Launch a sweep: start the workers, show their trials, and report at the end."""
 
 import json
+import math
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from optuna.study import Study, load_study
+from optuna.study import load_study
 from rich.console import Console
 
 import ar_lightning
@@ -48,7 +49,10 @@ def launch(sweep: Sweep) -> int:
     """
     accelerator = sweep.config_of({})["trainer"]["accelerator"]
     slots = slots_of(accelerator, sweep.devices, sweep.devices_per_trial, sweep.workers)
-    _make(sweep.folder)
+    try:
+        sweep.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"sweep_dir={sweep.folder}: {error.strerror}; name another directory") from None
     _keep_password(sweep)
     if sweep.storage == "journal" and (dropped := mend_journal(sweep.folder / JOURNAL)):
         print(f"the journal ended in half a line, {dropped} bytes: dropped; a copy of the file is beside it")
@@ -65,11 +69,12 @@ def launch(sweep: Sweep) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what batch systems send first; as Ctrl-C
     crew = Crew(sweep, slots)
     try:
-        with LiveTable(sweep.study, sweep.objectives, sweep.trials) as table:
-            while crew.is_working():
-                _look(study, table)
+        table, working = LiveTable(sweep.study, sweep.objectives, sweep.trials), True
+        with table.screen:
+            while working:
+                working = crew.is_working()
+                table.update(patiently(lambda: study.get_trials(deepcopy=False)), time.time())
                 time.sleep(POLL)
-            _look(study, table)
         interrupted = False
     except KeyboardInterrupt:
         print("\nstopping the trials; they go on with the same command. Once more stops at once.", flush=True)
@@ -101,13 +106,6 @@ def report(sweep: Sweep, folder: Path) -> None:
     Console().print(summary(study, write_report(study, folder)))
 
 
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"sweep_dir={folder}: {error.strerror}; name another directory") from None
-
-
 def _keep_password(sweep: Sweep) -> None:
     """Move a password from the URL, which is saved, to the environment, where PostgreSQL finds it."""
     if "${" not in sweep.storage and (password := urlsplit(sweep.storage).password):
@@ -126,23 +124,13 @@ def _announce(sweep: Sweep, slots: list[Slot]) -> None:
     print(f"everything is in {sweep.folder}", flush=True)
 
 
-def _look(study: Study, table: LiveTable) -> None:
-    trials = patiently(lambda: study.get_trials(deepcopy=False))
-    table.update(trials, time.time())
-
-
 class Crew:
-    """The workers of this machine.
-
-    Args:
-        sweep: the sweep, saved in its directory.
-        slots: one worker works in each.
-    """
+    """The workers of this machine, one in each slot; the sweep is saved in its directory."""
 
     def __init__(self, sweep: Sweep, slots: list[Slot]) -> None:
         self.folder = sweep.folder
         (self.folder / "workers").mkdir(exist_ok=True)
-        self.until = ["--until", str(time.time() + sweep.hours * 3600)] if sweep.hours else []
+        self.until = str(time.time() + (sweep.hours or math.inf) * 3600)
         self.slots = slots
         self.restarts = [0] * len(slots)
         self.workers = [self._start(i) for i in range(len(slots))]
@@ -186,7 +174,7 @@ class Crew:
         slot = json.dumps(vars(self.slots[i]))
         with self._log(i).open("ab") as log:
             return subprocess.Popen(
-                [*WORKER, str(self.folder), "--slot", slot, *self.until], env=scrubbed(_environment()),
+                [*WORKER, str(self.folder), slot, self.until], env=scrubbed(_environment()),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 
@@ -194,6 +182,5 @@ class Crew:
 def _environment() -> dict[str, str]:
     """Return the environment of workers, who must find the package also if it runs from a checkout."""
     root = str(Path(ar_lightning.__file__).parents[1])
-    if root == sysconfig.get_path("purelib"):
-        return {**os.environ}
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))}
+    path = [root if root != sysconfig.get_path("purelib") else "", os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}

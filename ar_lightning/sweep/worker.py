@@ -1,9 +1,8 @@
 """A worker of a sweep: asks the study for a trial, runs it as a child process, tells the outcome, again and again.
 
-The launcher starts one for each slot: `python -m ar_lightning.sweep.worker FOLDER --slot '{...}'`.
+The launcher starts one for each slot: `python -m ar_lightning.sweep.worker FOLDER '{"gpus": "0", ...}' [UNTIL]`.
 """
 
-import argparse
 import json
 import math
 import os
@@ -57,15 +56,12 @@ class Worker:
     """Runs trials in one slot until the sweep is done.
 
     Args:
-        sweep: the sweep.
-        study: its study.
-        slot: the devices.
         until: time (`time.time()`) after which no trial starts.
         command: makes the command line of a trial from its config file, its run directory, and whether to resume.
     """
 
     def __init__(
-        self, sweep: Sweep, study: Study, slot: Slot, until: float | None = None, command: Command = command_of
+        self, sweep: Sweep, study: Study, slot: Slot, until: float = math.inf, command: Command = command_of
     ) -> None:
         self.sweep, self.study, self.slot, self.until, self.command = sweep, study, slot, until, command
         self.name = f"{socket.gethostname()}:{os.getpid()}"
@@ -87,9 +83,7 @@ class Worker:
             self._report_dead(trials[t.number] for t in dead)
             if self._is_done(trials):
                 return 0
-            trial = None
-            if self._has_room(trials):
-                trial = patiently(lambda: claim(self.study, self.sweep.trials))
+            trial = patiently(lambda: claim(self.study, self.sweep.trials)) if self._has_room(trials) else None
             if trial is None:
                 self.stopping.wait(PAUSE)
                 self._look_at_parent()
@@ -122,14 +116,12 @@ class Worker:
         counted = [t for t in trials if is_counted(t)]
         if len(counted) >= HOPELESS and (reason := only_failures(counted)):
             raise UserError(f"every trial failed, the last with: {reason}")
-        if self.until is not None and time.time() >= self.until:
-            return True
-        return self.sweep.trials is not None and len(counted) >= self.sweep.trials
+        return time.time() >= self.until or len(counted) >= (self.sweep.trials or math.inf)
 
     def _has_room(self, trials: list[FrozenTrial]) -> bool:
         """Return whether to start another trial: neither finished nor running trials make up the total."""
         taken = sum(is_counted(t) or t.state == TrialState.RUNNING for t in trials)
-        return self.sweep.trials is None or taken < self.sweep.trials
+        return taken < (self.sweep.trials or math.inf)
 
     def _look_at_parent(self) -> None:
         """Stop if the launcher is gone."""
@@ -256,17 +248,12 @@ class Worker:
                 tell(self.study, trial.number, TrialState.FAIL)
 
 
-def main(args: list[str] | None = None, command: Command = command_of) -> int:
+def main(folder: str, slot: str, until: str = "inf", command: Command = command_of) -> int:
     """Work on the sweep in a folder; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m ar_lightning.sweep.worker")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--slot", type=json.loads, default={})
-    parser.add_argument("--until", type=float)
-    given = parser.parse_args(args)
     try:
-        sweep = saved_sweep(given.folder)
+        sweep = saved_sweep(Path(folder))
         study = join(sweep, open_storage(sweep.storage_url, sweep.folder))
-        worker = Worker(sweep, study, Slot(**given.slot), given.until, command)
+        worker = Worker(sweep, study, Slot(**json.loads(slot)), float(until), command)
         signal.signal(signal.SIGTERM, worker.stop)
         return worker.run()
     except UserError as error:
@@ -275,4 +262,4 @@ def main(args: list[str] | None = None, command: Command = command_of) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

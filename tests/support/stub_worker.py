@@ -6,4 +6,4 @@ from ar_lightning.sweep.worker import main
 from tests.support.stub_trial import command
 
 if __name__ == "__main__":
-    sys.exit(main(command=command))
+    sys.exit(main(*sys.argv[1:], command=command))
