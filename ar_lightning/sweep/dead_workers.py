@@ -23,10 +23,7 @@ INHERITED = ("baseline", "run")  # attributes that a retry has from the trial be
 def queue_again(study: Study, trial: FrozenTrial, lost: bool) -> None:
     """Queue a trial that was cut short with the same parameters, then end it.
 
-    Args:
-        study: the study.
-        trial: is running, as far as the study knows.
-        lost: whether its worker died; after `MAX_LOST` dead workers the trial is given up.
+    `lost` says that its worker died: after `MAX_LOST` dead workers it is given up.
     """
     attributes = trial.user_attrs
     times, name = attributes.get("lost", 0) + lost, f"retry-{trial.number}"

@@ -220,11 +220,7 @@ def settings_of(space: Space, params: Params) -> Settings:
 
 
 def own_values(space: Space, own: Callable[[str], Any]) -> Params:
-    """Return the point of the space at which a config stands; `settings_of` leads back to the config.
-
-    Args:
-        space: the space.
-        own: function from a config key to the config's value.
+    """Return the point of the space at which a config stands; `own` has the config's value of a key.
 
     Raises:
         ValueError: a value lies outside of the space; the message names its key.

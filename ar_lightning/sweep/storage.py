@@ -50,12 +50,10 @@ def check_storage(storage: str) -> None:
             f"{where}: SQLite runs the retry of a lost trial twice where workers are parallel; use journal, "
             f"or {EXAMPLE} for several machines"
         )
-    if not is_url:
-        hint = nearest(storage, ["journal"]) or f"; choose journal, or {EXAMPLE}"
-        raise UserError(f"{where}: no such storage{hint}")
-    if scheme not in SCHEMES:
-        hint = nearest(scheme, ["postgresql"]) or f"; choose journal, or {EXAMPLE}"
-        raise UserError(f"{where}: no storage of kind '{scheme}'{hint}")
+    if not is_url or scheme not in SCHEMES:
+        problem = f"no storage of kind '{scheme}'" if is_url else "no such storage"
+        hint = nearest(scheme, ["postgresql" if is_url else "journal"]) or f"; choose journal, or {EXAMPLE}"
+        raise UserError(f"{where}: {problem}{hint}")
     try:
         address = urlsplit(storage)
         legal = address.port != 0 and storage.count("@") == address.netloc.count("@") <= 1
@@ -85,11 +83,7 @@ def shown(storage: str) -> str:
 
 
 def open_storage(storage: str, folder: Path) -> "BaseStorage":
-    """Open the storage, or create it.
-
-    Args:
-        storage: `journal`, or the URL of a PostgreSQL database.
-        folder: where the journal is kept.
+    """Open the storage, or create it: a journal in the folder, or the PostgreSQL database of a URL.
 
     Raises:
         UserError: it cannot be opened; the reason is one line, without the password.
@@ -139,13 +133,9 @@ def _explained(reason: str) -> str:
 
 
 def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
-    """Call a function, again and again after growing pauses while the server is away.
+    """Call a function that talks to the storage, again and again after growing pauses while the server is away.
 
     The server may have carried out a call whose connection broke: it must be safe to make it twice.
-
-    Args:
-        call: talks to the storage.
-        seconds: how long to go on trying.
 
     Raises:
         Exception: the last error of the call, or its first one that is not about the server being away.

@@ -37,6 +37,7 @@ __all__ = [
     "join",
     "only_failures",
     "outcome_of",
+    "quiet",
     "tell",
 ]
 
@@ -52,9 +53,7 @@ def join(sweep: Sweep, storage: BaseStorage) -> Study:
     Raises:
         UserError: the study exists with another space, config or objective.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    warnings.filterwarnings("ignore", message=".*already reported.*")  # by the attempt before
+    quiet()
     directions = [StudyDirection[objective["direction"].upper()] for objective in sweep.objectives]
     known: dict[str, Any] = {"study_name": sweep.study, "storage": storage}
     try:
@@ -74,6 +73,13 @@ def join(sweep: Sweep, storage: BaseStorage) -> Study:
         _prepare(sweep, study)
         study.set_user_attr("prepared", True)
     return study
+
+
+def quiet() -> None:
+    """Keep Optuna from telling what is no news to a user."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    warnings.filterwarnings("ignore", message=".*already reported.*")  # by the attempt before
 
 
 def _arguments(section: dict[str, Any]) -> dict[str, Any]:
@@ -150,9 +156,7 @@ def only_failures(trials: Iterable[FrozenTrial]) -> str | None:
 def claim(study: Study, total: int | None) -> Trial | None:
     """Return a trial to run: the first in the queue, or a new one; None if other workers were faster.
 
-    Args:
-        study: the study.
-        total: trials to finish; None for no limit.
+    `total` is how many trials to finish; None for no limit.
     """
     trial = study.ask()
     dismissal = _dismissal(study, trial.number, total)

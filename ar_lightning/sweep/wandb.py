@@ -37,12 +37,8 @@ def record_sweep(sweep: Sweep, study: Study, files: Mapping[str, Path]) -> None:
     """Log the table of trials and the report of a sweep to W&B; whatever fails there costs one line.
 
     Every machine has one run for a sweep. A later call goes on with it, and its table takes the place of the earlier
-    one: made from the study, it has a row for every trial, whatever was interrupted.
-
-    Args:
-        sweep: the sweep.
-        study: its study.
-        files: the report: pictures are shown, the others uploaded.
+    one: made from the study, it has a row for every trial, whatever was interrupted. Of the report's files, pictures
+    are shown, and the others uploaded.
 
     Raises:
         UserError: WANDB_MODE is no mode.
@@ -112,16 +108,10 @@ def _report(trials: list[FrozenTrial], metrics: Sequence[str], files: Mapping[st
 
 
 def report_dead_trial(config: Path, run_dir: Path, reason: str) -> "subprocess.Popen[bytes] | None":
-    """Start telling W&B that a trial failed, in a process that nobody has to wait for.
+    """Start telling W&B that a trial failed, in a process that nobody has to wait for; return the process.
 
-    Args:
-        config: the trial's config file.
-        run_dir: its run directory.
-        reason: one line.
-
-    Returns:
-        The process; None if W&B is disabled or has been told by the trial itself, or if the config is not legal or the
-        disk takes nothing.
+    None if W&B is disabled or has been told by the trial itself, or if the config is not legal or the disk takes
+    nothing.
     """
     with suppress(OSError, UserError):
         disabled = wandb_mode(load_config(config)["tracking"]["mode"]) == "disabled"

@@ -107,7 +107,7 @@ def test_what_began_and_ended_between_two_looks_is_two_events() -> None:
 def test_logs_get_a_line_for_each_event_and_no_news_twice() -> None:
     study, text = searched(6), StringIO()
     table = LiveTable("digits", [BPD], 8, Console(file=text, width=40))
-    with table:
+    with table.screen:
         table.update(study.trials, NOW.timestamp())
         asked: dict[str, Any] = {"params": study.trials[0].params, "distributions": study.trials[0].distributions}
         study.add_trial(running(**asked))
@@ -130,7 +130,8 @@ def test_the_table_fits_a_terminal_of_80_columns(objectives: tuple[dict[str, str
         study.add_trial(running(1.0, 2.0, settings={}))
     text = StringIO()
     console = Console(file=text, width=80, height=20, force_terminal=True, color_system=None, legacy_windows=False)
-    with LiveTable("digits", objectives, 40, console) as table:
+    table = LiveTable("digits", objectives, 40, console)
+    with table.screen:
         table.update(study.trials, NOW.timestamp())
         console.print(table.drawn(study.trials, NOW))
     shown = text.getvalue().rpartition("digits ")[2].splitlines()
@@ -142,6 +143,7 @@ def test_the_table_fits_a_terminal_of_80_columns(objectives: tuple[dict[str, str
 
 def test_an_empty_study_is_shown_too() -> None:
     text = StringIO()
-    with LiveTable("digits", [BPD], 8, Console(file=text, width=80, force_terminal=True)) as table:
+    table = LiveTable("digits", [BPD], 8, Console(file=text, width=80, force_terminal=True))
+    with table.screen:
         table.update(new_study().trials, NOW.timestamp())
     assert "no trial is complete yet" in text.getvalue()

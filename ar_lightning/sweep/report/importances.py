@@ -3,7 +3,6 @@
 `optuna.importance` takes seconds to import, scikit-learn with it: only once there are trials enough.
 """
 
-import warnings
 from typing import TYPE_CHECKING
 
 import optuna
@@ -11,6 +10,7 @@ from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
 from ar_lightning.sweep.report.outcomes import best_first
+from ar_lightning.sweep.study import quiet
 
 if TYPE_CHECKING:
     from optuna.importance import BaseImportanceEvaluator
@@ -38,12 +38,7 @@ def evaluator() -> "BaseImportanceEvaluator":
 def importances(study: Study, objective: int = 0) -> dict[str, float]:
     """Return how much each parameter decides about being among the best, as shares of 1, the largest first.
 
-    Args:
-        study: any study.
-        objective: which of its objectives.
-
-    Returns:
-        By Optuna's name of a parameter; empty if there are too few trials.
+    It is by Optuna's name of the parameter, and empty if there are too few trials.
     """
     try:
         ended = with_pruned_as_worst(study, objective)
@@ -51,10 +46,7 @@ def importances(study: Study, objective: int = 0) -> dict[str, float]:
         return {}
     from optuna.importance import get_param_importances
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        found = get_param_importances(ended, evaluator=evaluator())
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in get_param_importances(ended, evaluator=evaluator()).items()}
 
 
 def with_pruned_as_worst(study: Study, objective: int = 0) -> Study:
@@ -74,12 +66,8 @@ def with_pruned_as_worst(study: Study, objective: int = 0) -> Study:
     values = [trial.values[objective] for trial in ranked]
     if not pruned and values[0] == values[-1]:
         raise TooLittleError("all trials are equally good")
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # or it says that there is a new study
-    try:
-        copy = optuna.create_study(study_name=study.study_name, direction=direction)
-    finally:
-        optuna.logging.set_verbosity(verbosity)
+    quiet()  # or it says that there is a new study
+    copy = optuna.create_study(study_name=study.study_name, direction=direction)
     ended = zip([*ranked, *pruned], [*values, *[values[-1]] * len(pruned)], strict=True)
     copy.add_trials([create_trial(value=v, params=t.params, distributions=t.distributions) for t, v in ended])
     return copy

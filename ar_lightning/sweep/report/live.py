@@ -1,8 +1,8 @@
 """A sweep as it runs: a live table on a terminal, elsewhere a line for each event."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
-from types import TracebackType
 from typing import Any
 
 from optuna.study import StudyDirection
@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from ar_lightning.sweep.report.outcomes import best_first, current, duration, ran, retries, unit, value_text
+from ar_lightning.sweep.report.outcomes import amount, best_first, current, duration, ran, retries, value_text
 from ar_lightning.sweep.study import is_counted, outcome_of
 
 __all__ = ["LiveTable", "events"]
@@ -26,7 +26,7 @@ Objectives = Sequence[Mapping[str, str]]  # metric and direction of each
 
 
 class LiveTable:
-    """Shows a sweep while it runs; a context manager around the calls of `update`.
+    """Shows a sweep while it runs, within its `screen`, a context manager around the calls of `update`.
 
     Args:
         study: name of the sweep.
@@ -38,7 +38,8 @@ class LiveTable:
     def __init__(self, study: str, objectives: Objectives, total: int | None, console: Console | None = None) -> None:
         self.study, self.objectives, self.total = study, objectives, total
         self.console = console or Console()
-        self._live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
+        terminal = self.console.is_terminal
+        self.screen = Live(console=self.console, auto_refresh=False) if terminal else nullcontext()
         remaining = [TimeRemainingColumn(), TextColumn("remaining")] if total else []
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(12), MofNCompleteColumn(),
@@ -47,29 +48,13 @@ class LiveTable:
         )  # fmt: skip
         self._before: dict[int, str] | None = None  # what had become of each trial at the last look
 
-    def __enter__(self) -> "LiveTable":
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
-
     def update(self, trials: Sequence[FrozenTrial], now: float) -> None:
-        """Show how the trials are.
-
-        Args:
-            trials: all trials of the study.
-            now: seconds since the epoch.
-        """
+        """Show how all trials of the study are; `now` is in seconds since the epoch."""
         # A trial that runs but has no settings yet is still being asked for.
         trials = [t for t in trials if outcome_of(t) != "running" or "settings" in t.user_attrs]
         clock = datetime.fromtimestamp(now)  # local, without a time zone, as the trials' own
-        if self._live:
-            self._live.update(self.drawn(trials, clock), refresh=True)
+        if isinstance(self.screen, Live):
+            self.screen.update(self.drawn(trials, clock), refresh=True)
             return
         if self._before is None:  # what had ended before is no event
             lines = [f"{self.study}: {_counts(trials, self.total)}", _best(trials, self.objectives)]
@@ -130,7 +115,7 @@ def events(
         before: what had become of each trial at the last look, by number (`outcome_of`).
         trials: all trials now.
         objectives: metric and direction of each.
-        now: the time, for how long ended trials took.
+        now: for how long trials took.
     """
     metric, best, again = objectives[0]["metric"], best_first(trials, _direction(objectives)), retries(trials)
     lines = []
@@ -171,8 +156,7 @@ def _best(trials: Sequence[FrozenTrial], objectives: Objectives) -> str:
     metric, ranked = objectives[0]["metric"], best_first(trials, _direction(objectives))
     if not ranked:
         return "no trial is complete yet"
-    value = f"{value_text(ranked[0].values[0])} {unit(metric)}".rstrip()
-    return f"best {metric}: {value}, trial {ranked[0].number}"
+    return f"best {metric}: {amount(ranked[0].values[0], metric)}, trial {ranked[0].number}"
 
 
 def _direction(objectives: Objectives) -> StudyDirection:

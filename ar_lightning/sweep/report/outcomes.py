@@ -10,18 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ar_lightning.sweep.study import NEVER_RAN, outcome_of
 from ar_lightning.training.trial_pipe import METRICS
 
-__all__ = [
-    "baseline",
-    "best_first",
-    "current",
-    "duration",
-    "metrics_of",
-    "ran",
-    "retries",
-    "unit",
-    "value_text",
-    "with_unit",
-]
+__all__ = ["amount", "best_first", "current", "duration", "metrics_of", "ran", "retries", "value_text", "with_unit"]
 
 
 def ran(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -47,12 +36,6 @@ def best_first(trials: Sequence[FrozenTrial], direction: StudyDirection, objecti
     return sorted(complete, key=lambda t: (sign * t.values[objective], t.number))
 
 
-def baseline(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """Return the trial of the config's own values, if it is complete."""
-    complete = (t for t in trials if t.state is TrialState.COMPLETE)
-    return next((t for t in complete if t.user_attrs.get("baseline")), None)
-
-
 def current(trial: FrozenTrial) -> float | None:
     """Return the first objective: the final value, or that of the last epoch, or None."""
     if trial.state is TrialState.COMPLETE:
@@ -68,11 +51,6 @@ def duration(trial: FrozenTrial, now: datetime | None = None) -> float | None:
     return (end - trial.datetime_start).total_seconds() if end and trial.datetime_start else None
 
 
-def unit(metric: str) -> str:
-    """Return the unit of a metric; empty for a pure number."""
-    return METRICS[metric].unit
-
-
 def with_unit(metric: str) -> str:
     """Return a metric with its unit, as the label of an axis.
 
@@ -80,7 +58,13 @@ def with_unit(metric: str) -> str:
         >>> with_unit("val/bpd")
         'val/bpd (bits/dim)'
     """
-    return f"{metric} ({unit(metric)})" if unit(metric) else metric
+    unit = METRICS[metric].unit
+    return f"{metric} ({unit})" if unit else metric
+
+
+def amount(value: float, metric: str) -> str:
+    """Write the value of a metric, with its unit."""
+    return f"{value_text(value)} {METRICS[metric].unit}".rstrip()
 
 
 def value_text(value: Any) -> str:

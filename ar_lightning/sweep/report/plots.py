@@ -10,41 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 from optuna.study import Study
 from optuna.trial import TrialState
 
 from ar_lightning.core.files import written
 from ar_lightning.sweep.report.importances import TooLittleError, evaluator, with_pruned_as_worst
 from ar_lightning.sweep.report.outcomes import metrics_of, with_unit
+from ar_lightning.sweep.study import quiet
 
 __all__ = ["write_plots"]
 
 DPI = 120
 MOST_NAMED = 12  # curves that a legend names
-Picture = tuple[str, Callable[[], Any]]  # its kind, and what draws it and returns its axes
 
 
 def write_plots(study: Study, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """Draw all pictures of a study.
-
-    Args:
-        study: the study, with its definition.
-        folder: where the PNG files go.
-
-    Returns:
-        The files, and the reasons why others are missing, both by kind of picture.
-    """
+    """Draw all pictures of a study; return the PNG files, and why others are missing, both by kind of picture."""
     files: dict[str, Path] = {}
     missing: dict[str, str] = {}
-    metrics = metrics_of(study)
-    pictures = [picture for i in range(len(metrics)) for picture in _of_objective(study, i, metrics)]
-    pictures.append(("parallel coordinates", partial(_parallel_coordinates, study, metrics)))
-    if len(metrics) == 1:
-        pictures.append(("intermediate values", partial(_intermediate_values, study, metrics[0])))
-    else:
-        pictures.append(("pareto front", partial(_pareto_front, study, metrics)))
-    for kind, draw in pictures:
+    for kind, draw in _pictures(study, metrics_of(study)).items():
         path = folder / f"{re.sub('[^A-Za-z0-9_]+', '-', kind)}.png"
         try:
             with _pyplot(), written(path, shared=True) as unfinished:
@@ -65,7 +49,7 @@ def _pyplot() -> Iterator[None]:
 
     before = plt.get_fignums()
     with plt.rc_context(), plt.ioff(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        quiet()
         warnings.filterwarnings("ignore", message="Attempting to set identical low and high")  # of one value
         try:
             yield
@@ -74,15 +58,20 @@ def _pyplot() -> Iterator[None]:
                 plt.close(number)
 
 
-def _of_objective(study: Study, objective: int, metrics: list[str]) -> Iterator[Picture]:
-    """Yield the pictures of one objective: history, importances, slices."""
-    of = f" {metrics[objective]}" if len(metrics) > 1 else ""
-    shown: dict[str, Any] = {"target": None, "target_name": with_unit(metrics[objective])}
-    if len(metrics) > 1:  # for one, Optuna knows by itself in which direction to draw
-        shown["target"] = lambda trial: trial.values[objective]
-    yield f"history{of}", partial(_history, study, shown)
-    yield f"importances{of}", partial(_importances, study, objective, metrics[objective])
-    yield f"slices{of}", partial(_slices, study, shown)
+def _pictures(study: Study, metrics: list[str]) -> dict[str, Callable[[], Any]]:
+    """Return what draws each kind of picture, and returns its axes."""
+    pictures: dict[str, Callable[[], Any]] = {}
+    for i, metric in enumerate(metrics):
+        of, shown = "", {"target": None, "target_name": with_unit(metric)}
+        if len(metrics) > 1:  # for one, Optuna knows by itself in which direction to draw
+            of, shown["target"] = f" {metric}", lambda trial, i=i: trial.values[i]
+        pictures[f"history{of}"] = partial(_history, study, shown)
+        pictures[f"importances{of}"] = partial(_importances, study, i, metric)
+        pictures[f"slices{of}"] = partial(_slices, study, shown)
+    pictures["parallel coordinates"] = partial(_parallel_coordinates, study, metrics)
+    if len(metrics) == 1:
+        return pictures | {"intermediate values": partial(_intermediate_values, study, metrics[0])}
+    return pictures | {"pareto front": partial(_pareto_front, study, metrics)}
 
 
 def _history(study: Study, shown: dict[str, Any]) -> Any:

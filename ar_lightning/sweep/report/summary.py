@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ar_lightning.config.values import yaml_text
 from ar_lightning.sweep.report.importances import importances
-from ar_lightning.sweep.report.outcomes import baseline, best_first, metrics_of, ran, retries, unit, value_text
+from ar_lightning.sweep.report.outcomes import amount, best_first, metrics_of, ran, retries, value_text
 from ar_lightning.sweep.study import outcome_of
 
 __all__ = ["summary"]
@@ -21,12 +21,7 @@ STATES = ("complete", "pruned", "failed", "lost", "interrupted", "running")
 
 
 def summary(study: Study, files: Mapping[str, Path] | None = None) -> Table:
-    """Return a table of the trials, the best, the parameters that mattered, failures, and files.
-
-    Args:
-        study: the study, with its definition.
-        files: of the report, by kind.
-    """
+    """Return a table of the trials, the best, the parameters that mattered, failures, and files by kind."""
     everything = study.get_trials(deepcopy=False)
     trials = ran(everything)
     table = Table(title=f"sweep {study.study_name}", show_header=False, title_justify="left")
@@ -45,31 +40,30 @@ def summary(study: Study, files: Mapping[str, Path] | None = None) -> Table:
                                  for t in trials if t.number in again])  # fmt: skip
     failed = (t for t in trials if outcome_of(t) == "failed")
     _add_list(table, "failed", [f"trial {t.number}: {t.user_attrs.get('reason', 'its workers died')}" for t in failed])
-    for kind, path in _places(files or {}).items():
-        table.add_row(kind, str(path))
+    files = files or {}
+    plots = [path for path in files.values() if path.suffix == ".png"]
+    for kind, path in files.items():
+        if path not in plots:
+            table.add_row(kind, str(path))
+    if plots:
+        table.add_row("plots", str(plots[0].parent))
     return table
 
 
 def _add_best(table: Table, study: Study, trials: Sequence[FrozenTrial]) -> None:
-    own = baseline(trials)
     for i, metric in enumerate(metrics_of(study)):
         ranked = best_first(trials, study.directions[i], i)
         if not ranked:
             table.add_row("best", "no trial is complete: nothing to report yet")
             return
         best = ranked[0]
-        name = f"best {metric}"
-        table.add_row(name, f"{_value(best, i, metric)}, trial {best.number}")
-        if own is not None:
+        table.add_row(f"best {metric}", f"{amount(best.values[i], metric)}, trial {best.number}")
+        for own in [t for t in ranked if t.user_attrs.get("baseline")][:1]:
             table.add_row("", _against(own, best, i, study.directions[i]))
         table.add_row("", "\n".join(f"{key} = {yaml_text(value)}" for key, value in best.params.items()))
     if len(study.directions) > 1:
         front = ", ".join(str(number) for number in sorted(t.number for t in study.best_trials))
         table.add_row("Pareto front", f"trials {front}")
-
-
-def _value(trial: FrozenTrial, objective: int, metric: str) -> str:
-    return f"{value_text(trial.values[objective])} {unit(metric)}".rstrip()
 
 
 def _against(own: FrozenTrial, best: FrozenTrial, objective: int, direction: StudyDirection) -> str:
@@ -86,10 +80,3 @@ def _add_list(table: Table, name: str, lines: list[str]) -> None:
     if lines:
         more = [f"and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
         table.add_row(name, "\n".join([*lines[:LISTED], *more]))
-
-
-def _places(files: Mapping[str, Path]) -> dict[str, Path]:
-    """Return the files, with one folder for all pictures."""
-    plots = [path for path in files.values() if path.suffix == ".png"]
-    places = {kind: path for kind, path in files.items() if path.suffix != ".png"}
-    return {**places, **({"plots": plots[0].parent} if plots else {})}

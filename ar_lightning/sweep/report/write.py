@@ -16,7 +16,7 @@ from rich.console import Console
 from ar_lightning.config.resolve import resolve, save_config
 from ar_lightning.core.files import written
 from ar_lightning.core.program import program
-from ar_lightning.sweep.report.outcomes import best_first, duration, metrics_of, ran, with_unit
+from ar_lightning.sweep.report.outcomes import best_first, current, duration, metrics_of, ran, with_unit
 from ar_lightning.sweep.report.plots import write_plots
 from ar_lightning.sweep.report.summary import summary
 from ar_lightning.sweep.space import parse_space, settings_of
@@ -107,11 +107,7 @@ def _write_table(study: Study, trials: list[FrozenTrial], path: Path) -> None:
 
 def _row(trial: FrozenTrial, metrics: list[str]) -> dict[str, Any]:
     attributes = trial.user_attrs
-    values: list[Any] = [None] * len(metrics)
-    if trial.state is TrialState.COMPLETE:
-        values = trial.values
-    elif len(metrics) == 1 and trial.last_step is not None:
-        values = [trial.intermediate_values[trial.last_step]]
+    values = trial.values if trial.state is TrialState.COMPLETE else [current(trial)] * len(metrics)
     seconds = duration(trial)
     return attributes.get("metrics", {}) | trial.params | dict(zip(metrics, values, strict=True)) | {
         "number": trial.number,
