@@ -27,8 +27,10 @@ def tpe(*, seed: NonNegativeInt = 0, startup_trials: NonNegativeInt = 10, multiv
         startup_trials: finished trials before it replaces random search.
         multivariate: model the dimensions of a branch jointly, each branch by itself.
     """
-    jointly = {"multivariate": multivariate, "group": multivariate}
-    make = partial(samplers.TPESampler, n_startup_trials=startup_trials, constant_liar=True, **jointly)
+    make = partial(
+        samplers.TPESampler, n_startup_trials=startup_trials, multivariate=multivariate, group=multivariate,
+        constant_liar=True,
+    )  # fmt: skip
     return SeededByTrial(make, seed)
 
 

@@ -56,9 +56,9 @@ class Space:
             params[d.name] = settings[d.key] = choose(d)
             if d.choices:
                 choice = d.choice(params[d.name])
-                inside = choice.branch.chosen(choose)
-                params |= inside[0]
-                settings |= {d.key: choice.value} | inside[1]
+                inside, set_inside = choice.branch.chosen(choose)
+                params |= inside
+                settings |= {d.key: choice.value, **set_inside}
         return params, settings
 
     def keys(self) -> set[str]:

@@ -189,10 +189,7 @@ def is_first_of_its_claim(me: FrozenTrial, trials: Iterable[FrozenTrial]) -> boo
     return not any(outcome_of(t) not in NEVER_RAN for t in same)
 
 
-def tell(study: Study, number: int, state: TrialState, values: list[float] | None = None) -> bool:
-    """End a trial; return False if another process had ended it before."""
-    try:
+def tell(study: Study, number: int, state: TrialState, values: list[float] | None = None) -> None:
+    """End a trial, unless another process has ended it before."""
+    with suppress(ValueError, RuntimeError):
         study.tell(number, values, state)
-    except (ValueError, RuntimeError):  # another process has ended it
-        return False
-    return True

@@ -6,6 +6,7 @@ Imports nothing heavy.
 import os
 from configparser import ConfigParser
 from configparser import Error as ConfigError
+from contextlib import suppress
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -41,20 +42,17 @@ def has_key() -> bool:
         return True
     server = os.environ.get("WANDB_BASE_URL") or _wandb_settings().get("base_url", "https://api.wandb.ai")
     places = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
-    path = next((p for p in (Path(place).expanduser() for place in places) if p.is_file()), None)
-    try:
-        hosts = netrc(path).hosts if path else {}
-    except (OSError, NetrcParseError, UnicodeDecodeError):
-        return False
-    return bool(hosts.get(urlsplit(server).netloc, ("", "", ""))[2])
+    for path in [path for place in places if (path := Path(place).expanduser()).is_file()][:1]:
+        with suppress(OSError, NetrcParseError, UnicodeDecodeError):
+            return bool(netrc(path).hosts.get(urlsplit(server).netloc, ("", "", ""))[2])
+    return False
 
 
 def _wandb_settings() -> dict[str, str]:
     """Read W&B's settings files, where `wandb login --host` and `wandb offline` keep their choices."""
     parser = ConfigParser(interpolation=None)
     folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
-    try:
+    with suppress(OSError, ConfigError, UnicodeDecodeError):
         parser.read([folder / "settings", Path("wandb") / "settings"])
-    except (OSError, ConfigError, UnicodeDecodeError):
-        return {}
-    return dict(parser["default"]) if parser.has_section("default") else {}
+        return dict(parser["default"]) if parser.has_section("default") else {}
+    return {}

@@ -56,14 +56,6 @@ def test_a_branch_of_the_space_becomes_plain_config_keys(tmp_path: Path) -> None
     assert (config["model"]["name"], config["model"]["hidden"]) == (name, best.params[f"{name}:model.hidden"])
 
 
-def test_settings_are_made_from_the_parameters_where_no_worker_noted_them(tmp_path: Path) -> None:
-    study = new_study(BRANCHES)
-    like = next(t for t in searched(20, BRANCHES).trials if t.params["model.name"] == "nade")
-    study.add_trial(trial(values=2.0, params=like.params, distributions=like.distributions))
-    config = load_config(write_report(study, tmp_path)["best config"])
-    assert config["model"]["hidden"] == like.params["nade:model.hidden"]
-
-
 def test_two_objectives_leave_a_config_for_each_trial_of_the_front(tmp_path: Path) -> None:
     (tmp_path / "pareto").mkdir()
     (tmp_path / "pareto" / "0999.yaml").write_text("of an earlier front")

@@ -56,11 +56,10 @@ class LiveTable:
         if isinstance(self.screen, Live):
             self.screen.update(self.drawn(trials, clock), refresh=True)
             return
+        lines = []
         if self._before is None:  # what had ended before is no event
             lines = [f"{self.study}: {_counts(trials, self.total)}", _best(trials, self.objectives)]
             self._before = {t.number: outcome_of(t) for t in trials if t.state.is_finished()}
-        else:
-            lines = []
         lines += events(self._before, trials, self.objectives, clock)
         self._before = {t.number: outcome_of(t) for t in trials}
         for line in lines:
@@ -91,16 +90,16 @@ class LiveTable:
 
     def _cells(self, trial: FrozenTrial, now: datetime, is_best: bool) -> list[Any]:
         """Return a row of the table; a star marks the best of all trials."""
-        value, state = current(trial), outcome_of(trial)
+        state = outcome_of(trial)
         best = min if _direction(self.objectives) is StudyDirection.MINIMIZE else max
-        of_epochs = best(trial.intermediate_values.values(), default=value)
+        of_epochs = best(trial.intermediate_values.values(), default=current(trial))
         epochs, seconds = trial.last_step or trial.user_attrs.get("epochs"), duration(trial, now)
         return [
             f"{'* ' if is_best else ''}{trial.number}",
             Text(state, STYLES.get(state, "dim")),
-            "" if epochs is None else str(epochs),
-            "" if value is None else _values(trial),
-            *([] if len(self.objectives) > 1 else ["" if of_epochs is None else value_text(of_epochs)]),
+            value_text(epochs),
+            _values(trial),
+            *([] if len(self.objectives) > 1 else [value_text(of_epochs)]),
             "" if seconds is None else _time(seconds),
             Text(_short(trial.params)),
         ]
@@ -128,15 +127,14 @@ def events(
             attempts = trial.user_attrs.get("retry_of")
             retry = f", a retry of trial {attempts[-1]}" if attempts else ""
             lines.append(f"{name} started{retry}: {_short(trial.params)}".rstrip(": "))
-        value, seconds = current(trial), duration(trial, now)
+        seconds = duration(trial, now)
         match state:
             case "complete":
                 took = "" if seconds is None else f" in {_time(seconds)}"
                 first = ", the best so far" if trial is best[0] else ""
                 lines.append(f"{name} complete{took}: {metric} {_values(trial)}{first}")
             case "pruned":
-                shown = "" if value is None else f": {metric} {value_text(value)}"
-                lines.append(f"{name} pruned at epoch {trial.last_step or '?'}{shown}")
+                lines.append(f"{name} pruned at epoch {trial.last_step or '?'}: {metric} {_values(trial)}")
             case "failed":
                 lines.append(f"{name} failed: {trial.user_attrs.get('reason', 'its workers died')}")
             case "lost" | "interrupted":
@@ -148,8 +146,8 @@ def events(
 def _counts(trials: Sequence[FrozenTrial], total: int | None) -> str:
     """Return how many trials count, such as `6/8 trials, 1 failed`."""
     failed = sum(outcome_of(t) == "failed" for t in trials)
-    of = "" if total is None else f"/{total}"
-    return f"{sum(map(is_counted, trials))}{of} trials" + (f", {failed} failed" if failed else "")
+    of = f"/{total}" if total else ""
+    return f"{sum(map(is_counted, trials))}{of} trials{f', {failed} failed' if failed else ''}"
 
 
 def _best(trials: Sequence[FrozenTrial], objectives: Objectives) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -67,15 +66,15 @@ def amount(value: float, metric: str) -> str:
     return f"{value_text(value)} {METRICS[metric].unit}".rstrip()
 
 
-def value_text(value: Any) -> str:
-    """Write a number with five digits, anything else as it is.
+def value_text(value: float | None) -> str:
+    """Write a number with five digits, nothing where there is none.
 
     Example:
-        >>> [value_text(value) for value in (0.001234567, 2.98, 12345.678, 52_000, "adam")]
-        ['0.0012346', '2.9800', '12,346', '52,000', 'adam']
+        >>> [value_text(value) for value in (0.001234567, 2.98, 12345.678, 52_000, None)]
+        ['0.0012346', '2.9800', '12,346', '52,000', '']
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
+    if value is None:
+        return ""
     if isinstance(value, int) or (1e4 <= abs(value) < 1e15):
         return f"{value:,.0f}"
     return f"{value:#.5g}".removesuffix(".")

@@ -19,7 +19,6 @@ from ar_lightning.core.program import program
 from ar_lightning.sweep.report.outcomes import best_first, current, duration, metrics_of, ran, with_unit
 from ar_lightning.sweep.report.plots import write_plots
 from ar_lightning.sweep.report.summary import summary
-from ar_lightning.sweep.space import parse_space, settings_of
 from ar_lightning.sweep.study import outcome_of
 
 __all__ = ["write_report"]
@@ -60,10 +59,8 @@ def write_report(study: Study, folder: Path) -> dict[str, Path]:
 def _write_config(study: Study, trial: FrozenTrial, path: Path) -> None:
     """Write the complete config of a trial, with a comment that names the trial."""
     definition = study.user_attrs["definition"]
-    settings = trial.user_attrs.get("settings")
-    if settings is None:
-        settings = settings_of(parse_space(definition["space"], "space"), trial.params)
-    config = resolve(definition["base"], settings, f"trial {trial.number} of {study.study_name}")
+    name = f"trial {trial.number} of {study.study_name}"
+    config = resolve(definition["base"], trial.user_attrs["settings"], name)
     config |= {"experiment": study.study_name, "run_dir": None}
     values = zip(metrics_of(study), trial.values, strict=True)
     several = len(study.directions) > 1
