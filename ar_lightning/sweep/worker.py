@@ -248,7 +248,7 @@ class Worker:
                 tell(self.study, trial.number, TrialState.FAIL)
 
 
-def main(folder: str, slot: str, until: str = "inf", command: Command = command_of) -> int:
+def main(folder: str, slot: str, until: str = "inf", *, command: Command = command_of) -> int:
     """Work on the sweep in a folder; return the exit code."""
     try:
         sweep = saved_sweep(Path(folder))

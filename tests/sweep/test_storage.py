@@ -229,6 +229,7 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path, journal: bytes) -
     assert path.read_bytes() == damaged and list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.filterwarnings("ignore:The value of `grace_period`")
 def test_the_lock_of_a_killed_process_does_not_hang(
     tmp_path: Path, journal: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,9 +62,9 @@ def _pictures(study: Study, metrics: list[str]) -> dict[str, Callable[[], Any]]:
     """Return what draws each kind of picture, and returns its axes."""
     pictures: dict[str, Callable[[], Any]] = {}
     for i, metric in enumerate(metrics):
-        of, shown = "", {"target": None, "target_name": with_unit(metric)}
-        if len(metrics) > 1:  # for one, Optuna knows by itself in which direction to draw
-            of, shown["target"] = f" {metric}", lambda trial, i=i: trial.values[i]
+        several = len(metrics) > 1  # for one, Optuna knows by itself in which direction to draw
+        of, target = (f" {metric}", lambda trial, i=i: trial.values[i]) if several else ("", None)
+        shown = {"target": target, "target_name": with_unit(metric)}
         pictures[f"history{of}"] = partial(_history, study, shown)
         pictures[f"importances{of}"] = partial(_importances, study, i, metric)
         pictures[f"slices{of}"] = partial(_slices, study, shown)
