@@ -6,9 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+import yaml
 
 from ar_lightning.config.registry import REGISTRIES
 from ar_lightning.config.sections import SECTIONS, section_schema
@@ -18,11 +16,27 @@ from ar_lightning.core.errors import UserError, nearby
 __all__ = ["COMMAND_LINE", "Overlay", "Settings", "flat", "parse_overrides", "read_overlays", "read_yaml"]
 
 COMMAND_LINE = "command line"
-# What a malformed text can raise: PyYAML leaves `!!int x` to int(), OmegaConf asserts that a text is no lone number.
-_YAML_ERRORS = (YAMLError, OmegaConfBaseException, ValueError, LookupError, RecursionError, AssertionError)
-
 Settings = dict[str, Any]  # by dotted key, such as `model.hidden`
 Overlay = tuple[str, Settings]  # where it comes from, and what it sets
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """PyYAML's, but a key given twice or a node inside itself is an error, `1e-3` is a number and a date is text."""
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        return self.construct_object(node, deep=True)  # at once: what holds itself is then refused
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if twice := next((key for i, (key, _) in enumerate(node.value) if key.value in keys[:i]), None):
+            raise yaml.MarkedYAMLError(problem=f"found duplicate key {twice.value}", problem_mark=twice.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_str)
 
 
 def read_overlays(path: Path, asked_by: str = "", below: tuple[Path, ...] = ()) -> list[Overlay]:
@@ -62,10 +76,10 @@ def read_yaml(path: Path, asked_by: str = "") -> dict[Any, Any]:
     except OSError as error:
         raise UserError(f"cannot read the config file {path}: {error.strerror}", asked_by) from None
     with _valid_yaml(path):
-        content: Any = OmegaConf.to_container(OmegaConf.create(text))
-    if not isinstance(content, dict):
-        raise UserError("expected 'key: value' lines, not a list", path)
-    return content
+        content = yaml.load(text, _Loader)
+    if not isinstance(content, dict | None):
+        raise UserError("expected 'key: value' lines", path)
+    return content or {}
 
 
 def parse_overrides(overrides: Sequence[str], where: str = COMMAND_LINE) -> Overlay:
@@ -82,8 +96,11 @@ def parse_overrides(overrides: Sequence[str], where: str = COMMAND_LINE) -> Over
     for override in overrides:
         if not re.match(r"[^\W\d]\w*(\.\w+)*=", override):
             raise UserError(f"'{override}' should look like key=value, such as optimizer.lr=0.001", where)
+        key, _, text = override.partition("=")
         with _valid_yaml(where, f"{override}: "):
-            content: Any = OmegaConf.to_container(OmegaConf.from_dotlist([override]))
+            content = yaml.load(text, _Loader)
+        for part in reversed(key.split(".")):
+            content = {part: content}
         settings |= flat(where, content)
     return where, settings
 
@@ -92,10 +109,10 @@ def parse_overrides(overrides: Sequence[str], where: str = COMMAND_LINE) -> Over
 def _valid_yaml(where: object, what: str = "") -> Iterator[None]:
     try:
         yield
-    except _YAML_ERRORS as error:
+    except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:  # PyYAML leaves `!!int x` to int()
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark and isinstance(where, Path) else ""
-        problem = str(getattr(error, "problem", None) or error).partition("\n")[0] or "expected 'key: value' lines"
+        problem = str(getattr(error, "problem", None) or error).partition("\n")[0]
         raise UserError(f"{what}not valid YAML ({problem})", f"{where}{line}") from None
 
 

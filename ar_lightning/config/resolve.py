@@ -10,9 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from ar_lightning.config.overlay import COMMAND_LINE, Overlay, Settings, flat, parse_overrides, read_overlays
 from ar_lightning.config.registry import REGISTRIES
 from ar_lightning.config.schema import REQUIRED, Field
@@ -32,7 +29,8 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> dict[
     Raises:
         UserError: one line that says which file, or the command line, is wrong and what to do.
     """
-    return _resolved(_overlays(path, overrides), path)
+    below = [] if path is None else read_overlays(Path(path))
+    return _resolved([*below, parse_overrides(overrides)], path)
 
 
 def explicit_settings(path: str | Path, *more: Overlay) -> Settings:
@@ -72,18 +70,20 @@ def saved_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     return resolve(flat(where, _literal(config)), {}, where)
 
 
-def _overlays(path: str | Path | None, overrides: Sequence[str]) -> list[Overlay]:
-    below = read_overlays(Path(path)) if path is not None else []
-    return [*below, parse_overrides(overrides)] if overrides else below
-
-
 def _resolved(overlays: list[Overlay], path: str | Path | None) -> dict[str, Any]:
     """Merge the overlays, name the experiment after the file, fill in the defaults and resolve interpolations."""
     settings, names, origin = _merged(overlays)
-    experiment = names["model"] if path is None else Path(path).stem
+    source, experiment = (COMMAND_LINE, names["model"]) if path is None else (str(path), Path(path).stem)
     # before resolving, so that others can refer to it
     settings["experiment"] = settings.get("experiment") or experiment
-    config = _complete(settings, _fields(names), origin, COMMAND_LINE if path is None else str(path))
+    fields = _fields(names)
+    for key, field in fields.items():
+        if key not in settings and field.default is REQUIRED:
+            raise UserError(_missing(key, field), source)
+    values = {key: settings.get(key, field.default) for key, field in fields.items()}
+    if _is_interpolated(values):
+        values = _interpolated(values, origin, source)
+    config = _tree({k: check_value(f.annotation, values[k], k, origin.get(k, source)) for k, f in fields.items()})
     config["experiment"] = config["experiment"] or experiment
     return config
 
@@ -109,6 +109,8 @@ def _merged(overlays: list[Overlay]) -> tuple[Settings, dict[str, str | None], d
 
 def save_config(config: Mapping[str, Any], path: Path) -> None:
     """Write the resolved config as YAML, in one step; `load_config` reads it back unchanged."""
+    from omegaconf import OmegaConf
+
     with written(path) as partial:
         partial.write_text(OmegaConf.to_yaml(OmegaConf.create(_literal(config))), encoding="utf-8")
 
@@ -169,21 +171,18 @@ def _is_interpolated(value: Any) -> bool:
     return "${" in str(value)  # of a list or a mapping too
 
 
-def _complete(settings: Settings, fields: dict[str, Field], origin: dict[str, str], source: str) -> dict[str, Any]:
-    """Fill in the defaults, resolve the interpolations and check what they gave."""
-    for key, field in fields.items():
-        if key not in settings and field.default is REQUIRED:
-            raise UserError(_missing(key, field), source)
-    tree = _tree({key: settings.get(key, field.default) for key, field in fields.items()})
+def _interpolated(values: Settings, origin: dict[str, str], source: str) -> Settings:
+    """Replace each `${...}` by what it refers to."""
+    from omegaconf import OmegaConf  # half of the time that a mistake takes to be answered, and seldom needed
+    from omegaconf.errors import OmegaConfBaseException
+
     try:
-        resolved: Any = OmegaConf.to_container(OmegaConf.create(tree), resolve=True)
+        resolved: Any = OmegaConf.to_container(OmegaConf.create(_tree(values)), resolve=True)
     except OmegaConfBaseException as error:
         key = (error.full_key or "").partition("[")[0]  # of the list that an index is in
         problem = str(error).partition("\n")[0]
         raise UserError(f"{key}: {problem}", origin.get(key, source)) from None
-    values = flat(source, resolved)
-    checked = {k: check_value(f.annotation, values[k], k, origin.get(k, source)) for k, f in fields.items()}
-    return _tree(checked)
+    return flat(source, resolved)
 
 
 def _tree(values: Settings) -> dict[str, Any]:

@@ -100,7 +100,7 @@ OVERRIDES = [
 REAL = "data={name: npz, path: real.npz}"
 COMMANDS = [
     (["--config", "list.yaml"], "list.yaml: expected 'key: value' lines"),
-    (["--config", "lone.yaml"], "lone.yaml: not valid YAML"),
+    (["--config", "lone.yaml"], "lone.yaml: expected 'key: value' lines"),
     (["--config", "empty.yaml"], "empty.yaml: model.name is missing; choose from"),
     (["--config", "duplicate.yaml"], "duplicate.yaml:2: not valid YAML"),
     (["--config", "tab.yaml"], "tab.yaml:2: not valid YAML"),
@@ -119,7 +119,7 @@ COMMANDS = [
     (["--config", "based.yaml"], "below.yaml: seed: expected int >= 0, got -1"),
     (["--config", "null_section.yaml"], "trainer: expected keys, such as trainer.max_epochs, got null"),
     (["--config", "list_section.yaml"], "trainer: expected keys, such as trainer.max_epochs, got [cpu]"),
-    (["--config", "unclosed.yaml"], "unclosed.yaml: not valid YAML"),
+    (["--config", "unclosed.yaml"], "unclosed.yaml: experiment: "),
     (["--config", "circular.yaml"], "circular.yaml: "),
     (["--config"], "--config: expected one argument"),
     (["--confg", "ok.yaml"], "no option '--confg'; did you mean '--config'?"),
