@@ -7,7 +7,7 @@ the config has been validated, so that a typo is answered at once.
 import ast
 import importlib.util
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -38,14 +38,9 @@ class Schema:
     `attributes` are its literal class attributes, such as the number of dimensions a model can take.
     """
 
-    target: str
     summary: str
     fields: dict[str, Field]
-    attributes: dict[str, Any] = field(default_factory=dict)
-
-    def merged(self, other: "Schema") -> "Schema":
-        """This schema with the fields of `other` after its own."""
-        return Schema(self.target, self.summary, {**self.fields, **other.fields}, self.attributes)
+    attributes: dict[str, Any]
 
 
 @lru_cache
@@ -56,12 +51,15 @@ def schema_of(target: str) -> Schema:
         LookupError: the module or the name is not there.
     """
     path, name = _path(target), target.partition(":")[2]
-    node = _definition(path, name)
-    summary = (ast.get_docstring(node) or "").partition("\n")[0]
-    attributes: dict[str, Any] = {}
-    for definition in reversed(_lineage(path, node)):
-        attributes |= _literal_attributes(definition)
-    return Schema(target, summary, _fields(_lineage(path, node)), attributes)
+    known = _definitions(path)
+    if name not in known:
+        raise LookupError(f"no {name} in {path}")
+    lineage = [known[name]]  # with its base class, and so on, as far as they are in the same file
+    while bases := [known[b.id] for b in getattr(lineage[-1], "bases", []) if getattr(b, "id", None) in known]:
+        lineage.append(bases[0])
+    summary = (ast.get_docstring(lineage[0]) or "").partition("\n")[0]
+    attributes = {key: value for node in reversed(lineage) for key, value in _literal_attributes(node).items()}
+    return Schema(summary, _fields(lineage), attributes)
 
 
 def _fields(lineage: list[Definition]) -> dict[str, Field]:
@@ -69,8 +67,10 @@ def _fields(lineage: list[Definition]) -> dict[str, Field]:
     if not lineage:
         return {}
     definition, *bases = lineage
-    init = _constructor(definition)
-    if init is None:
+    init: ast.AST | None = definition
+    if isinstance(definition, ast.ClassDef):
+        init = next((node for node in definition.body if getattr(node, "name", "") == "__init__"), None)
+    if not isinstance(init, ast.FunctionDef):
         return _fields(bases)
     docs = _argument_docs(ast.get_docstring(definition) or "")
     fields = _fields(bases) if init.args.kwarg else {}
@@ -101,29 +101,9 @@ def _source(path: Path) -> str:
 
 
 @lru_cache
-def _parsed(path: Path) -> ast.Module:
-    return ast.parse(_source(path))
-
-
-def _definition(path: Path, name: str) -> Definition:
-    for node in _parsed(path).body:
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name:
-            return node
-    raise LookupError(f"no {name} in {path}")
-
-
-def _lineage(path: Path, node: Definition) -> list[Definition]:
-    """Return a definition, then its base class, and so on, as far as they are in the same file."""
-    names = {base.id for base in node.bases if isinstance(base, ast.Name)} if isinstance(node, ast.ClassDef) else set()
-    bases = [d for d in _parsed(path).body if isinstance(d, ast.ClassDef) and d.name in names]
-    return [node, *(_lineage(path, bases[0]) if bases else [])]
-
-
-def _constructor(node: Definition) -> ast.FunctionDef | None:
-    """Return the function that takes the arguments, where it is written here."""
-    if isinstance(node, ast.FunctionDef):
-        return node
-    return next((d for d in node.body if isinstance(d, ast.FunctionDef) and d.name == "__init__"), None)
+def _definitions(path: Path) -> dict[str, Definition]:
+    nodes = ast.parse(_source(path)).body
+    return {node.name: node for node in nodes if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
 
 
 def _literal_attributes(node: ast.AST) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The sections of a config: which there are, their keys, and what is chosen where nothing is said."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 from ar_lightning.config.registry import target_of
@@ -16,7 +17,7 @@ SECTIONS = {
 }
 DATA_MODULE = "ar_lightning.data.module:ArrayDataModule"
 DEFAULTS = {"likelihood": "auto", "data": "digits", "optimizer": "adam", "schedule": "constant"}
-AUTO_LIKELIHOOD = Schema("", "Whichever of them fits the data best.", {})
+AUTO_LIKELIHOOD = Schema("Whichever of them fits the data best.", {}, {})
 TOP_LEVEL = {
     "seed": Field("seed", NonNegativeInt, 0, "seed of the initial weights, the shuffling and the samples"),
     "experiment": Field("experiment", str | None, None, "name of the run; the config file's name if null"),
@@ -42,4 +43,4 @@ def section_schema(section: str, name: str | None = None) -> Schema:
     if (section, name) == ("likelihood", "auto"):
         return AUTO_LIKELIHOOD
     schema = schema_of(target_of(section, str(name)))
-    return schema.merged(schema_of(DATA_MODULE)) if section == "data" else schema
+    return replace(schema, fields=schema.fields | schema_of(DATA_MODULE).fields) if section == "data" else schema

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 
 from ar_lightning.config.registry import REGISTRIES, find, target_of
-from ar_lightning.config.schema import REQUIRED, Field, schema_of
+from ar_lightning.config.schema import REQUIRED, schema_of
 from ar_lightning.config.sections import DATA_MODULE, SECTIONS
 from ar_lightning.config.values import conform, type_name
 from ar_lightning.core.fields import Decay, Fraction, NonNegativeInt, PositiveFloat, PositiveInt
@@ -97,10 +97,3 @@ def test_conform_refuses(annotation: Any, value: Any) -> None:
     with pytest.raises(ValueError, match=r"^expected ") as refusal:
         conform(annotation, value)
     assert str(refusal.value) == f"expected {type_name(annotation)}"
-
-
-def test_merged_keeps_the_order_of_both() -> None:
-    own, base = schema_of(target_of("data", "digits")), schema_of(DATA_MODULE)
-    both = own.merged(base)
-    assert list(both.fields) == [*own.fields, *base.fields]
-    assert all(isinstance(field, Field) for field in both.fields.values())
