@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ar_lightning.commands.parser import Parser, add_run, positive
+from ar_lightning.commands.parser import positive, print_files, run_parser
 
 if TYPE_CHECKING:
     from ar_lightning.inference.anomaly.anomaly import Anomaly
@@ -12,8 +12,7 @@ __all__ = ["run"]
 
 def run(args: list[str]) -> int:
     """Score own examples and outliers, and print how well each score separates them and where the files are."""
-    parser = Parser("anomaly")
-    add_run(parser)
+    parser = run_parser("anomaly")
     parser.add_argument(
         "--against", metavar="WHAT", required=True, help="noise, constant, the name of a dataset, or a file or "
         "folder as for score --data",
@@ -46,5 +45,4 @@ def _print(found: "Anomaly") -> None:
     Console().print(table)
     for line in (*found.notes, f"likelihood ratio against: {found.background}"):
         print(line)
-    for kind, path in found.files.items():
-        print(f"{kind}: {path}")
+    print_files(found.files)

@@ -1,6 +1,6 @@
 """`compare`: compare runs, in a table and on a page of curves and samples."""
 
-from ar_lightning.commands.parser import Parser
+from ar_lightning.commands.parser import Parser, print_files
 
 __all__ = ["run"]
 
@@ -22,6 +22,5 @@ def run(args: list[str]) -> int:
     console = Console()
     for rows in found.tables:
         console.print(as_rich(rows, console.width, title_of(rows) if parsed.by else ""))
-    for kind, path in found.files.items():
-        print(f"{kind}: {path}")
+    print_files(found.files)
     return 0

@@ -1,14 +1,13 @@
 """`complete`: draw several completions of a partly known example."""
 
-from ar_lightning.commands.parser import Parser, add_drawing, add_run
+from ar_lightning.commands.parser import add_drawing, print_files, run_parser
 
 __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
     """Complete an example and print where the files are."""
-    parser = Parser("complete")
-    add_run(parser)
+    parser = run_parser("complete")
     parser.add_argument(
         "--input", dest="source", metavar="FILE", required=True,
         help="an image, .npz, sound, text or CSV file, or data:test:3 for the run's own",
@@ -22,6 +21,5 @@ def run(args: list[str]) -> int:
 
     from ar_lightning.inference.complete import complete
 
-    for kind, path in complete(**vars(parsed)).items():
-        print(f"{kind}: {path}")
+    print_files(complete(**vars(parsed)))
     return 0

@@ -1,14 +1,13 @@
 """`compress`: compress a file without loss, by the probabilities of a trained density."""
 
-from ar_lightning.commands.parser import Parser, add_run
+from ar_lightning.commands.parser import run_parser
 
 __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
     """Compress a file and print its size beside other formats."""
-    parser = Parser("compress")
-    add_run(parser)
+    parser = run_parser("compress")
     parser.add_argument(
         "file", metavar="FILE", help="an .npz file, a picture, a text; data:test or data:test[:N] for test examples"
     )

@@ -1,14 +1,13 @@
 """`decompress`: restore a compressed file, bit for bit."""
 
-from ar_lightning.commands.parser import Parser, add_run
+from ar_lightning.commands.parser import run_parser
 
 __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
     """Decompress a file and print its path."""
-    parser = Parser("decompress")
-    add_run(parser)
+    parser = run_parser("decompress")
     parser.add_argument("file", metavar="FILE", help="the compressed file")
     parser.add_argument("--out", metavar="FILE", help="decompressed file (default: FILE-decoded, with its old ending)")
     parsed = parser.parse_args(args)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ar_lightning.commands.parser import Parser, add_run
+from ar_lightning.commands.parser import print_files, run_parser
 
 if TYPE_CHECKING:
     from ar_lightning.inference.features.features import Features
@@ -12,8 +12,7 @@ __all__ = ["run"]
 
 def run(args: list[str]) -> int:
     """Write representations and their embedding, and print how probes of them and of raw values compare."""
-    parser = Parser("features")
-    add_run(parser, overrides=True)
+    parser = run_parser("features", overrides=True)
     parser.add_argument("--data", metavar="NAME", help="a dataset of the same shape (default: the run's own)")
     parser.add_argument("--layer", metavar="NAME", help="default: what the output layer reads; list: print all")
     parser.add_argument(
@@ -59,5 +58,4 @@ def _print(found: "Features") -> None:
         print(found.probe.verdict)
     if found.conditional:
         print("The training of this density was told the labels: what it represents is not learned without them.")
-    for kind, path in found.files.items():
-        print(f"{kind}: {path}")
+    print_files(found.files)

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ar_lightning.commands.parser import Parser, parse_config_args
+from ar_lightning.commands.parser import Parser, add_config, print_facts
 from ar_lightning.core.errors import INTERRUPTED, UserError, nearby
 from ar_lightning.core.program import program
 from ar_lightning.training.trial_pipe import attach, is_trial
@@ -21,8 +21,12 @@ def run(args: list[str]) -> int:
     pipe = attach(_rank())  # at once: a trial does not outlive its worker
     parser = Parser("fit", add_help=False)
     parser.add_argument("--resume", metavar="RUN_DIR")
-    parsed = parse_config_args(parser, args, _help)
-    if parsed is None:
+    add_config(parser)
+    parsed = parser.parse_intermixed_args(args)
+    if parsed.help:
+        from ar_lightning.commands.help import fit_help
+
+        print(fit_help())
         return 0
     if parsed.config is None and parsed.resume is None and not parsed.overrides:
         raise UserError("nothing to do: give a config, such as --config pixelrnn (list names them, --help explains)")
@@ -54,19 +58,31 @@ def run(args: list[str]) -> int:
         print(f"\ninterrupted; continue with: {program()} --resume {run_dir}", file=sys.stderr)
         return INTERRUPTED
     if _rank() == 0:
-        from ar_lightning.commands.help import result_table
-
-        result_table(result, run_dir)
+        _print(result, run_dir)
     if pipe and trial:
         known = {key: result[key] for key in METRICS if key in result}
         pipe.finish(result["state"], result["epochs"], known | trial.best)
     return 0
 
 
-def _help() -> str:
-    from ar_lightning.commands.help import fit_help
-
-    return fit_help()
+def _print(result: dict[str, Any], run_dir: Path) -> None:
+    facts = {}
+    for split in ("test", "val"):
+        if result.get(f"{split}/nll") is not None:
+            facts[f"{split} nll"] = f"{result[f'{split}/nll']:.4f} nats per example"
+            facts[f"{split} bits/dim"] = f"{result[f'{split}/bpd']:.4f}"
+    if "test/true_bpd" in result:
+        facts["of the true density"] = f"{result['test/true_bpd']:.4f} bits/dim: the entropy of the data"
+    if "members" in result:
+        facts["members"] = f"{result['members']}, whose probabilities are averaged"
+    if "receptive_field" in result:
+        facts["receptive field"] = f"{result['receptive_field']} values"
+    if "test/accuracy" in result:
+        facts["test accuracy"] = f"{result['test/accuracy']:.4f}, of argmax_y p(x | y) p(y)"
+    facts["parameters"] = f"{result['parameters']:,}"
+    facts["training"] = f"{result['seconds_training']:.1f} s, {result['epochs']} epochs, {result['steps']} steps"
+    facts |= {**result["pictures"], "curves": run_dir / "curves.png", "run": run_dir}
+    print_facts(f"{result['model']} on {result['data']}", facts)
 
 
 def _rank() -> int:

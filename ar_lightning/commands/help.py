@@ -1,23 +1,18 @@
-"""Texts of the command line: help, the tables of names, and the table at the end of a run."""
+"""Texts of the command line: help, and the tables of names."""
 
 import re
-from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
 
 from ar_lightning.commands import COMMANDS
 from ar_lightning.config.bundled import KINDS, bundled, summary_of
-from ar_lightning.config.registry import REGISTRIES, SWEEP_REGISTRIES, target_of
-from ar_lightning.config.schema import REQUIRED, Field, schema_of
+from ar_lightning.config.registry import REGISTRIES, SWEEP_REGISTRIES
+from ar_lightning.config.schema import REQUIRED, Field, Schema, schema_of
 from ar_lightning.config.sections import DEFAULTS, SECTIONS, TOP_LEVEL, section_schema
 from ar_lightning.config.values import type_name, yaml_text
 from ar_lightning.core.program import program
 from ar_lightning.sweep.definition import KEYS
 from ar_lightning.training.trial_pipe import METRICS
 
-__all__ = ["bundled_tables", "fit_help", "names_of", "registry_tables", "result_table", "sweep_help"]
+__all__ = ["bundled_tables", "fit_help", "names_of", "registry_tables", "sweep_help"]
 
 EXAMPLES = """\
 examples:
@@ -54,9 +49,7 @@ def fit_help() -> str:
     groups = [_keys("", TOP_LEVEL)]
     groups += [f"{section}.*\n{_keys(section, section_schema(section).fields)}" for section in SECTIONS]
     for section in REGISTRIES:
-        for name in names_of(section):
-            schema = section_schema(section, name)
-            groups.append(f"{section}.name={name}: {schema.summary}\n{_keys(section, schema.fields)}".rstrip())
+        groups += [_chapter(section, name, section_schema(section, name)) for name in names_of(section)]
     return _as_started(INTRO).format(
         commands=_columns(COMMANDS),
         examples=_as_started(EXAMPLES),
@@ -100,10 +93,8 @@ keys:
 def sweep_help() -> str:
     """Return the help text of sweeps: the keys of a sweep file, samplers and pruners."""
     groups = [_keys("", KEYS)]
-    for section, names in SWEEP_REGISTRIES.items():
-        for name in names:
-            schema = schema_of(target_of(section, name))
-            groups.append(f"{section}.name={name}: {schema.summary}\n{_keys(section, schema.fields)}".rstrip())
+    for section, targets in SWEEP_REGISTRIES.items():
+        groups += [_chapter(section, name, schema_of(target)) for name, target in targets.items()]
     return _as_started(SWEEP_INTRO).format(metrics=", ".join(METRICS), keys="\n\n".join(groups))
 
 
@@ -126,6 +117,10 @@ def names_of(section: str) -> list[str]:
     return list(dict.fromkeys([*REGISTRIES[section], *filter(None, [DEFAULTS.get(section)])]))
 
 
+def _chapter(section: str, name: str, schema: Schema) -> str:
+    return f"{section}.name={name}: {schema.summary}\n{_keys(section, schema.fields)}".rstrip()
+
+
 def _keys(section: str, fields: dict[str, Field]) -> str:
     lines = {}
     for field in fields.values():
@@ -138,29 +133,3 @@ def _keys(section: str, fields: dict[str, Field]) -> str:
 def _columns(rows: dict[str, str], width: int = 18) -> str:
     width = max([width, *map(len, rows)])
     return "\n".join(f"  {left:<{width}}  {right}" for left, right in rows.items())
-
-
-def result_table(result: dict[str, Any], run_dir: Path) -> None:
-    """Print the outcome of a run."""
-    table = Table(title=f"{result['model']} on {result['data']}", show_header=False, title_justify="left")
-    table.add_column()
-    table.add_column(overflow="fold")  # a path that is cut short cannot be copied
-    for split in ("test", "val"):
-        if result.get(f"{split}/nll") is not None:
-            table.add_row(f"{split} nll", f"{result[f'{split}/nll']:.4f} nats per example")
-            table.add_row(f"{split} bits/dim", f"{result[f'{split}/bpd']:.4f}")
-    if "test/true_bpd" in result:
-        table.add_row("of the true density", f"{result['test/true_bpd']:.4f} bits/dim: the entropy of the data")
-    if "members" in result:
-        table.add_row("members", f"{result['members']}, whose probabilities are averaged")
-    if "receptive_field" in result:
-        table.add_row("receptive field", f"{result['receptive_field']} values")
-    if "test/accuracy" in result:
-        table.add_row("test accuracy", f"{result['test/accuracy']:.4f}, of argmax_y p(x | y) p(y)")
-    table.add_row("parameters", f"{result['parameters']:,}")
-    table.add_row("training", f"{result['seconds_training']:.1f} s, {result['epochs']} epochs, {result['steps']} steps")
-    for kind, path in result["pictures"].items():
-        table.add_row(kind, str(path))
-    table.add_row("curves", str(run_dir / "curves.png"))
-    table.add_row("run", str(run_dir))
-    Console().print(table)

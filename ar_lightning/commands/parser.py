@@ -1,15 +1,15 @@
-"""Arguments of a command, with one-line errors."""
+"""Arguments of a command, with one-line errors, and the tables and files that it answers with."""
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ar_lightning.commands import COMMANDS
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.program import program
 
-__all__ = ["Parser", "add_drawing", "add_run", "parse_config_args", "positive"]
+__all__ = ["Parser", "add_config", "add_drawing", "positive", "print_facts", "print_files", "run_parser"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,29 +31,20 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"command line: {message.removeprefix('argument ')}")
 
 
-def parse_config_args(parser: Parser, args: list[str], explain: Callable[[], str]) -> argparse.Namespace | None:
-    """Parse `--config FILE` and `key=value` beside a parser's own options; return None after printing the help.
-
-    Args:
-        parser: made with `add_help=False`.
-        args: the arguments of the command.
-        explain: returns the help, which lists every key and so takes longer than argparse's.
-    """
+def add_config(parser: Parser) -> None:
+    """Add `--config FILE`, `key=value` and `--help`, whose text takes longer than argparse's: it lists every key."""
     parser.add_argument("--config", metavar="FILE")
     parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("overrides", nargs="*")
-    parsed = parser.parse_intermixed_args(args)
-    if parsed.help:
-        print(explain())
-        return None
-    return parsed
 
 
-def add_run(parser: Parser, overrides: bool = False) -> None:
-    """Add the argument RUN to a parser, and with `overrides` the config keys that may differ from the run's."""
+def run_parser(command: str, overrides: bool = False) -> Parser:
+    """Return the parser of a command on a RUN, with `overrides` also of the config keys that may differ from its."""
+    parser = Parser(command)
     parser.add_argument("run", metavar="RUN", help="run directory, checkpoint, or W&B's entity/project/model-ID:best")
     if overrides:
         parser.add_argument("overrides", nargs="*", metavar="key=value", help="data.*, trainer.accelerator or .devices")
+    return parser
 
 
 def add_drawing(parser: Parser, n: int, things: str, default_class: str) -> None:
@@ -83,3 +74,22 @@ def positive(kind: type) -> Callable[[str], Any]:
 
     parse.__name__ = f"positive {kind.__name__}"  # what argparse calls it
     return parse
+
+
+def print_facts(title: str, facts: Mapping[str, object]) -> None:
+    """Print a table of two columns."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(overflow="fold")  # a path that is cut short cannot be copied
+    for name, fact in facts.items():
+        table.add_row(name, str(fact))
+    Console().print(table)
+
+
+def print_files(files: Mapping[str, object]) -> None:
+    """Print where files are, by their kind."""
+    for kind, path in files.items():
+        print(f"{kind}: {path}")

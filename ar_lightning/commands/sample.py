@@ -1,14 +1,13 @@
 """`sample`: draw from a trained density, or continue a prompt."""
 
-from ar_lightning.commands.parser import Parser, add_drawing, add_run, positive
+from ar_lightning.commands.parser import add_drawing, positive, run_parser
 
 __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
     """Draw samples and print where the files are; text is printed too."""
-    parser = Parser("sample")
-    add_run(parser)
+    parser = run_parser("sample")
     add_drawing(parser, 16, "samples", "all in turn")
     parser.add_argument("--prompt", help="what they begin with: text, or a text, sound or image file")
     parser.add_argument("--keep", type=float, help="fraction of the prompt to take")

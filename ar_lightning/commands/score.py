@@ -1,14 +1,13 @@
 """`score`: write the log-likelihood of each example of a dataset or file."""
 
-from ar_lightning.commands.parser import Parser, add_run
+from ar_lightning.commands.parser import run_parser
 
 __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
     """Score examples, write them as CSV and print their mean."""
-    parser = Parser("score")
-    add_run(parser, overrides=True)
+    parser = run_parser("score", overrides=True)
     parser.add_argument(
         "--data", metavar="FILE|NAME", help="an .npz, CSV, image, sound or text file, a folder of images or sound, "
         "or the name of a dataset (default: the run's own data)",

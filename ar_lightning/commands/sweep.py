@@ -1,6 +1,6 @@
 """`sweep`: search hyper-parameters."""
 
-from ar_lightning.commands.parser import Parser, parse_config_args
+from ar_lightning.commands.parser import Parser, add_config
 from ar_lightning.core.errors import UserError
 
 __all__ = ["run"]
@@ -8,8 +8,13 @@ __all__ = ["run"]
 
 def run(args: list[str]) -> int:
     """Check a sweep file, then run it."""
-    parsed = parse_config_args(Parser("sweep", add_help=False), args, _help)
-    if parsed is None:
+    parser = Parser("sweep", add_help=False)
+    add_config(parser)
+    parsed = parser.parse_intermixed_args(args)
+    if parsed.help:
+        from ar_lightning.commands.help import sweep_help
+
+        print(sweep_help())
         return 0
     if parsed.config is None:
         raise UserError(
@@ -23,9 +28,3 @@ def run(args: list[str]) -> int:
     from ar_lightning.sweep.launch import launch
 
     return launch(read)
-
-
-def _help() -> str:
-    from ar_lightning.commands.help import sweep_help
-
-    return sweep_help()

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ar_lightning.commands.parser import Parser, add_run
+from ar_lightning.commands.parser import print_facts, run_parser
 
 if TYPE_CHECKING:
     from ar_lightning.inference.evaluate import Evaluation
@@ -13,8 +13,7 @@ __all__ = ["run"]
 
 def run(args: list[str]) -> int:
     """Evaluate the test split, print the likelihood and write it as JSON."""
-    parser = Parser("test")
-    add_run(parser, overrides=True)
+    parser = run_parser("test", overrides=True)
     parser.add_argument("--out", metavar="FILE", help="the JSON that is written (default: RUN/test.json)")
     parsed = parser.parse_intermixed_args(args)
 
@@ -35,24 +34,20 @@ def run(args: list[str]) -> int:
 
 
 def _print(title: str, found: "Evaluation", path: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, show_header=False, title_justify="left")
-    table.add_column()
-    table.add_column(overflow="fold")  # a path that is cut short cannot be copied
-    table.add_row("test nll", f"{_with_error(found.nll, found.nll_stderr)} nats per example")
-    table.add_row("test bits/dim", _with_error(found.bpd, found.bpd_stderr))
+    facts = {
+        "test nll": f"{_with_error(found.nll, found.nll_stderr)} nats per example",
+        "test bits/dim": _with_error(found.bpd, found.bpd_stderr),
+    }
     if found.accuracy is not None:
-        of = "of argmax_y p(x | y) p(y)"
-        table.add_row("test accuracy", f"{_with_error(found.accuracy, found.accuracy_stderr)}, {of}")
-    table.add_row("examples", f"{found.examples:,}")
+        facts["test accuracy"] = f"{_with_error(found.accuracy, found.accuracy_stderr)}, of argmax_y p(x | y) p(y)"
+    facts["examples"] = f"{found.examples:,}"
     if not found.independent:
-        table.add_row("", "windows of one text are not independent: the errors may be too small")
-    table.add_row("regime", found.regime)
-    table.add_row("written", str(path))
-    Console().print(table)
+        facts[""] = "windows of one text are not independent: the errors may be too small"
+    print_facts(title, facts | {"regime": found.regime, "written": str(path)})
     if found.classes:
+        from rich.console import Console
+        from rich.table import Table
+
         by_class = Table("class", "examples", "nats per example", "bits/dim")
         if found.accuracy is not None:
             by_class.add_column("accuracy")

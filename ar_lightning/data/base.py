@@ -5,17 +5,17 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.errors import UserError, nearby
 from ar_lightning.core.spec import DataSpec
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SPLITS", "Dataset", "Split", "Splits", "hold_out", "no_file", "read_npz", "shuffled"]
+__all__ = ["SPLITS", "Dataset", "Split", "Splits", "hold_out", "hold_out_last", "read_npz", "shuffled", "users_file"]
 
 SPLITS = ("train", "valid", "test")
 
@@ -35,6 +35,10 @@ class Split:
     labels: np.ndarray | None = None
     features: np.ndarray | None = None
 
+    def at(self, index: np.ndarray | slice) -> "Split":
+        """Return some of the examples."""
+        return Split(**{name: None if array is None else array[index] for name, array in vars(self).items()})
+
 
 Splits = dict[str, Split]  # keys: SPLITS
 
@@ -52,12 +56,12 @@ class Dataset(Protocol):
 
     @property
     def spec(self) -> DataSpec:
-        """Shape, support and number of classes of one example."""
+        """Shape, support and number of classes of one example; no more is read for it than must be."""
         ...
 
     @property
     def regime(self) -> str:
-        """One line that a published number must agree with: binarisation, split and sizes."""
+        """One line that a published number must agree with: what is done to the data, the splits and their sizes."""
         ...
 
     def load(self) -> Splits:
@@ -84,25 +88,29 @@ class Dataset(Protocol):
         return x
 
 
-def read_npz(path: Path, keys: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+def read_npz(file: Path | IO[bytes], keys: Iterable[str] | None = None, where: str = "") -> dict[str, np.ndarray]:
     """Read the arrays of an .npz file, or only those named in `keys`; nothing is ever unpickled.
+
+    Args:
+        file: its path, or the open file.
+        keys: of the arrays; None for all.
+        where: what messages call the file, if not by its path.
 
     Raises:
         UserError: the file is no .npz, is damaged, or holds pickled objects.
     """
+    where = where or str(file)
     try:
-        if not zipfile.is_zipfile(path):
-            raise UserError(f"{path}: not an .npz file, or a truncated one; write it with numpy.savez")
-        with np.load(path, allow_pickle=False) as archive:
+        if not zipfile.is_zipfile(file):
+            fix = "write it with numpy.savez, or download it again"
+            raise UserError(f"{where}: not an .npz file, or a truncated one; {fix}")
+        with np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files if keys is None or key in keys}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        what = f"damaged or unreadable ({type(error).__name__}); write or download it again"
         if "allow_pickle" in str(error):
-            raise UserError(
-                f"{path}: holds pickled objects, which are never loaded; save plain numeric arrays"
-            ) from error
-        raise UserError(
-            f"{path}: damaged or unreadable ({type(error).__name__}); write or download it again"
-        ) from error
+            what = "holds pickled objects, which are never loaded; save plain numeric arrays"
+        raise UserError(f"{where}: {what}") from error
     return {key: array for key, array in arrays.items() if isinstance(array, np.ndarray)}
 
 
@@ -127,21 +135,34 @@ def hold_out(n: int, missing: Sequence[str], seed: int, where: object) -> dict[s
     return dict(zip([*missing, "train"], parts, strict=True))
 
 
+def hold_out_last(n: int, train: Split, test: Split) -> Splits:
+    """Return splits whose validation examples are the last n of the training ones."""
+    cut = len(train.x) - n
+    return {"train": train.at(slice(cut)), "valid": train.at(slice(cut, None)), "test": test}
+
+
 def shuffled(n: int, seed: int) -> np.ndarray:
     """Return a permutation of `range(n)`; it is the same in every version of NumPy."""
     return np.random.RandomState(seed % 2**32).permutation(n)  # RandomState: its stream is frozen, Generator's is not
 
 
-def no_file(path: Path, suffixes: Sequence[str], thing: str) -> UserError:
-    """Return the error for a file of the user's that is not there; it names what is nearby.
+def users_file(path: str | None, dataset: str, example: str, suffixes: Sequence[str], thing: str) -> Path:
+    """Return the file that `data.path` names.
 
     Args:
         path: as the user gave it.
+        dataset: its name, for messages.
+        example: of a path.
         suffixes: of the files that would do.
         thing: what they are called.
+
+    Raises:
+        UserError: none is named, or it is not there; the message then names what is nearby.
     """
-    hint = f"; there is no folder {path.parent} either"
-    if path.parent.is_dir():
-        names = [entry.name for entry in path.parent.iterdir() if entry.suffix in suffixes and entry.is_file()]
-        hint = did_you_mean(path.name, names) if names else f"; {path.parent} has no {thing}"
-    return UserError(f"data.path: no file {path}{hint}")
+    if path is None:
+        raise UserError(f"data.path: data '{dataset}' needs a file; give data.path={example}")
+    file = Path(path).expanduser()
+    if not file.is_file():
+        hint = nearby(file, lambda entry: entry.suffix in suffixes and entry.is_file(), thing)
+        raise UserError(f"data.path: no file {file}{hint}")
+    return file

@@ -1,26 +1,27 @@
-"""Images too many for memory: read once into an .npy file, which is then memory-mapped."""
+"""Examples too many for memory: read once into an .npy file, which is then memory-mapped."""
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import written
 from ar_lightning.data.base import Split
+from ar_lightning.data.download import ENVIRONMENT
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Blocks", "cached_split", "decoded", "fingerprint", "open_image", "stamp"]
+__all__ = ["Blocks", "cached_files", "cached_split", "decoded", "fingerprint", "open_image", "stamp"]
 
-# Parts of a split, one after another: images `(n, C, H, W)` uint8, and their labels `(n,)` int64 or None.
+# Parts of a split, one after another: examples `(n, C, *sites)`, and their labels `(n,)` int64 or None.
 Blocks = Iterable[tuple[np.ndarray, np.ndarray | None]]
-CHUNK = 128  # images read before they are written: large ones must fit in memory
+CHUNK = 32  # files decoded before they are written: large ones must fit in memory
 
 
 def cached_split(path: Path, read: Callable[[], Blocks], fix: str) -> Split:
@@ -30,7 +31,7 @@ def cached_split(path: Path, read: Callable[[], Blocks], fix: str) -> Split:
 
     Args:
         path: an .npy file, named after everything that its content depends on; an existing one is read as it is.
-        read: called for the images where the file is missing.
+        read: called for the examples where the file is missing.
         fix: what to do where the file cannot be written.
 
     Raises:
@@ -49,15 +50,42 @@ def cached_split(path: Path, read: Callable[[], Blocks], fix: str) -> Split:
         raise UserError(f"{path}: damaged or unreadable; delete it to have it made again") from error
 
 
-def decoded(files: Sequence[Path], read: Callable[[Path], np.ndarray], title: str) -> Blocks:
-    """Decode image files in their order, in as many threads as are useful, behind a progress bar."""
+def cached_files(
+    stem: Path,
+    files: Sequence[Path],
+    labels: np.ndarray | None,
+    settings: tuple[Any, ...],
+    read: Callable[[Path], np.ndarray],
+) -> Split:
+    """Map the examples in some files; the files are decoded once, and what they make is kept.
+
+    Args:
+        stem: what the path of the file they are kept in begins with.
+        files: in the order of the examples.
+        labels: class `(len(files),)` of the examples in each file, or None.
+        settings: all else that the examples depend on.
+        read: returns the examples `(n, C, *sites)` in a file.
+
+    Raises:
+        UserError: a file cannot be read, or the examples cannot be kept.
+    """
+    classes = None if labels is None else labels.tolist()
+    key = fingerprint(*settings, classes, [(file.parent, *stamp(file)) for file in files])
+    path = stem.with_name(f"{stem.name}-{key}.npy")
+    return cached_split(path, lambda: decoded(files, read, stem.name, labels), f"make room, or set {ENVIRONMENT}")
+
+
+def decoded(
+    files: Sequence[Path], read: Callable[[Path], np.ndarray], title: str, labels: np.ndarray | None = None
+) -> Blocks:
+    """Decode files as `cached_files`, in as many threads as are useful, behind a progress bar with a title."""
     from tqdm import tqdm
 
-    with ThreadPoolExecutor() as pool, tqdm(total=len(files), desc=title, unit=" images", disable=None) as bar:
+    with ThreadPoolExecutor() as pool, tqdm(total=len(files), desc=title, unit=" files", disable=None) as bar:
         for start in range(0, len(files), CHUNK):  # a chunk at a time: the pool would run ahead of the disk
-            chunk = files[start : start + CHUNK]
-            yield np.stack(list(pool.map(read, chunk))), None
-            bar.update(len(chunk))
+            for i, x in enumerate(pool.map(read, files[start : start + CHUNK]), start):
+                yield x, None if labels is None else np.full(len(x), labels[i])
+                bar.update()
 
 
 def open_image(path: Path, channels: int, prepare: Callable[["Image"], "Image"] = lambda image: image) -> np.ndarray:
@@ -103,42 +131,31 @@ def stamp(path: Path) -> tuple[str, int, int]:
 
 
 def _write(path: Path, labels_path: Path, blocks: Blocks) -> None:
-    """Write labels, then images, so that images never lack their labels."""
-    labels: list[np.ndarray] = []
+    """Write examples one after another as one .npy, and before it appears their labels, so that it never lacks them.
 
-    def images() -> Iterator[np.ndarray]:
+    By plain writes: a full disk under a memory map kills the process.
+    """
+    n, labels = 0, []
+    with written(path, shared=True) as partial, partial.open("wb") as file:
         for x, y in blocks:
-            labels.extend([] if y is None else [y])
-            yield x
-
-    with written(path, shared=True) as partial:
-        _append(partial, images())
-        if labels:
-            with written(labels_path, shared=True) as aside:
-                _append(aside, labels)
-
-
-def _append(path: Path, blocks: Iterable[np.ndarray]) -> None:
-    """Write arrays one after another as one .npy, by plain writes: a full disk under a memory map kills the process."""
-    n, start = 0, 0
-    with path.open("wb") as file:
-        for block in blocks:
             if not n:
-                start = _header(file, 0, block)
-            file.write(np.ascontiguousarray(block).data)
-            n += len(block)
+                _write_header(file, 0, x)  # which leaves room for n
+            file.write(np.ascontiguousarray(x).data)
+            n += len(x)
+            labels += [] if y is None else [y]
         file.flush()
         os.fsync(file.fileno())  # some file systems only now say that the disk is full
         file.seek(0)
-        if _header(file, n, block) != start:
-            raise AssertionError("an .npy header leaves room for the number of rows to grow")
+        _write_header(file, n, x)
+        if labels:
+            with written(labels_path, shared=True) as aside, aside.open("wb") as labels_file:
+                np.save(labels_file, np.concatenate(labels))
 
 
-def _header(file: Any, n: int, block: np.ndarray) -> int:
-    kind = np.lib.format.dtype_to_descr(block.dtype)
-    layout = {"descr": kind, "fortran_order": False, "shape": (n, *block.shape[1:])}
+def _write_header(file: IO[bytes], n: int, x: np.ndarray) -> None:
+    kind = np.lib.format.dtype_to_descr(x.dtype)
+    layout = {"descr": kind, "fortran_order": False, "shape": (n, *x.shape[1:])}
     np.lib.format.write_array_header_1_0(file, layout)
-    return int(file.tell())
 
 
 def _reason(error: Exception) -> str:

@@ -1,8 +1,8 @@
 """Numeric columns from files: CSV of any dialect, Parquet, Excel, .npz and .hdf5."""
 
+import csv
 import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,19 +32,22 @@ def read_columns(path: Path, drop: Sequence[str] = (), key: str | None = None) -
     Raises:
         UserError: the file holds other things than numbers; the message names the row and the column.
     """
-    if path.suffix in (".hdf5", ".h5"):
+    suffix = path.suffix.lower()
+    if suffix in (".hdf5", ".h5"):
         return _of_arrays(path, {"data": read_hdf5(path, key)}, drop)
     if key is not None:
         raise UserError(f"data.key={key}: only .hdf5 files have keys, and {path.name} is none; leave it out")
-    match path.suffix.lower():
+    match suffix:
         case ".npz":
             return _of_arrays(path, _npz_arrays(path), drop)
         case ".parquet" | ".pq":
-            return _of_parquet(path, drop)
+            return _of_frame(path, _opened(path, "Parquet"), "row", drop)
         case ".xlsx" | ".xlsm":
-            return _of_excel(path, drop)
+            frame = _opened(path, "Excel", header=None, dtype=object).dropna(axis=1, how="all").dropna(how="all")
+            frame.index += 1
+            return _of_frame(path, _with_header(path, frame), "row", drop)
         case _:
-            return _of_csv(path, drop)
+            return _of_frame(path, _with_header(path, _csv(path)), "line", drop)
 
 
 def read_hdf5(path: Path, key: str | None = None) -> np.ndarray:
@@ -119,84 +122,64 @@ def _of_frame(path: Path, frame: "pd.DataFrame", place: str, drop: Sequence[str]
     return tuple(columns[d] for d in keep), {"data": x}
 
 
-def _of_parquet(path: Path, drop: Sequence[str]) -> Columns:
-    return _of_frame(path, _opened(path, "Parquet", lambda pd: pd.read_parquet(path)), "row", drop)
-
-
-def _of_excel(path: Path, drop: Sequence[str]) -> Columns:
-    frame = _opened(path, "Excel", lambda pd: pd.read_excel(path, header=None, dtype=object))
-    return _of_frame(path, _with_header(path, frame.dropna(axis=1, how="all")), "row", drop)
-
-
-def _opened(path: Path, kind: str, read: "Callable[[Any], pd.DataFrame]") -> "pd.DataFrame":
+def _opened(path: Path, kind: str, **options: Any) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        return read(pd)
+        return getattr(pd, f"read_{kind.lower()}")(path, **options)
     except ImportError as error:
         raise UserError(f"{path}: reading {kind} needs pip install 'ar_lightning[{kind.lower()}]'") from error
     except Exception as error:  # whatever a reader makes of bytes that can be anything
         raise UserError(f"{path}: not a file of {kind}, or a damaged one ({type(error).__name__})") from error
 
 
-def _of_csv(path: Path, drop: Sequence[str]) -> Columns:
+def _csv(path: Path) -> "pd.DataFrame":
+    """Read the fields of a CSV as text; the index is the line that a row starts in."""
     import pandas as pd
 
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{path}: not a text file in UTF-8; give a CSV, Parquet, Excel, .npz or .hdf5 file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    start = next((i for i, line in enumerate(lines) if line.strip()), None)
-    if start is None:
-        raise UserError(f"{path}: is empty")
-    delimiter = _delimiter(lines[start])
-    ragged = f"{path}: line {{}} has {{}} values where line {start + 1} has {{}}; mend it"
+    delimiter = _delimiter(text.lstrip().partition("\n")[0])
+    lines = (" ".join(line.split()) for line in StringIO(text)) if delimiter == " " else StringIO(text)
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+    rows: dict[int, list[str]] = {}
+    line = 1
     try:
-        frame = pd.read_csv(
-            StringIO("\n".join(lines[start:])), sep=r"\s+" if delimiter == " " else delimiter, header=None, dtype=str,
-            keep_default_na=False, na_values=[""], skipinitialspace=True, skip_blank_lines=False,
-        )  # fmt: skip
-    except pd.errors.ParserError as error:
-        if expected := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error)):
-            width, line, found = map(int, expected.groups())
-            raise UserError(ragged.format(start + line, found, width)) from None
+        for row in reader:
+            if any(map(str.strip, row)):
+                rows[line] = row
+            line = reader.line_num + 1
+    except csv.Error as error:
         raise UserError(f"{path}: cannot be read as CSV ({error}); mend it") from error
-    frame.index += start
-    frame = frame.dropna(how="all")
-    for i in frame.index[frame.iloc[:, -1].isna()]:  # pandas pads lines that are too short
-        if (n := _fields(lines[i], delimiter)) < frame.shape[1]:
-            raise UserError(ragged.format(i + 1, n, frame.shape[1]))
-    return _of_frame(path, _with_header(path, frame), "line", drop)
+    for line, row in rows.items():
+        if len(row) != len(rows[first := min(rows)]):
+            lengths = f"line {line} has {len(row)} values where line {first} has {len(rows[first])}"
+            raise UserError(f"{path}: {lengths}; mend it")
+    return pd.DataFrame.from_dict(rows, orient="index", dtype=object)
+
+
+def _delimiter(line: str) -> str:
+    """Return the delimiter of a line, whose quoted texts do not count; a space for any white space."""
+    counts = {delimiter: len(next(csv.reader([line], delimiter=delimiter), [])) for delimiter in DELIMITERS}
+    # Semicolons separate where there are any: the commas beside them are decimal points.
+    best = ";" if counts[";"] > 1 else max(DELIMITERS, key=lambda delimiter: counts[delimiter])
+    return best if counts[best] > 1 else " "
 
 
 def _with_header(path: Path, frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Take the first row for the names of the columns if it holds no number; number the rows as the file does."""
-    frame = frame.dropna(how="all")
+    """Take the first row for the names of the columns if it holds no number."""
     if frame.empty:
         raise UserError(f"{path}: is empty")
     first = ["" if field != field else "".join(str(field).splitlines()).strip() for field in frame.iloc[0]]
     has_header = not any(map(_is_number, first))
-    frame = frame.iloc[int(has_header) :].set_axis(
-        [name if has_header and name else f"x{d}" for d, name in enumerate(first)], axis=1
-    )
-    if frame.empty:
+    if has_header and len(frame) == 1:
         raise UserError(f"{path}: has a header but no rows")
-    return frame.set_axis(frame.index + 1, axis=0)
-
-
-def _delimiter(line: str) -> str:
-    """Return the delimiter of the first line, whose quoted texts do not count; a space for any white space."""
-    counts = {delimiter: _fields(line.strip(), delimiter) - 1 for delimiter in DELIMITERS}
-    # Semicolons separate where there are any: the commas beside them are decimal points.
-    best = ";" if counts[";"] else max(counts, key=lambda delimiter: counts[delimiter])
-    return best if counts[best] else " "
-
-
-def _fields(line: str, delimiter: str) -> int:
-    """Return the number of fields in a line."""
-    return len(re.sub(r'"[^"]*"', "_", line).split(None if delimiter == " " else delimiter))
+    names = [name if has_header and name else f"x{d}" for d, name in enumerate(first)]
+    return frame.iloc[int(has_header) :].set_axis(names, axis=1)
 
 
 def _kept(path: Path, columns: Sequence[str], drop: Sequence[str]) -> list[int]:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from ar_lightning.core.errors import UserError
 
-__all__ = ["data_root", "obtain", "verify"]
+__all__ = ["ELSEWHERE", "ENVIRONMENT", "data_root", "obtain"]
 
 ENVIRONMENT = "AR_LIGHTNING_DATA"
+ELSEWHERE = f"data.data_dir or {ENVIRONMENT} name another folder"
 
 
 def data_root(data_dir: str | None) -> Path:
@@ -24,7 +25,7 @@ def obtain(known: dict[str, str], base_url: str, folder: Path, *elsewhere: Path)
     """Return a verified path for each file; download the missing ones into `folder`.
 
     Args:
-        known: checksum of each file name, written `md5:...` or `sha256:...`.
+        known: md5 or sha256 of each file name.
         base_url: address of the files, with its final slash.
         folder: where to look first and to download to; it is made if need be.
         elsewhere: more folders to look in.
@@ -35,7 +36,7 @@ def obtain(known: dict[str, str], base_url: str, folder: Path, *elsewhere: Path)
     paths = {}
     for name, checksum in known.items():
         if found := next((d / name for d in (folder, *elsewhere) if (d / name).is_file()), None):
-            verify(found, checksum, folder)
+            _verify(found, checksum, folder)
             paths[name] = found
     missing = [name for name in known if name not in paths]
     for i, name in enumerate(missing):
@@ -43,21 +44,21 @@ def obtain(known: dict[str, str], base_url: str, folder: Path, *elsewhere: Path)
     return paths
 
 
-def verify(path: Path, checksum: str, folder: Path) -> None:
-    """Compare a local file with its published checksum.
+def _algorithm(checksum: str) -> str:
+    return "md5" if len(checksum) == 32 else "sha256"
 
-    Raises:
-        UserError: it differs or cannot be read.
-    """
-    algorithm, _, expected = checksum.partition(":")
+
+def _verify(path: Path, checksum: str, folder: Path) -> None:
+    """Compare a local file with its published checksum."""
+    algorithm = _algorithm(checksum)
     try:
         with path.open("rb") as file:
             actual = hashlib.file_digest(file, algorithm).hexdigest()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    if actual != expected:
+    if actual != checksum:
         fix = f"delete it to download it again, or put the right file into {folder}"
-        raise UserError(f"{path}: {algorithm} {actual[:8]}.. is not the published {expected[:8]}..; {fix}")
+        raise UserError(f"{path}: {algorithm} {actual[:8]}.. is not the published {checksum[:8]}..; {fix}")
 
 
 def _download(base_url: str, missing: list[str], checksum: str, folder: Path) -> Path:
@@ -66,19 +67,15 @@ def _download(base_url: str, missing: list[str], checksum: str, folder: Path) ->
     import requests
 
     name = missing[0]
-    url = f"{base_url}{name}"
-    offline = (
-        f"put {', '.join(missing)} from {base_url} into {folder} (data.data_dir or {ENVIRONMENT} name another folder)"
-    )
+    url, known = f"{base_url}{name}", f"{_algorithm(checksum)}:{checksum}"
+    offline = f"put {', '.join(missing)} from {base_url} into {folder} ({ELSEWHERE})"
     try:
         # pooch writes to a temporary file beside the target, verifies that, and then renames it.
-        return Path(pooch.retrieve(url, checksum, fname=name, path=folder, progressbar=True))
+        return Path(pooch.retrieve(url, known, fname=name, path=folder, progressbar=True))
     except requests.RequestException as error:
         status = f"HTTP {error.response.status_code}" if error.response is not None else type(error).__name__
         raise UserError(f"cannot download {url} ({status}); {offline}") from error
     except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be written ({error.strerror}); set data.data_dir or {ENVIRONMENT}"
-        ) from error
+        raise UserError(f"{folder}: cannot be written ({error.strerror}); {ELSEWHERE}") from error
     except ValueError as error:  # what pooch raises for a wrong checksum
         raise UserError(f"{url}: the download does not match its published checksum; {offline}") from error

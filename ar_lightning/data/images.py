@@ -17,7 +17,6 @@ class Images(Dataset):
     flip: bool
 
     def augment(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Mirror the images of a training batch at random if `flip` is set."""
         return flipped(x) if self.flip else x
 
 
@@ -27,7 +26,6 @@ class EightBitImages(Images):
     levels: int
 
     def values(self, x: "torch.Tensor") -> "torch.Tensor":
-        """Quantise a batch."""
         return quantised(x, self.levels)
 
 

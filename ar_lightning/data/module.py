@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from ar_lightning.core.condition import Condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Decay, PositiveInt
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import Dataset, Split, Splits
+from ar_lightning.data.base import Dataset, Split
 from ar_lightning.data.samplers import EpochSampler, LaneSampler
 from ar_lightning.data.transforms import Dequantised, mutated
 
@@ -74,7 +74,6 @@ class ArrayDataModule(lightning.LightningDataModule):
         self.mutate = mutate
         if mutate and self.spec.levels is None:
             raise UserError(f"data.mutate={mutate:g}: replaces levels, and this data is {self.spec}; set it to 0")
-        self._loaded: Splits | None = None
         self._batches: dict[str, _Batches] = {}
 
     @property
@@ -91,17 +90,15 @@ class ArrayDataModule(lightning.LightningDataModule):
         return f"{self.dataset.regime}; windows given the text before them, in {lanes} lanes that start without any"
 
     def prepare_data(self) -> None:
-        """Download what is missing, on one process; `setup` of that process reuses the arrays."""
-        if not self._batches:
-            self._loaded = self.dataset.load()
+        """Download what is missing, on one process, which keeps the arrays for its `setup`."""
+        self.setup()
 
     def setup(self, stage: str | None = None) -> None:
         """Load the splits, keeping small integers small and mapped files on disk."""
         if not self._batches:
-            splits = self._loaded or self.dataset.load()
             augment = {"train": self._augment}
-            self._batches = {n: _Batches(split, self.dataset.values, augment.get(n)) for n, split in splits.items()}
-            self._loaded = None
+            values, splits = self.dataset.values, self.dataset.load()
+            self._batches = {name: _Batches(split, values, augment.get(name)) for name, split in splits.items()}
 
     def _augment(self, x: Tensor) -> Tensor:
         x = self.dataset.augment(x)
@@ -157,8 +154,9 @@ class ArrayDataModule(lightning.LightningDataModule):
                 few = f"{len(examples)} train windows do not fill {self.batch_size} lanes"
                 raise UserError(f"data.stream=true: {few}; lower data.batch_size or data.length")
             whole = len(examples) - len(examples) % self.batch_size
-            return _lanes_loader(examples, LaneSampler(whole, self.batch_size, rank, world))
-        return _loader(examples, EpochSampler(len(examples), self.seed, rank, world), self.batch_size // world)
+            return _loader(examples, batch_sampler=LaneSampler(whole, self.batch_size, rank, world))
+        sampler = EpochSampler(len(examples), self.seed, rank, world)
+        return _loader(examples, self.batch_size // world, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation batches, in order."""
@@ -170,23 +168,22 @@ class ArrayDataModule(lightning.LightningDataModule):
 
     def _eval_dataloader(self, name: str) -> DataLoader[Batch]:
         rank, world = self._rank_and_world(name)
+        examples = self._batches[name]
         if self.stream:
-            lanes = min(self.eval_batch_size, len(self._batches[name]))
+            lanes = min(self.eval_batch_size, len(examples))
             if lanes < world:
                 few = f"{lanes} {name} lanes for {world} processes"
                 raise UserError(f"data.stream=true: {few}; raise data.eval_batch_size, or use fewer devices")
-            return _lanes_loader(self._batches[name], LaneSampler(len(self._batches[name]), lanes, rank, world))
+            return _loader(examples, batch_sampler=LaneSampler(len(examples), lanes, rank, world))
         # Lightning's default sampler repeats examples to even out the processes, which biases the number reported.
-        sampler = UnrepeatedDistributedSampler(self._batches[name], world, rank, shuffle=False) if world > 1 else None
-        return _loader(self._batches[name], sampler, -(-self.eval_batch_size // world))
+        sampler = UnrepeatedDistributedSampler(examples, world, rank, shuffle=False) if world > 1 else None
+        return _loader(examples, -(-self.eval_batch_size // world), sampler=sampler)
 
     def _rank_and_world(self, name: str) -> tuple[int, int]:
         self.setup()
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
-        if len(self._batches[name]) < world:
-            raise UserError(
-                f"data: {len(self._batches[name])} {name} examples for {world} processes; use fewer devices"
-            )
+        if (n := len(self._batches[name])) < world:
+            raise UserError(f"data: {n} {name} examples for {world} processes; use fewer devices")
         return rank, world
 
 
@@ -228,18 +225,10 @@ class _Batches(TorchDataset[Batch]):
         return x, Condition(labels, torch.from_numpy(self.features[indices.numpy()]))
 
 
-def _loader(examples: _Batches, sampler: Sampler[int] | None, batch_size: int) -> DataLoader[Batch]:
+def _loader(examples: _Batches, batch_size: int = 1, **samplers: Any) -> DataLoader[Batch]:
     """Fetch whole batches through `__getitems__`.
 
     The private generator keeps the loader's own draw of a worker seed out of the global one, so that validating more or
     less often does not change training.
     """
-    return DataLoader(examples, batch_size, sampler=sampler, collate_fn=_as_is, generator=torch.Generator())
-
-
-def _lanes_loader(examples: _Batches, sampler: LaneSampler) -> DataLoader[Batch]:
-    return DataLoader(examples, batch_sampler=sampler, collate_fn=_as_is, generator=torch.Generator())
-
-
-def _as_is(batch: Any) -> Any:
-    return batch
+    return DataLoader(examples, batch_size, collate_fn=lambda batch: batch, generator=torch.Generator(), **samplers)

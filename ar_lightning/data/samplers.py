@@ -1,7 +1,6 @@
 """Which examples a batch holds, on any number of processes: a shuffled epoch, or lanes of a stream."""
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -50,11 +49,10 @@ class LaneSampler(Sampler[list[int]]):
     """
 
     def __init__(self, size: int, lanes: int, rank: int = 0, world: int = 1) -> None:
-        bounds = [lane * (size // lanes) + min(lane, size % lanes) for lane in range(lanes + 1)]
-        self.lanes = [range(*pair) for pair in pairwise(bounds)][rank::world]
+        self.lanes = np.array_split(np.arange(size), lanes)[rank::world]
 
     def __len__(self) -> int:
         return len(self.lanes[0])
 
     def __iter__(self) -> Iterator[list[int]]:
-        return ([lane[t] for lane in self.lanes if t < len(lane)] for t in range(len(self)))
+        return ([int(lane[t]) for lane in self.lanes if t < len(lane)] for t in range(len(self)))

@@ -1,14 +1,17 @@
 """Splits and classes of the files in a folder, by the sub-folders they lie in."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ar_lightning.core.errors import UserError, nearby
-from ar_lightning.data.base import SPLITS, hold_out
+from ar_lightning.data.base import SPLITS, Splits, hold_out
+from ar_lightning.data.cache import cached_files
+from ar_lightning.data.download import data_root
 
 __all__ = ["SplitFolder"]
 
@@ -24,7 +27,7 @@ class SplitFolder:
 
     Args:
         path: the folder, `data.path`.
-        dataset: name of the dataset, for messages.
+        dataset: name of the dataset, for messages and as the folder of what is kept.
         things: what the files are, in the plural.
         suffixes: of the files, in small letters.
         seed: of the held-out splits, where the folder has none.
@@ -37,20 +40,14 @@ class SplitFolder:
         if path is None:
             raise UserError(f"data.path: data '{dataset}' needs a folder; give data.path=my_{things}")
         self.path = Path(path).expanduser()
-        self.things = things
-        self.suffixes = suffixes
-        self.seed = seed
+        self.name = self.path.resolve().name
+        self.dataset, self.things, self.suffixes, self.seed = dataset, things, suffixes, seed
         if not self.path.is_dir():
             if self.path.is_file():
                 raise UserError(f"data.path: {self.path} is a file, not a folder of {things}")
             raise UserError(f"data.path: no folder {self.path}{nearby(self.path, Path.is_dir)}")
         if not os.access(self.path, os.R_OK | os.X_OK):
             raise UserError(f"data.path: {self.path} cannot be read; check its permissions")
-
-    @property
-    def base(self) -> Path:
-        """The folder that `files` are relative to, links followed."""
-        return self.path.resolve()
 
     @property
     def regime(self) -> str:
@@ -60,7 +57,7 @@ class SplitFolder:
 
     @cached_property
     def files(self) -> dict[str, list[Path]]:
-        """Files of each split, relative to the folder, in an order that does not depend on the file system."""
+        """Files of each split, links followed, in an order that does not depend on the file system."""
         files = {split: self._below(folder) for split, folder in (self._folders or {"train": ""}).items()}
         for split, found in files.items():
             if not found:
@@ -69,7 +66,8 @@ class SplitFolder:
         missing = [split for split in SPLITS if split not in files]
         train = files["train"]
         parts = hold_out(len(train), missing, self.seed, self.path)
-        return files | {split: [train[i] for i in sorted(index)] for split, index in parts.items()}
+        files |= {split: [train[i] for i in sorted(index)] for split, index in parts.items()}
+        return {split: files[split] for split in SPLITS}
 
     @cached_property
     def classes(self) -> list[str]:
@@ -77,7 +75,8 @@ class SplitFolder:
         by_split = {split: {self._class_of(file) for file in files} for split, files in self.files.items()}
         if any("" in names for names in by_split.values()):
             return []
-        of_train = set().union(*(names for split, names in by_split.items() if self._is_of_train(split)))
+        held_out = [split for split in SPLITS if split not in self._folders]  # of train
+        of_train = set().union(*(by_split[split] for split in ("train", *held_out)))
         if new := {name: split for split, names in by_split.items() for name in names - of_train}:
             name = min(new)
             raise UserError(f"{self.path}: {new[name]} has the class '{name}', but train has no such folder; add it")
@@ -87,6 +86,14 @@ class SplitFolder:
         """Return the class `(N,)` int64 of each file of a split; None without classes."""
         numbers = {name: i for i, name in enumerate(self.classes)}
         return np.array([numbers[self._class_of(file)] for file in self.files[split]], np.int64) if numbers else None
+
+    def load(self, settings: tuple[Any, ...], read: Callable[[Path], np.ndarray]) -> Splits:
+        """Return the examples in the files of each split, memory-mapped; the arguments are those of `cached_files`."""
+        folder = data_root(None) / self.dataset
+        return {
+            split: cached_files(folder / f"{self.name}-{split}", files, self.labels(split), settings, read)
+            for split, files in self.files.items()
+        }
 
     @cached_property
     def _folders(self) -> dict[str, str]:
@@ -100,12 +107,9 @@ class SplitFolder:
             raise UserError(f"{self.path}: has a folder '{other}' but no 'train'; make one, or rename '{other}'")
         return {split: names[0] for split, names in found.items() if names}
 
-    def _is_of_train(self, split: str) -> bool:
-        return split == "train" or split not in self._folders  # held out of it
-
     def _class_of(self, file: Path) -> str:
         """Return the first folder below the folder of the split, or `""`."""
-        below: Sequence[str] = file.parts[1:] if self._folders else file.parts
+        below = file.relative_to(self.path.resolve()).parts[bool(self._folders) :]
         return below[0] if len(below) > 1 else ""
 
     def _below(self, folder: str) -> list[Path]:
@@ -113,8 +117,8 @@ class SplitFolder:
             raise UserError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from error
 
         found = []
-        for parent, folders, names in os.walk(self.path / folder, onerror=refuse, followlinks=True):
+        for parent, folders, names in os.walk(self.path.resolve() / folder, onerror=refuse, followlinks=True):
             folders[:] = [name for name in folders if name[0] != "."]
-            inside = Path(parent).relative_to(self.path)
-            found += [inside / name for name in names if name[0] != "." and name.lower().endswith(self.suffixes)]
+            visible = [name for name in names if name[0] != "." and name.lower().endswith(self.suffixes)]
+            found += [Path(parent, name) for name in visible]
         return sorted(found, key=lambda file: file.as_posix())

@@ -57,7 +57,6 @@ class StandardisedTable(Dataset):
 
     @property
     def spec(self) -> DataSpec:
-        """One row of real values; reads the data once and keeps it."""
         rows, keep, offset, scale = self._statistics
         columns = tuple(rows.columns[d] for d in keep)
         table = Table(columns, tuple(offset.tolist()), tuple(scale.tolist()), self.units == "original")
@@ -66,7 +65,6 @@ class StandardisedTable(Dataset):
 
     @property
     def regime(self) -> str:
-        """The source, the columns that are left out, the units of densities and the sizes of the splits."""
         rows, keep, _, _ = self._statistics
         constant = [name for d, name in enumerate(rows.columns) if d not in set(keep.tolist())]
         without = f", without {', '.join(constant)} (constant)" if constant else ""

@@ -36,12 +36,10 @@ class Dequantised(Dataset):
 
     @property
     def spec(self) -> DataSpec:
-        """The dataset's, with real values."""
         return self.dataset.spec.dequantised()
 
     @property
     def regime(self) -> str:
-        """The dataset's, and that it is dequantised."""
         return f"{self.dataset.regime}; uniformly dequantised, a bound on the likelihood of the levels"
 
     def load(self) -> Splits:

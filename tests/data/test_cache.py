@@ -93,9 +93,9 @@ def test_files_are_decoded_in_their_order(tmp_path: Path, monkeypatch: pytest.Mo
     files = [tmp_path / f"{i}.png" for i in range(10)]
     for file, x in zip(files, X, strict=True):
         Image.fromarray(x.transpose(1, 2, 0)).save(file)
-    parts = [x for x, _ in decoded(files, lambda path: open_image(path, 3), "test")]
-    assert [len(part) for part in parts] == [4, 4, 2]
-    np.testing.assert_array_equal(np.concatenate(parts), X)
+    parts = list(decoded(files, lambda path: open_image(path, 3)[None], "test", Y))
+    np.testing.assert_array_equal(np.concatenate([x for x, _ in parts]), X)
+    assert [y.tolist() for _, y in parts if y is not None] == [[i] for i in Y]
 
 
 def test_a_fingerprint_changes_with_settings_and_files(tmp_path: Path) -> None:

@@ -230,8 +230,8 @@ BUGS = {
         "ar_lightning/density/stream.py", "lambda t: t[:lanes]", "lambda t: t[-lanes:]", "tests/models/test_rnn.py"
     ),
     "the last windows of a stream are not scored": Bug(
-        "ar_lightning/data/module.py", "LaneSampler(len(self._batches[name]), lanes, rank, world)",
-        "LaneSampler(len(self._batches[name]) // lanes * lanes, lanes, rank, world)", "tests/data tests/models/test_rnn.py",
+        "ar_lightning/data/module.py", "LaneSampler(len(examples), lanes, rank, world)",
+        "LaneSampler(len(examples) // lanes * lanes, lanes, rank, world)", "tests/data tests/models/test_rnn.py",
     ),
     "columns are standardised by all rows": Bug(
         "ar_lightning/data/standardised.py", "for name in rows.standardise_by]", "for name in SPLITS]",

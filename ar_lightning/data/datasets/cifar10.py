@@ -11,7 +11,7 @@ import numpy as np
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import PositiveInt
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import SPLITS, Split, Splits, read_npz
+from ar_lightning.data.base import SPLITS, Split, Splits, hold_out_last, read_npz
 from ar_lightning.data.download import data_root, obtain
 from ar_lightning.data.images import EightBitImages, treatment
 
@@ -67,12 +67,10 @@ class CIFAR10(EightBitImages):
 
     @property
     def spec(self) -> DataSpec:
-        """Shape, support and number of classes; reads nothing."""
         return DataSpec((3, 32, 32), self.levels, classes=10)
 
     @property
     def regime(self) -> str:
-        """Levels, split, and how many of the test images there are; reads the files once and keeps them."""
         splits = self.load()
         sizes = [len(splits[name].x) for name in SPLITS]
         part = "" if sizes[2] == self.batch else f", test is the first {sizes[2]} of {self.batch} official images"
@@ -80,19 +78,7 @@ class CIFAR10(EightBitImages):
         return f"{how}, valid is the last {self.held_out} of train, {'/'.join(map(str, sizes))}{part}"
 
     def load(self) -> Splits:
-        """Return the three splits, unquantised.
-
-        Raises:
-            UserError: the files are not the published ones, or cannot be had.
-        """
-        train, test = self._content
-        cut = len(train.x) - self.held_out
-        assert train.labels is not None
-        return {
-            "train": Split(train.x[:cut], train.labels[:cut]),
-            "valid": Split(train.x[cut:], train.labels[cut:]),
-            "test": test,
-        }
+        return hold_out_last(self.held_out, *self._content)
 
     @cached_property
     def _content(self) -> tuple[Split, Split]:
@@ -100,53 +86,39 @@ class CIFAR10(EightBitImages):
         root = data_root(self.data_dir)
         npz, folder = root / "cifar10.npz", root / self.folder
         if npz.is_file():
-            return self._from_npz(npz)
-        if all((folder / name).is_file() for name in self.sha256):
-            known = {name: f"sha256:{digest}" for name, digest in self.sha256.items()}
-            files = [path.read_bytes() for path in obtain(known, self.base_url, folder).values()]
+            files = self._from_npz(npz)
+        elif all((folder / name).is_file() for name in self.sha256):
+            files = [path.read_bytes() for path in obtain(self.sha256, self.base_url, folder).values()]
         else:
-            known = {name: f"sha256:{digest}" for name, digest in self.archive.items()}
-            (path,) = obtain(known, self.base_url, root).values()
-            files = self._from_archive(path)
-        records = np.concatenate([np.frombuffer(file, np.uint8) for file in files]).reshape(-1, 1 + 3 * 32 * 32)
-        x, labels = records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64)
+            (path,) = obtain(self.archive, self.base_url, root).values()
+            with tarfile.open(path) as archive:
+                members = (archive.extractfile(f"{self.folder}/{name}") for name in self.sha256)
+                files = [member.read() for member in members if member is not None]
+        records = np.frombuffer(b"".join(files), np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+        every = Split(records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64))
         cut = 5 * self.batch
-        return Split(x[:cut], labels[:cut]), Split(x[cut:], labels[cut:])
+        return every.at(slice(cut)), every.at(slice(cut, None))
 
-    def _from_archive(self, path: Path) -> list[bytes]:
-        with tarfile.open(path) as archive:
-            members = (archive.extractfile(f"{self.folder}/{name}") for name in self.sha256)
-            return [member.read() for member in members if member is not None]
-
-    def _from_npz(self, path: Path) -> tuple[Split, Split]:
-        """Read an .npz and compare it with the checksums of the binary version; its test images may be fewer."""
+    def _from_npz(self, path: Path) -> list[bytes]:
+        """Read an .npz as the files of the binary version, and check their sums; its test images may be fewer."""
         found = read_npz(path)
         fix = "replace the file, or delete it to download the images"
-        parts = []
+        files: list[bytes] = []
         for name, most in (("train", 5 * self.batch), ("test", self.batch)):
             keys = f"{name}_images", f"{name}_labels"
-            for key in keys:
-                if key not in found:
-                    raise UserError(f"{path}: no array named '{key}' (it holds {', '.join(sorted(found))}); {fix}")
+            if absent := [key for key in keys if key not in found]:
+                raise UserError(f"{path}: no array named '{absent[0]}' (it holds {', '.join(sorted(found))}); {fix}")
             x, y = (found[key] for key in keys)
             n = most if name == "train" else max(1, min([most, *x.shape[:1]]))
             for key, shape, kinds in zip(keys, ((n, 32, 32, 3), (n,)), ("u", "iu"), strict=True):
                 if (a := found[key]).shape != shape or a.dtype.kind not in kinds or a.max() > 255:
                     raise UserError(f"{path}: '{key}' is {a.dtype} of shape {a.shape}, not bytes of {shape}; {fix}")
-            parts.append(Split(np.ascontiguousarray(x.transpose(0, 3, 1, 2), np.uint8), y.astype(np.int64)))
-        for i, (name, digest) in enumerate(self.sha256.items()):
-            if name == "test_batch.bin" and len(parts[1].x) < self.batch:
-                continue  # part of a file has no published checksum
-            part, start = (parts[0], i * self.batch) if i < 5 else (parts[1], 0)
-            if _sha256(part, slice(start, start + self.batch)) != digest:
+            records = np.concatenate([y[:, None], x.transpose(0, 3, 1, 2).reshape(n, -1)], axis=1).astype(np.uint8)
+            files += [records[i : i + self.batch].tobytes() for i in range(0, n, self.batch)]
+        for i, (file, digest) in enumerate(zip(files, self.sha256.values(), strict=True)):
+            # Part of the test images has no published checksum.
+            if len(file) == len(files[0]) and hashlib.sha256(file).hexdigest() != digest:
+                start = i * self.batch
                 where = "test images" if i == 5 else f"training images {start} to {start + self.batch - 1}"
                 raise UserError(f"{path}: {where} are not the published ones in their order; {fix}")
-        return parts[0], parts[1]
-
-
-def _sha256(split: Split, part: slice) -> str:
-    """Return the checksum of images and labels as a file of the binary version."""
-    assert split.labels is not None
-    x = split.x[part]
-    records = np.concatenate([split.labels[part, None].astype(np.uint8), x.reshape(len(x), -1)], axis=1)
-    return hashlib.sha256(records.data).hexdigest()
+        return files

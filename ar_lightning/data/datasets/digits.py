@@ -27,17 +27,14 @@ class Digits(Images):
 
     @property
     def spec(self) -> DataSpec:
-        """Shape, support and number of classes; reads nothing."""
         return DataSpec((1, self.size, self.size), self.levels, classes=10)
 
     @property
     def regime(self) -> str:
-        """The split; there are no published numbers."""
         how = treatment(f"{self.levels} levels", self.flip)
         return f"scikit-learn digits, {self.size}x{self.size}, {how}, seeded split 1437/180/180"
 
     def load(self) -> Splits:
-        """Return the three splits of a fixed shuffle."""
         from sklearn.datasets import load_digits
 
         digits = load_digits()

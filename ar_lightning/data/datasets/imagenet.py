@@ -6,16 +6,16 @@ import zlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import IO, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import PositiveInt
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import Split, Splits
-from ar_lightning.data.cache import CHUNK, Blocks, cached_split, decoded, fingerprint, open_image, stamp
-from ar_lightning.data.download import ENVIRONMENT, data_root
+from ar_lightning.data.base import Split, Splits, hold_out_last, read_npz
+from ar_lightning.data.cache import Blocks, cached_split, decoded, fingerprint, open_image, stamp
+from ar_lightning.data.download import ELSEWHERE, data_root
 from ar_lightning.data.images import EightBitImages, treatment
 
 __all__ = ["ImageNet32", "ImageNet64"]
@@ -63,13 +63,11 @@ class _Downsampled(EightBitImages):
 
     @property
     def spec(self) -> DataSpec:
-        """Shape, support and number of classes; looks which version is there."""
         classes = 1000 if self._sources[0] == "npz" else 0
         return DataSpec((3, self.size, self.size), self.levels, classes)
 
     @property
     def regime(self) -> str:
-        """Version, levels and split, and how many of the official images there are; converts the files if need be."""
         version = self._sources[0]
         train, test = self._content
         sizes = [len(split.x) for split in self.load().values()]
@@ -80,34 +78,21 @@ class _Downsampled(EightBitImages):
         return regime if have == official else f"{regime}, of {'/'.join(map(str, official))} official train/test images"
 
     def load(self) -> Splits:
-        """Return the three splits, memory-mapped and unquantised.
-
-        Raises:
-            UserError: files are missing, damaged or not what they should be, or cannot be converted.
-        """
         train, test = self._content
-        n = len(train.x)
-        cut = n - min(self.held_out, max(1, n // 10))
-        if not cut:
-            raise UserError(f"data: one training image of imagenet{self.size} is too few to hold out valid")
-        train_y, valid_y = (None, None) if train.labels is None else (train.labels[:cut], train.labels[cut:])
-        return {"train": Split(train.x[:cut], train_y), "valid": Split(train.x[cut:], valid_y), "test": test}
+        return hold_out_last(min(self.held_out, max(1, len(train.x) // 10)), train, test)
 
     @cached_property
     def _sources(self) -> tuple[str, dict[str, list[Path]]]:
         """Version at hand, and its .npz files, .zip files of them, or folder of PNG files, by set."""
-        root = data_root(self.data_dir)
-        home = root / f"imagenet{self.size}"
-        found = {"npz": _npz_files(home, root, self.size), "png": {}}
-        for name, folder in (("train", f"train_{self.size}x{self.size}"), ("valid", f"valid_{self.size}x{self.size}")):
-            found["png"][name] = [path for d in (home, root) if (path := d / folder).is_dir()][:1]
+        root, s = data_root(self.data_dir), self.size
+        home, sets = root / f"imagenet{s}", ("train", "valid")
+        png = {name: [path for d in (home, root) if (path := d / f"{name}_{s}x{s}").is_dir()][:1] for name in sets}
+        found = {"npz": _npz_files(home, root, s), "png": png}
         versions = [v for v in PAPER if any(found[v].values()) and self.version in (None, v)]
         if len(versions) > 1:
-            raise UserError(
-                f"{root}: both versions of ImageNet {self.size}x{self.size} are there, whose numbers do not compare; "
-                "set data.version=npz or data.version=png"
-            )
-        missing = [name for v in versions for name in ("train", "valid") if not found[v][name]]
+            both = f"both versions of ImageNet {s}x{s} are there, whose numbers do not compare"
+            raise UserError(f"{root}: {both}; set data.version=npz or data.version=png")
+        missing = [name for v in versions for name in sets if not found[v][name]]
         if missing or not versions:
             raise UserError(self._instructions(home, missing))
         return versions[0], found[versions[0]]
@@ -119,12 +104,13 @@ class _Downsampled(EightBitImages):
         npz += " from https://image-net.org/download-images.php (log in; Download downsampled image data)"
         png = f"the folders train_{s}x{s} and valid_{s}x{s} of the PixelRNN version"
         what = {"npz": npz, "png": png, None: f"{npz}, or {png}"}[self.version]
-        lacks = f"the {' and '.join(missing)} images of ImageNet {s}x{s} are" if missing else f"no ImageNet {s}x{s}"
-        lacks += " missing" if missing else ""
+        lacks = f"no ImageNet {s}x{s}"
+        if missing:
+            lacks = f"the {' and '.join(missing)} images of ImageNet {s}x{s} are missing"
         places = [home, *home.glob(f"Imagenet{s}_*"), *home.parent.glob(f"Imagenet{s}_*")]
         pickles = [path for d in places for path in d.glob("*_data*") if path.suffix == ""]
         why = f" ({pickles[0]} is a pickle, which is never loaded)" if pickles else ""
-        return f"{home}: {lacks}{why}; put {what} there (data.data_dir or {ENVIRONMENT} name another data folder)"
+        return f"{home}: {lacks}{why}; put {what} there ({ELSEWHERE})"
 
     @cached_property
     def _content(self) -> tuple[Split, Split]:
@@ -136,9 +122,8 @@ class _Downsampled(EightBitImages):
         # A folder of a million files is known by its own time stamp: asking each of them takes minutes on some disks.
         key = fingerprint(version, self.size, [stamp(path) for path in sources])
         path = sources[0].parent / f"imagenet{self.size}-{version}-{name}-{key}.npy"
-        title = f"imagenet{self.size} {name}"
         fix = "make room, or link the files into a data folder that can be written"
-        return cached_split(path, lambda: self._read(version, sources, title), fix)
+        return cached_split(path, lambda: self._read(version, sources, f"imagenet{self.size} {name}"), fix)
 
     def _read(self, version: str, sources: list[Path], title: str) -> Blocks:
         if version == "npz":
@@ -152,7 +137,7 @@ class _Downsampled(EightBitImages):
         x = open_image(path, 3)
         if x.shape != (3, self.size, self.size):
             raise UserError(f"{path}: {x.shape[2]}x{x.shape[1]} pixels, not {self.size}x{self.size}; remove it")
-        return x
+        return x[None]
 
 
 class ImageNet32(_Downsampled):
@@ -184,61 +169,36 @@ def _number(path: Path | str) -> int:
 
 
 def _npz_blocks(sources: list[Path], size: int, title: str) -> Blocks:
-    """Read the batches a chunk at a time, behind a progress bar: one of them may be more than fits in memory."""
+    """Read the batches behind a progress bar: `data` is `(N, 3 * size**2)`, channels first, `labels` are 1..1000."""
     from tqdm import tqdm
 
     with tqdm(desc=title, unit=" images", disable=None) as bar:
         for source in sources:
-            for where, batch in _archives(source):
-                for block in _chunks(where, batch, size):
-                    yield block
-                    bar.update(len(block[0]))
+            for where, found in _batches(source):
+                if absent := {"data", "labels"} - set(found):
+                    raise UserError(f"{where}: no array named '{min(absent)}'; download it again")
+                x, labels = found["data"], found["labels"]
+                n = len(x) if x.ndim else 0
+                if x.dtype != np.uint8 or x.shape != (n, 3 * size**2) or not n:
+                    raise UserError(f"{where}: 'data' is {x.dtype} of shape {x.shape}, not uint8 of (N, {3 * size**2})")
+                if labels.shape != (n,) or labels.dtype.kind not in "iu" or labels.min() < 1 or labels.max() > 1000:
+                    raise UserError(f"{where}: 'labels' are not {n} integers from 1 to 1000; download it again")
+                yield x.reshape(n, 3, size, size), labels.astype(np.int64) - 1
+                bar.update(n)
 
 
-def _archives(source: Path) -> Iterator[tuple[str, zipfile.ZipFile]]:
-    """Open an .npz, or one after another those in a .zip."""
+def _batches(source: Path) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Read an .npz, or one after another those in a .zip."""
+    if source.suffix == ".npz":
+        yield str(source), read_npz(source, ("data", "labels"))
+        return
     try:
         with zipfile.ZipFile(source) as outer:
-            if source.suffix == ".npz":
-                yield str(source), outer
-                return
             names = sorted((name for name in outer.namelist() if name.endswith(".npz")), key=_number)
             if not names:
                 raise UserError(f"{source}: no .npz files in it; download it again")
             for name in names:
-                with outer.open(name) as inner, zipfile.ZipFile(inner) as batch:
-                    yield f"{source}: {name}", batch
+                with outer.open(name) as inner:
+                    yield f"{source}: {name}", read_npz(inner, ("data", "labels"), f"{source}: {name}")
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{source}: damaged or unreadable ({type(error).__name__}); download it again") from error
-
-
-def _chunks(where: str, batch: zipfile.ZipFile, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Read one batch: `data` is `(N, 3 * size**2)` uint8, channels first, `labels` are 1..1000."""
-    absent = {"data.npy", "labels.npy"} - set(batch.namelist())
-    if absent:
-        raise UserError(f"{where}: no array named '{min(absent)[:-4]}'; download it again")
-    try:
-        with batch.open("labels.npy") as file:
-            labels = np.lib.format.read_array(file, allow_pickle=False)
-        with batch.open("data.npy") as file:
-            shape, dtype = _npy_header(file)
-            n = shape[0] if shape else 0
-            if dtype != np.uint8 or shape != (n, 3 * size**2) or not n:
-                raise UserError(f"{where}: 'data' is {dtype} of shape {shape}, not uint8 of (N, {3 * size**2})")
-            if labels.shape != (n,) or labels.dtype.kind not in "iu" or labels.min() < 1 or labels.max() > 1000:
-                raise UserError(f"{where}: 'labels' are not {n} integers from 1 to 1000; download it again")
-            for start in range(0, n, CHUNK):
-                rows = min(CHUNK, n - start)
-                x = np.frombuffer(file.read(rows * shape[1]), np.uint8).reshape(rows, 3, size, size)
-                yield x, labels[start : start + rows].astype(np.int64) - 1
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{where}: damaged or unreadable ({type(error).__name__}); download it again") from error
-
-
-def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
-    if fortran and len(shape) > 1:
-        raise ValueError("columns first")
-    return shape, dtype

@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import zlib
-from contextlib import suppress
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.files import written
 from ar_lightning.core.levels import quantised
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import SPLITS, Split, Splits, read_npz
+from ar_lightning.data.base import SPLITS, Split, Splits, hold_out_last, read_npz
 from ar_lightning.data.download import data_root, obtain
 from ar_lightning.data.images import Images, treatment
 
@@ -59,12 +58,10 @@ class _IdxImages(Images):
 
     @property
     def spec(self) -> DataSpec:
-        """Shape, support and number of classes; reads nothing."""
         return DataSpec((1, 28, 28), self.levels, classes=10)
 
     @property
     def regime(self) -> str:
-        """The binarisation or number of levels, and the split."""
         how = {
             None: f"{self.levels} grey levels",
             "dynamic": "dynamic binarisation (train drawn anew at each access, valid and test drawn once)",
@@ -73,19 +70,13 @@ class _IdxImages(Images):
         return f"{treatment(how, self.flip)}, valid is the last 10000 of train, 50000/10000/10000"
 
     def load(self) -> Splits:
-        """Return the three splits; dynamic binarisation leaves training images grey.
-
-        Raises:
-            UserError: the files are not the published ones, or cannot be had.
-        """
+        """Return the three splits; dynamic binarisation leaves training images grey."""
         root = data_root(self.data_dir)
-        known = {name: f"md5:{md5}" for name, md5 in self.md5.items()}
-        paths = obtain(known, self.base_url, root / self.folder, root)
+        paths = obtain(self.md5, self.base_url, root / self.folder, root)
         images, labels, test_images, test_labels = (read_idx(paths[name]) for name in self.md5)
-        cut = len(images) - self.held_out
-        grey = {"train": images[:cut], "valid": images[cut:], "test": test_images}
-        y = {"train": labels[:cut], "valid": labels[cut:], "test": test_labels}
-        return {name: Split(self._values(grey[name], name)[:, None], y[name].astype(np.int64)) for name in SPLITS}
+        train = Split(images[:, None], labels.astype(np.int64))
+        splits = hold_out_last(self.held_out, train, Split(test_images[:, None], test_labels.astype(np.int64)))
+        return {name: replace(split, x=self._values(split.x, name)) for name, split in splits.items()}
 
     def augment(self, x: "torch.Tensor") -> "torch.Tensor":
         """Draw each pixel with probability grey / 255 if binarisation is dynamic, then flip."""
@@ -153,36 +144,27 @@ class BinarizedMNIST(Images):
 
     @property
     def spec(self) -> DataSpec:
-        """Shape and support; reads nothing."""
         return DataSpec((1, 28, 28), levels=2)
 
     @property
     def regime(self) -> str:
-        """The binarisation and split of published numbers."""
         return f"{treatment('fixed binarisation (Larochelle split)', self.flip)}, 50000/10000/10000"
 
     def load(self) -> Splits:
-        """Return the three splits, from `binarized_mnist.npz`, else from the .amat files it is then made from.
-
-        Raises:
-            UserError: the files are not the published ones, or cannot be had.
-        """
+        """Return the three splits, from `binarized_mnist.npz` if it is there, else from the .amat files."""
         root = data_root(self.data_dir)
-        cache = root / "binarized_mnist.npz"
-        if cache.is_file():
-            bits = read_npz(cache, SPLITS)
+        npz = root / "binarized_mnist.npz"
+        if npz.is_file():
+            bits = read_npz(npz, SPLITS)
             for name in SPLITS:
                 # Hashing the text that the bits stand for takes 0.1 s, and a published number hangs on these bits.
                 is_image = name in bits and bits[name].shape[1:] == (28, 28)
                 if not is_image or hashlib.sha256(amat_bytes(bits[name])).hexdigest() != self.sha256[name]:
-                    raise UserError(f"{cache}: '{name}' is not the published fixed binarisation; delete the file")
+                    raise UserError(f"{npz}: '{name}' is not the published fixed binarisation; delete the file")
         else:
-            known = {f"binarized_mnist_{name}.amat": f"sha256:{self.sha256[name]}" for name in SPLITS}
+            known = {f"binarized_mnist_{name}.amat": self.sha256[name] for name in SPLITS}
             paths = obtain(known, self.base_url, root)
             bits = {name: read_amat(paths[f"binarized_mnist_{name}.amat"]) for name in SPLITS}
-            # The cache only saves time: a read-only folder is no reason to stop.
-            with suppress(OSError), written(cache, shared=True) as partial, partial.open("wb") as file:
-                np.savez_compressed(file, **bits)  # type: ignore[arg-type]
         return {name: Split(bits[name].reshape(-1, 1, 28, 28).astype(np.uint8, copy=False)) for name in SPLITS}
 
 

@@ -37,7 +37,7 @@ class TinyShakespeare(TextFile):
 
     def _read(self) -> bytes:
         folder = data_root(self.data_dir) / "tinyshakespeare"
-        return obtain({"input.txt": f"sha256:{self.sha256}"}, self.base_url, folder)["input.txt"].read_bytes()
+        return obtain({"input.txt": self.sha256}, self.base_url, folder)["input.txt"].read_bytes()
 
     @property
     def _where(self) -> str:

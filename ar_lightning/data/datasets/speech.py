@@ -2,7 +2,8 @@
 
 import tarfile
 import tempfile
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -12,8 +13,9 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import PositiveInt
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Dataset, Split, Splits
-from ar_lightning.data.download import ENVIRONMENT, data_root, obtain
-from ar_lightning.data.user.audio_folder import SoundFormat, cached_sounds
+from ar_lightning.data.cache import cached_files
+from ar_lightning.data.download import ELSEWHERE, ENVIRONMENT, data_root, obtain
+from ar_lightning.data.user.audio_folder import SoundFormat
 from ar_lightning.media.recording import read_audio
 
 __all__ = ["SpeechCommandsDigits", "SpokenDigits"]
@@ -58,53 +60,42 @@ class SpokenDigits(Dataset):
 
     @property
     def spec(self) -> DataSpec:
-        """Shape, levels and number of classes; reads nothing."""
-        digits, speakers = len(WORDS), len(SPEAKERS)
-        return self.format.spec({"digit": digits, "speaker": speakers, "both": digits * speakers}[self.labels])
+        return self.format.spec(1 + int(self._classes.max()))
 
     @property
     def regime(self) -> str:
-        """The format, what is cut off and padded, and the split."""
         lengths, length = self._decoded[1], self.format.length
         silent = 1 - np.minimum(lengths, length).mean() / length
         cut = np.mean(lengths > length)
         padded = f"{silent:.1%} of all samples are silence added at ends, {cut:.1%} of recordings are cut"
-        sizes = "/".join(str(len(self._index(name))) for name in SPLITS)
-        split = "official test (recordings 0-4 of each digit and speaker), valid is 5-9"
-        return f"Free Spoken Digit Dataset, {self.format}, {padded}, {split}, {sizes}"
+        split = "official test (recordings 0-4 of each digit and speaker), valid is 5-9, 2400/300/300"
+        return f"Free Spoken Digit Dataset, {self.format}, {padded}, {split}"
 
     def load(self) -> Splits:
-        """Return the three splits, in the order of digits, speakers and recordings.
+        every = Split(self._decoded[0], self._classes)
+        number = np.arange(len(every.x)) % RECORDINGS
+        return {
+            "train": every.at(number >= 10),
+            "valid": every.at((number >= 5) & (number < 10)),
+            "test": every.at(number < 5),
+        }
 
-        Raises:
-            UserError: a recording is missing or cannot be read.
-        """
-        x = self._decoded[0]
+    @property
+    def _classes(self) -> np.ndarray:
         digit, speaker, _ = np.indices((len(WORDS), len(SPEAKERS), RECORDINGS)).reshape(3, -1)
-        y = {"digit": digit, "speaker": speaker, "both": digit * len(SPEAKERS) + speaker}[self.labels]
-        return {name: Split(x[index], y[index]) for name in SPLITS for index in [self._index(name)]}
-
-    @staticmethod
-    def _index(split: str) -> np.ndarray:
-        number = np.arange(len(WORDS) * len(SPEAKERS) * RECORDINGS) % RECORDINGS
-        first, end = {"train": (10, RECORDINGS), "valid": (5, 10), "test": (0, 5)}[split]
-        return np.flatnonzero((first <= number) & (number < end))
+        return {"digit": digit, "speaker": speaker, "both": digit * len(SPEAKERS) + speaker}[self.labels]
 
     @cached_property
     def _decoded(self) -> tuple[np.ndarray, np.ndarray]:
         """Examples `(3000, 1, T)`, and how many samples each recording has; in a second or so."""
         folder = data_root(self.data_dir) / "fsdd" / "recordings"
-        files = [
-            folder / f"{digit}_{speaker}_{i}.wav"
-            for digit in range(len(WORDS))
-            for speaker in SPEAKERS
-            for i in range(RECORDINGS)
-        ]
+        recordings = product(range(len(WORDS)), SPEAKERS, range(RECORDINGS))
+        files = [folder / f"{digit}_{speaker}_{i}.wav" for digit, speaker, i in recordings]
         there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
         if missing := [file.name for file in files if file.name not in there]:
             what = f"{len(missing)} of {len(files)} recordings are missing, such as {missing[0]}"
             fix = f"put the folder 'recordings' of {self.repository} there"
-            raise UserError(f"{folder}: {what}; {fix} (data.data_dir or {ENVIRONMENT} name another data folder)")
+            raise UserError(f"{folder}: {what}; {fix} ({ELSEWHERE})")
         sounds = [read_audio(file, self.rate) for file in files]
         x = np.concatenate([self.format.examples(sound, every=False) for sound in sounds])
         return x, np.array([len(sound) for sound in sounds])
@@ -142,21 +133,14 @@ class SpeechCommandsDigits(Dataset):
 
     @property
     def spec(self) -> DataSpec:
-        """Shape, levels and number of classes; reads nothing."""
         return self.format.spec(len(WORDS))
 
     @property
     def regime(self) -> str:
-        """The format, and the split."""
         sizes = "/".join(str(len(self._files[name])) for name in SPLITS)
         return f"SC09, {self.format}, shorter recordings end in silence, official split, {sizes}"
 
     def load(self) -> Splits:
-        """Return the three splits, memory-mapped.
-
-        Raises:
-            UserError: the files are not the published ones, cannot be had, or what they make cannot be kept.
-        """
         return {name: self._split(name) for name in SPLITS}
 
     @property
@@ -164,16 +148,16 @@ class SpeechCommandsDigits(Dataset):
         return data_root(self.data_dir) / "speech_commands"
 
     def _split(self, name: str) -> Split:
-        files = self._files[name]
-        labels = np.array([WORDS.index(file.split("/")[0]) for file in files], np.int64)
-        paths = [self._folder / file for file in files]
-        return cached_sounds(self._folder / "decoded" / name, paths, labels, self.format, every=False)
+        files = [self._folder / file for file in self._files[name]]
+        labels = np.array([WORDS.index(file.parent.name) for file in files], np.int64)
+        read = partial(self.format.read, every=False)
+        return cached_files(self._folder / "decoded" / name, files, labels, (self.format, False), read)
 
     @cached_property
     def _files(self) -> dict[str, list[str]]:
         """Files of each split, `word/name.wav`."""
         if not all((self._folder / name).exists() for name in (*WORDS, *LISTS.values())):
-            known = {self.archive: f"sha256:{self.sha256}"}
+            known = {self.archive: self.sha256}
             _extract_digits(obtain(known, self.base_url, self._folder, self._folder.parent)[self.archive], self._folder)
         listed = {name: set((self._folder / file).read_text().split()) for name, file in LISTS.items()}
         every = {f"{word}/{path.name}" for word in WORDS for path in (self._folder / word).glob("*.wav")}

@@ -54,17 +54,14 @@ class Tones(Dataset):
 
     @property
     def spec(self) -> DataSpec:
-        """Shape, levels and what is known of the note; draws nothing."""
         known = {"features": len(FREQUENCIES)} if self.melody else {"classes": len(FREQUENCIES)}
         return DataSpec((1, self.length), self.levels, medium=Audio(RATE, "linear"), **known)
 
     @property
     def regime(self) -> str:
-        """What is drawn, sizes, and the bits/dim of the true density on the test split: the least to be expected."""
         test = self._splits["test"]
         log_prob = self.true_log_prob(test.x, test.features)
-        if log_prob is None:
-            raise AssertionError("the density of generated data is known")
+        assert log_prob is not None
         what = "melodies given as features" if self.melody else f"{len(FREQUENCIES)} notes"
         sound = f"{self.length} samples at {RATE} Hz, {self.levels} levels, triangular noise of -2..2"
         entropy = f"true entropy of test {-log_prob.mean() / log(2) / self.length:.4f} bits/dim"
@@ -72,7 +69,6 @@ class Tones(Dataset):
         return f"tones: {what} x {len(PHASES)} phases, {sound}, {entropy}, seed {self.data_seed}, {sizes}"
 
     def load(self) -> Splits:
-        """Return the three splits."""
         return dict(self._splits)
 
     def true_log_prob(self, x: np.ndarray, features: np.ndarray | None = None) -> np.ndarray | None:

@@ -17,7 +17,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import NonNegativeInt
 from ar_lightning.data.base import hold_out
 from ar_lightning.data.columns import read_columns, read_hdf5
-from ar_lightning.data.download import ENVIRONMENT, data_root
+from ar_lightning.data.download import ELSEWHERE, data_root
 from ar_lightning.data.standardised import Rows, StandardisedTable, fold_of
 
 __all__ = ["BostonHousing", "BreastCancer", "Ionosphere", "Parkinsons", "RedWine", "WhiteWine", "Wine"]
@@ -79,19 +79,14 @@ class _RNADETable(StandardisedTable):
         return tuple(name for name in self.source.names if name not in self.source.left_out)
 
     def rows(self) -> Rows:
-        """Read the file and take the fold from a seeded shuffle.
-
-        Raises:
-            UserError: there is no local copy, or it is another table.
-        """
         x = self._read()
         index = fold_of(len(x), self.fold, FOLDS, 0, self.source.files[0])
         return self._split("10 by a seeded shuffle", x, index)
 
     def _split(self, folds: str, x: np.ndarray, index: dict[str, np.ndarray]) -> Rows:
         source = f"{self.source.title}, fold {self.fold} of {folds}, valid a seeded tenth of the other nine"
-        # The published unit is that of the nine folds, whether or not some of them are held out here.
         splits = {name: x[i] for name, i in index.items()}
+        # The published unit is that of the nine folds, whether or not some of them are held out here.
         return Rows(source, self.columns, splits, standardise_by=("train", "valid"))
 
     def _read(self) -> np.ndarray:
@@ -99,10 +94,7 @@ class _RNADETable(StandardisedTable):
         _, files, url, names, left_out, size = self.source
         path = next((self.folder / name for name in files if (self.folder / name).is_file()), None)
         if path is None:
-            raise UserError(
-                f"{self.folder}: no {' or '.join(files)}; put the file {ARCHIVE}{url} there "
-                f"(data.data_dir or {ENVIRONMENT} name another folder)"
-            )
+            raise UserError(f"{self.folder}: no {' or '.join(files)}; put the file {ARCHIVE}{url} there ({ELSEWHERE})")
         # By number: copies differ in whether they have a header. Those left out may hold text.
         _, x = read_columns(path, [str(d) for d, name in enumerate(names) if name in left_out])
         rows: np.ndarray = x["data"]
@@ -133,11 +125,6 @@ class RedWine(_RNADETable):
     own_folds: ClassVar[str] = "red_wine.hdf5"
 
     def rows(self) -> Rows:
-        """Read RNADE's own folds, or else the table.
-
-        Raises:
-            UserError: there is no local copy, or it is another table.
-        """
         path = self.folder / self.own_folds
         if not path.is_file():
             return super().rows()
@@ -212,7 +199,6 @@ class _Bundled(StandardisedTable):
         self.split_seed = split_seed
 
     def rows(self) -> Rows:
-        """Return the bundled rows, a tenth each held out for validation and testing."""
         from sklearn import datasets
 
         bunch = getattr(datasets, self.loader)()

@@ -1,9 +1,7 @@
 """Any folder of recordings (`data.name=audio_folder data.path=my_recordings`), and sound cut into examples."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,17 +11,14 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
 from ar_lightning.core.medium import Audio
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import SPLITS, Dataset, Split, Splits
-from ar_lightning.data.cache import Blocks, cached_split, fingerprint, stamp
-from ar_lightning.data.download import ENVIRONMENT, data_root
+from ar_lightning.data.base import SPLITS, Dataset, Splits
 from ar_lightning.data.split_folder import SplitFolder
 from ar_lightning.media.mu_law import MAX_LEVELS, Encoding, to_levels
 from ar_lightning.media.recording import count_samples, read_audio
 
-__all__ = ["AudioFolder", "SoundFormat", "cached_sounds"]
+__all__ = ["AudioFolder", "SoundFormat"]
 
 SUFFIXES = (".wav", ".flac", ".ogg")
-CHUNK = 16  # files decoded before they are written: an hour of sound is large
 
 
 @dataclass(frozen=True)
@@ -67,6 +62,10 @@ class SoundFormat:
             return np.clip(padded, -1, 1).astype(np.float32)
         return to_levels(padded, self.levels, self.encoding)
 
+    def read(self, file: Path, every: bool) -> np.ndarray:
+        """Return the examples in a file, as `examples` cuts them."""
+        return self.examples(read_audio(file, self.rate), every)
+
     def __str__(self) -> str:
         values = "real amplitudes" if self.levels is None else f"{self.levels} {self.encoding.replace('_', '-')} levels"
         return f"{self.length} samples at {self.rate} Hz, {values}"
@@ -108,65 +107,20 @@ class AudioFolder(Dataset):
 
     @property
     def spec(self) -> DataSpec:
-        """Shape, levels and number of classes; lists the files once, and reads none."""
         return self.format.spec(len(self.folder.classes))
 
     @property
     def regime(self) -> str:
-        """The format, how files are split and how many examples they make, and how many of these are padded."""
         splits = self.load()
         sizes = "/".join(str(len(splits[name].x)) for name in SPLITS)
         files = "/".join(str(len(self.folder.files[name])) for name in SPLITS)
         made = f"{sizes} examples of {files} files, {self._short} of which are shorter and end in silence"
-        return f"{self.folder.base.name}, {self.format}, {self.folder.regime}, {made}"
+        return f"{self.folder.name}, {self.format}, {self.folder.regime}, {made}"
 
     def load(self) -> Splits:
-        """Return the three splits, memory-mapped.
-
-        Raises:
-            UserError: a file cannot be read as sound, there are too few, or what they make cannot be kept.
-        """
-        return {name: self._split(name) for name in SPLITS}
-
-    def _split(self, name: str) -> Split:
-        base = self.folder.base
-        files = [base / file for file in self.folder.files[name]]
-        stem = data_root(None) / "audio_folder" / f"{base.name}-{name}"
-        return cached_sounds(stem, files, self.folder.labels(name), self.format, every=True)
+        return self.folder.load((self.format, True), partial(self.format.read, every=True))
 
     @cached_property
     def _short(self) -> int:
-        files = [self.folder.base / file for name in SPLITS for file in self.folder.files[name]]
+        files = [file for files in self.folder.files.values() for file in files]
         return sum(count_samples(file, self.format.rate) < self.format.length for file in files)
-
-
-def cached_sounds(
-    stem: Path, files: Sequence[Path], labels: np.ndarray | None, form: SoundFormat, every: bool
-) -> Split:
-    """Cut sound files into examples, memory-mapped; the files are decoded once, and what they make is kept.
-
-    Args:
-        stem: what the name of the file they are kept in starts with.
-        files: in the order of the examples.
-        labels: `(len(files),)`, or None.
-        form: of the examples.
-        every: take all whole examples of each file, not only the first.
-
-    Raises:
-        UserError: a file cannot be read as sound, or the examples cannot be kept.
-    """
-    key = fingerprint(form, every, None if labels is None else labels.tolist(), [(f.parent, *stamp(f)) for f in files])
-
-    def examples(file: Path) -> np.ndarray:
-        return form.examples(read_audio(file, form.rate), every)
-
-    def blocks() -> Blocks:
-        from tqdm import tqdm
-
-        with ThreadPoolExecutor() as pool, tqdm(total=len(files), desc=stem.name, unit=" files", disable=None) as bar:
-            for start in range(0, len(files), CHUNK):  # a chunk at a time: the pool would run ahead of the disk
-                for i, x in enumerate(pool.map(examples, files[start : start + CHUNK]), start):
-                    yield x, None if labels is None else np.full(len(x), labels[i])
-                    bar.update()
-
-    return cached_split(stem.with_name(f"{stem.name}-{key}.npy"), blocks, f"make room, or set {ENVIRONMENT}")

@@ -1,13 +1,15 @@
 """Any folder of image files (`data.name=image_folder data.path=my_images`)."""
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import SPLITS, Split, Splits
-from ar_lightning.data.cache import cached_split, decoded, fingerprint, open_image, stamp
-from ar_lightning.data.download import ENVIRONMENT, data_root
+from ar_lightning.data.base import SPLITS, Splits
+from ar_lightning.data.cache import open_image
 from ar_lightning.data.images import EightBitImages, treatment
 from ar_lightning.data.split_folder import SplitFolder
 
@@ -57,34 +59,20 @@ class ImageFolder(EightBitImages):
 
     @property
     def spec(self) -> DataSpec:
-        """Shape, support and number of classes; lists the files once, and reads none."""
         return DataSpec((self.channels, self.size, self.size), self.levels, len(self.folder.classes))
 
     @property
     def regime(self) -> str:
-        """What is done to the images, sizes of the splits, and which of them were held out of train."""
         look = f"{self.size}x{self.size} {'colour' if self.channels == 3 else 'grey'} (central squares, area means)"
         sizes = "/".join(str(len(self.folder.files[name])) for name in SPLITS)
         values = treatment(f"{self.levels} levels", self.flip)
-        return f"{self.folder.base.name}, {look}, {values}, {self.folder.regime}, {sizes}"
+        return f"{self.folder.name}, {look}, {values}, {self.folder.regime}, {sizes}"
 
     def load(self) -> Splits:
-        """Return the three splits, memory-mapped and unquantised.
+        return self.folder.load((self.size, self.channels), self._read)
 
-        Raises:
-            UserError: a file cannot be read as an image, there are too few, or what they make cannot be kept.
-        """
-        return {name: self._split(name) for name in SPLITS}
-
-    def _split(self, name: str) -> Split:
-        files, base = self.folder.files[name], self.folder.base
-        key = fingerprint(self.size, self.channels, [(str(file.parent), *stamp(base / file)) for file in files])
-        path = data_root(None) / "image_folder" / f"{base.name}-{self.size}-{name}-{key}.npy"
-        prepare = partial(fitted, height=self.size, width=self.size)
-        read = partial(open_image, channels=self.channels, prepare=prepare)
-        title, fix = f"{base.name} {name}", f"make room, or set {ENVIRONMENT} to another folder"
-        x = cached_split(path, lambda: decoded([base / file for file in files], read, title), fix).x
-        return Split(x, self.folder.labels(name))
+    def _read(self, file: Path) -> np.ndarray:
+        return open_image(file, self.channels, partial(fitted, height=self.size, width=self.size))[None]
 
 
 def fitted(image: "Image", height: int, width: int) -> "Image":

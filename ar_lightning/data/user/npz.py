@@ -1,14 +1,13 @@
 """Any user's arrays (`data.name=npz data.path=my.npz`)."""
 
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import SPLITS, Split, Splits, hold_out, no_file, read_npz
+from ar_lightning.data.base import SPLITS, Split, Splits, hold_out, read_npz, users_file
 from ar_lightning.data.images import Images, treatment
 
 __all__ = ["NpzArrays", "channels_first", "checked_labels"]
@@ -43,62 +42,50 @@ class NpzArrays(Images):
         split_seed: NonNegativeInt = 0,
         flip: bool = False,
     ) -> None:
-        if path is None:
-            raise UserError("data.path: data 'npz' needs a file; give data.path=my.npz")
-        self.path = Path(path).expanduser()
+        self.path = users_file(path, "npz", "my.npz", (".npz",), ".npz file")
         self.levels = levels
         self.split_seed = split_seed
         self.flip = flip
-        if not self.path.is_file():
-            raise no_file(self.path, (".npz",), ".npz file")
 
     @property
     def spec(self) -> DataSpec:
-        """Shape, support and number of classes; reads the file once and keeps it."""
-        x, levels, labels, features = self._content
-        classes = 1 + max(int(y.max()) for y in labels.values()) if labels else 0
-        aligned = features["train"].shape[1] if features else 0
-        return DataSpec(tuple(x["train"].shape[1:]), levels, classes, aligned)
+        splits, levels = self._content
+        classes = 1 + max(-1 if split.labels is None else int(split.labels.max()) for split in splits.values())
+        features = splits["train"].features
+        return DataSpec(splits["train"].x.shape[1:], levels, classes, 0 if features is None else features.shape[1])
 
     @property
     def regime(self) -> str:
-        """Sizes of the splits, and which of them were held out of train."""
         splits = self.load()
         held = [name for name in SPLITS if name not in self._content[0]]
         how = f"{' and '.join(held)} held out of train with seed {self.split_seed}" if held else "splits of the file"
         return f"{self.path.name}, {treatment(how, self.flip)}, {'/'.join(str(len(splits[name].x)) for name in SPLITS)}"
 
     def load(self) -> Splits:
-        """Return the splits of the file, those missing held out of train.
-
-        Raises:
-            UserError: the arrays cannot be used; the message says which and why.
-        """
-        x, _, labels, features = self._content
-        splits = {name: Split(x[name], labels.get(name), features.get(name)) for name in x}
+        splits, _ = self._content
         train = splits["train"]
-        if missing := [name for name in SPLITS if name not in x]:
-            for name, index in hold_out(len(train.x), missing, self.split_seed, self.path).items():
-                held_labels, held_features = (None if a is None else a[index] for a in (train.labels, train.features))
-                splits[name] = Split(train.x[index], held_labels, held_features)
+        if missing := [name for name in SPLITS if name not in splits]:
+            held = hold_out(len(train.x), missing, self.split_seed, self.path)
+            splits = splits | {name: train.at(index) for name, index in held.items()}
         return {name: splits[name] for name in SPLITS}
 
     @cached_property
-    def _content(self) -> tuple[Arrays, int | None, Arrays, Arrays]:
-        """Arrays `(N, C, *sites)` by split, their number of levels, and labels and features by split."""
+    def _content(self) -> tuple[Splits, int | None]:
+        """The splits of the file, and their number of levels."""
         found = read_npz(self.path)
         x = {s: found[k] for s in SPLITS for k in (f"{s}_images", s) if k in found}
         if "train" not in x:
             hint = did_you_mean("train", found) if found else ""
             raise UserError(f"{self.path}: no array named 'train'{hint} (and rename it 'train')")
-        labels = {s: found[f"{s}_labels"] for s in SPLITS if f"{s}_labels" in found}
         for name, array in x.items():
             self._check_values(name, array)
             if array.shape[1:] != x["train"].shape[1:]:
                 shapes = f"{array.shape[1:]} but train has {x['train'].shape[1:]}"
                 raise UserError(f"{self.path}: '{name}' has examples of shape {shapes}; make them the same")
-        labels = self._checked_labels(x, labels)
-        features = self._checked_features(x, {s: found[f"{s}_features"] for s in SPLITS if f"{s}_features" in found})
+        labels = self._beside(x, found, "labels")
+        for name, y in labels.items():
+            labels[name] = checked_labels(y, len(x[name]), f"{self.path}: '{name}_labels'").astype(np.int64)
+        features = self._checked_features(x, self._beside(x, found, "features"))
         levels = self._levels_of(x)
         x = {name: channels_first(array, str(self.path)) for name, array in x.items()}
         if self.flip and x["train"].ndim != 4:
@@ -107,7 +94,21 @@ class NpzArrays(Images):
         if self.flip and features:
             raise UserError(f"data.flip=true: the features of {self.path} would stay as they are; leave data.flip out")
         kind = np.float32 if levels is None else np.uint8 if levels <= 256 else np.int32
-        return {s: np.ascontiguousarray(a, dtype=kind) for s, a in x.items()}, levels, labels, features
+        splits = {s: Split(np.ascontiguousarray(a, kind), labels.get(s), features.get(s)) for s, a in x.items()}
+        return splits, levels
+
+    def _beside(self, x: Arrays, found: Arrays, kind: str) -> Arrays:
+        """Return the labels or the features of each split, of which all or none must have some."""
+        beside = {s: found[f"{s}_{kind}"] for s in SPLITS if f"{s}_{kind}" in found}
+        for name in beside:
+            if name not in x:
+                stray = f"'{name}_{kind}' has no '{name}' to go with"
+                raise UserError(f"{self.path}: {stray}; add the array or remove the {kind}")
+        if beside and (without := [name for name in x if name not in beside]):
+            raise UserError(
+                f"{self.path}: no '{without[0]}_{kind}'; give {kind} for every split in the file, or for none"
+            )
+        return beside
 
     def _check_values(self, name: str, array: np.ndarray) -> None:
         if array.dtype.kind not in "buif":
@@ -143,26 +144,9 @@ class NpzArrays(Images):
         is_8bit = top[highest] > 127 and all(array.dtype == np.uint8 for array in x.values())
         return self.levels or (256 if is_8bit else max(2, top[highest] + 1))
 
-    def _checked_labels(self, x: Arrays, labels: Arrays) -> Arrays:
-        for name in labels:
-            if name not in x:
-                raise UserError(
-                    f"{self.path}: '{name}_labels' has no '{name}' to go with; add the array or remove the labels"
-                )
-        if labels and (without := [name for name in x if name not in labels]):
-            raise UserError(
-                f"{self.path}: no '{without[0]}_labels'; give labels for every split in the file, or for none"
-            )
-        return {
-            name: checked_labels(y, len(x[name]), f"{self.path}: '{name}_labels'").astype(np.int64)
-            for name, y in labels.items()
-        }
-
     def _checked_features(self, x: Arrays, features: Arrays) -> Arrays:
         for name, u in features.items():
             where = f"{self.path}: '{name}_features'"
-            if name not in x:
-                raise UserError(f"{where} has no '{name}' to go with; add the array or remove the features")
             sites = channels_first(x[name], str(self.path)).shape[2:]
             if u.dtype.kind not in "buif" or u.ndim != 2 + len(sites) or u.shape[2:] != sites or not u.shape[1]:
                 shape = ", ".join(map(str, sites))
@@ -171,8 +155,6 @@ class NpzArrays(Images):
                 raise UserError(f"{where} is of shape {u.shape}; make N that of '{name}' and F the same in all splits")
             if not np.isfinite(u).all():
                 raise UserError(f"{where} holds NaN or infinite values; remove or replace them")
-        if features and (without := [name for name in x if name not in features]):
-            raise UserError(f"{self.path}: no '{without[0]}_features'; give features for every split, or for none")
         return {name: np.ascontiguousarray(u, dtype=np.float32) for name, u in features.items()}
 
 

@@ -1,11 +1,10 @@
 """Any user's table of real values (`data.name=table data.path=my.csv`)."""
 
-from pathlib import Path
 from typing import Literal
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
-from ar_lightning.data.base import SPLITS, hold_out, no_file
+from ar_lightning.data.base import SPLITS, hold_out, users_file
 from ar_lightning.data.columns import read_columns
 from ar_lightning.data.standardised import Rows, StandardisedTable, fold_of
 
@@ -18,10 +17,10 @@ class TableFile(StandardisedTable):
     """Your own table of real values: CSV of any dialect, Parquet, Excel, .npz or .hdf5; columns are standardised.
 
     A CSV is separated by commas, semicolons, tabs or white space, with a header or without; of an Excel file the first
-    sheet is read. An .npz file holds `train`,
-    and optionally `valid` and `test`, or one array `data`, rows `(N, D)` each. Splits that the file does not have are
-    held out with a fixed seed. Columns are standardised by the training rows; one that is constant there is left out.
-    A column of few distinct values has no density: leave it out, or the likelihood grows without bound.
+    sheet is read. An .npz file holds `train`, and optionally `valid` and `test`, or one array `data`, rows `(N, D)`
+    each. Splits that the file does not have are held out with a fixed seed. Columns are standardised by the training
+    rows; one that is constant there is left out. A column of few distinct values has no density: leave it out, or the
+    likelihood grows without bound.
 
     Args:
         path: the file.
@@ -44,23 +43,14 @@ class TableFile(StandardisedTable):
         fold: NonNegativeInt = 0,
         split_seed: NonNegativeInt = 0,
     ) -> None:
-        if path is None:
-            raise UserError("data.path: data 'table' needs a file; give data.path=my.csv")
+        self.path = users_file(path, "table", "my.csv", KINDS, "table")
         if folds == 1 or (fold and folds is None):
             raise UserError(f"data.fold={fold} needs 2 data.folds or more, such as data.folds=10")
-        self.path = Path(path).expanduser()
         self.key, self.drop = key, drop or []
         self.units = units
         self.folds, self.fold, self.split_seed = folds, fold, split_seed
-        if not self.path.is_file():
-            raise no_file(self.path, KINDS, "table")
 
     def rows(self) -> Rows:
-        """Read the file and split its rows.
-
-        Raises:
-            UserError: the file is no table of numbers, or has too few rows.
-        """
         columns, x = read_columns(self.path, self.drop, self.key)
         held = [name for name in SPLITS[1:] if name not in x]
         rows = x.pop("data") if "data" in x else x["train"]

@@ -67,13 +67,11 @@ class TextFile(Dataset):
 
     @property
     def spec(self) -> DataSpec:
-        """Length of a window, and the symbols; reads the file once and keeps it."""
         _, symbols = self._content
         return DataSpec((1, self.length), len(symbols) if symbols else BYTES, medium=Text(symbols))
 
     @property
     def regime(self) -> str:
-        """Which text, how it is cut, and how much of it is dropped."""
         levels, symbols = self._content
         values = f"the {len(symbols)} characters of the whole file" if symbols else "bytes"
         ends = "/".join(f"{100 * len(part) / len(levels):.3g}" for part in self._parts.values())
@@ -84,11 +82,6 @@ class TextFile(Dataset):
         return f"{self._title}, {len(levels)} {self.unit}, on {values}, {cut}"
 
     def load(self) -> Splits:
-        """Return the three splits, windows in the order of the text.
-
-        Raises:
-            UserError: the file cannot be read as text, or is too short.
-        """
         return {name: Split(self._windows(name, part)) for name, part in self._parts.items()}
 
     def _windows(self, name: str, part: np.ndarray) -> np.ndarray:
