@@ -11,7 +11,6 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Score own examples and outliers, and print how well each score separates them and where the files are."""
     parser = run_parser("anomaly")
     parser.add_argument(
         "--against", metavar="WHAT", required=True, help="noise, constant, the name of a dataset, or a file or "

@@ -6,7 +6,6 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Compare runs, and print the table and where the page is."""
     parser = Parser("compare")
     parser.add_argument("runs", metavar="RUN", nargs="+", help="run directory, or that of a sweep for all its trials")
     parser.add_argument("--by", choices=("data",), help="data: a table for each dataset (default: one table)")

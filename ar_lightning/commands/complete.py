@@ -6,7 +6,6 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Complete an example and print where the files are."""
     parser = run_parser("complete")
     parser.add_argument(
         "--input", dest="source", metavar="FILE", required=True,

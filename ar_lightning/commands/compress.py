@@ -6,7 +6,6 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Compress a file and print its size beside other formats."""
     parser = run_parser("compress")
     parser.add_argument(
         "file", metavar="FILE", help="an .npz file, a picture, a text; data:test or data:test[:N] for test examples"

@@ -6,7 +6,6 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Save a view of the project and print its address, or print its spec as JSON."""
     parser = Parser("dashboard")
     parser.add_argument("--project", default="ar_lightning", help="W&B project (default ar_lightning)")
     parser.add_argument("--entity", help="W&B user or team (default: yours)")

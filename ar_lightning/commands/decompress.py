@@ -6,7 +6,6 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Decompress a file and print its path."""
     parser = run_parser("decompress")
     parser.add_argument("file", metavar="FILE", help="the compressed file")
     parser.add_argument("--out", metavar="FILE", help="decompressed file (default: FILE-decoded, with its old ending)")

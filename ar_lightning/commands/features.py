@@ -11,7 +11,6 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Write representations and their embedding, and print how probes of them and of raw values compare."""
     parser = run_parser("features", overrides=True)
     parser.add_argument("--data", metavar="NAME", help="a dataset of the same shape (default: the run's own)")
     parser.add_argument("--layer", metavar="NAME", help="default: what the output layer reads; list: print all")

@@ -17,7 +17,6 @@ ON_RESUME = ("trainer.", "tracking.", "samples.")  # a resumed run is the same r
 
 
 def run(args: list[str]) -> int:
-    """Parse, validate, then train."""
     pipe = attach(_rank())  # at once: a trial does not outlive its worker
     parser = Parser("fit", add_help=False)
     parser.add_argument("--resume", metavar="RUN_DIR")
@@ -92,11 +91,7 @@ def _rank() -> int:
 
 
 def _config_of(run_dir: Path) -> Path:
-    """Return the config of a run to resume.
-
-    Raises:
-        UserError: it is no run directory.
-    """
+    """Return the config of a run to resume."""
     file = run_dir / "config.yaml"
     if file.is_file():
         return file
@@ -117,11 +112,7 @@ def _allowed_on_resume(overrides: list[str]) -> list[str]:
 
 
 def _new_run_dir(config: dict[str, Any]) -> Path:
-    """Choose the run's directory.
-
-    Raises:
-        UserError: it is used, or cannot be made.
-    """
+    """Choose the run's directory."""
     if shared := os.environ.get("AR_LIGHTNING_RUN_DIR") if _rank() else None:
         return Path(shared)
     stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{config['seed']}"

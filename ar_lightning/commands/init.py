@@ -12,11 +12,6 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Copy conf/ and sweeps/ into a new or empty directory.
-
-    Raises:
-        UserError: the directory is not empty, or cannot be written.
-    """
     parser = Parser("init")
     parser.add_argument("folder", metavar="DIR", type=Path, help="a new or an empty directory")
     folder = parser.parse_args(args).folder.expanduser()

@@ -6,7 +6,6 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Print the registries and the bundled files."""
     Parser("list").parse_args(args)
     from ar_lightning.commands.help import bundled_tables, registry_tables
 

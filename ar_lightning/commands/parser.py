@@ -13,11 +13,7 @@ __all__ = ["Parser", "add_config", "add_drawing", "positive", "print_facts", "pr
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse for one of the commands, with this project's one-line errors.
-
-    Args:
-        command: its name.
-    """
+    """argparse for the command of a name, with this project's one-line errors."""
 
     def __init__(self, command: str, **settings: Any) -> None:
         description = f"{COMMANDS[command].capitalize()}."
@@ -48,14 +44,7 @@ def run_parser(command: str, overrides: bool = False) -> Parser:
 
 
 def add_drawing(parser: Parser, n: int, things: str, default_class: str) -> None:
-    """Add the options of a command that draws samples.
-
-    Args:
-        parser: to add them to.
-        n: how many are drawn by default.
-        things: the word for them in the help.
-        default_class: the class that a conditional density draws by default.
-    """
+    """Add the options of a command that draws `things`, `n` of them by default."""
     parser.add_argument("--n", type=positive(int), default=n, help=f"number of {things} (default {n})")
     parser.add_argument("--cond", type=int, dest="label", metavar="CLASS", help=f"class (default: {default_class})")
     parser.add_argument("--temperature", type=positive(float), default=1.0, help="below 1 is safer, above 1 wilder")

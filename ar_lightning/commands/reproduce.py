@@ -12,11 +12,6 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 def run(args: list[str]) -> int:
-    """Pass the arguments on to `benchmarks/published`, which is beside the package in a checkout.
-
-    Raises:
-        UserError: the package is installed without a checkout.
-    """
     if not (CHECKOUT / "benchmarks" / "published").is_dir():
         raise UserError("reproduce: needs a checkout of the project, with its conf/published and benchmarks")
     if str(CHECKOUT) not in sys.path:  # as for the console script of an editable installation

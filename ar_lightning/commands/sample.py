@@ -6,7 +6,6 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Draw samples and print where the files are; text is printed too."""
     parser = run_parser("sample")
     add_drawing(parser, 16, "samples", "all in turn")
     parser.add_argument("--prompt", help="what they begin with: text, or a text, sound or image file")

@@ -6,7 +6,6 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Score examples, write them as CSV and print their mean."""
     parser = run_parser("score", overrides=True)
     parser.add_argument(
         "--data", metavar="FILE|NAME", help="an .npz, CSV, image, sound or text file, a folder of images or sound, "

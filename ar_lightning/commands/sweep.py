@@ -7,7 +7,6 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Check a sweep file, then run it."""
     parser = Parser("sweep", add_help=False)
     add_config(parser)
     parsed = parser.parse_intermixed_args(args)

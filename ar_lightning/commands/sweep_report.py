@@ -8,7 +8,6 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Write the report and print its summary."""
     parser = Parser("sweep-report")
     parser.add_argument("folder", metavar="DIR", type=Path, help="directory of the sweep, such as runs/sweeps/pixelrnn")
     folder = parser.parse_args(args).folder

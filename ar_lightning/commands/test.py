@@ -12,7 +12,6 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    """Evaluate the test split, print the likelihood and write it as JSON."""
     parser = run_parser("test", overrides=True)
     parser.add_argument("--out", metavar="FILE", help="the JSON that is written (default: RUN/test.json)")
     parsed = parser.parse_intermixed_args(args)

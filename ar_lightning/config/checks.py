@@ -17,11 +17,7 @@ __all__ = ["check_config"]
 
 
 def check_config(config: dict[str, Any]) -> Any:
-    """Check that model, likelihood and data go together, and that the devices are there; return the dataset.
-
-    Raises:
-        UserError: they do not; the message names the keys to change.
-    """
+    """Check that model, likelihood and data go together, and that the devices are there; return the dataset."""
     check_devices(config["trainer"])
     check_batch(config)
     check_optimizer(config["optimizer"])

@@ -40,11 +40,7 @@ _Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_st
 
 
 def read_overlays(path: Path, asked_by: str = "", below: tuple[Path, ...] = ()) -> list[Overlay]:
-    """Return the overlays of a file, its bases first.
-
-    Raises:
-        UserError: a file cannot be read, or is no config.
-    """
+    """Return the overlays of a file, its bases first."""
     if path.resolve() in below:
         raise UserError(f"{path} is based on itself", asked_by)
     content = read_yaml(path, asked_by)
@@ -57,15 +53,7 @@ def read_overlays(path: Path, asked_by: str = "", below: tuple[Path, ...] = ()) 
 
 
 def read_yaml(path: Path, asked_by: str = "") -> dict[Any, Any]:
-    """Return the keys of a YAML file; interpolations stay as they are.
-
-    Args:
-        path: the file.
-        asked_by: the key that names it, for the message of an error.
-
-    Raises:
-        UserError: it cannot be read, or does not hold keys.
-    """
+    """Return the keys of a YAML file that the key `asked_by` names; interpolations stay as they are."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -83,15 +71,7 @@ def read_yaml(path: Path, asked_by: str = "") -> dict[Any, Any]:
 
 
 def parse_overrides(overrides: Sequence[str], where: str = COMMAND_LINE) -> Overlay:
-    """Return what `key=value` texts set.
-
-    Args:
-        overrides: the texts.
-        where: where they are from, for error messages.
-
-    Raises:
-        UserError: one is malformed.
-    """
+    """Return what `key=value` texts set; `where` is where they come from, for messages."""
     settings: Settings = {}
     for override in overrides:
         if not re.match(r"[^\W\d]\w*(\.\w+)*=", override):

@@ -119,11 +119,7 @@ SWEEP_REGISTRIES: dict[str, dict[str, str]] = {"sampler": SAMPLERS, "pruner": PR
 
 
 def target_of(section: str, name: str) -> str:
-    """Return `module:Name` of a registered name.
-
-    Raises:
-        UserError: no such name; the message says the nearest one.
-    """
+    """Return `module:Name` of a registered name; where there is none, the error says the nearest."""
     known = (REGISTRIES | SWEEP_REGISTRIES)[section]
     if name not in known:
         raise UserError(f"unknown {section} '{name}'", hint=did_you_mean(name, known))

@@ -34,11 +34,7 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> dict[
 
 
 def explicit_settings(path: str | Path, *more: Overlay) -> Settings:
-    """Return what a config file, its bases and more overlays set, by dotted key, without the defaults.
-
-    Raises:
-        UserError: as `load_config`; its `where` is the overlay's.
-    """
+    """Return what a config file, its bases and more overlays set, by dotted key, without the defaults."""
     settings, _, _ = _merged([*read_overlays(Path(path)), *more])
     return settings
 
@@ -49,24 +45,13 @@ def resolve(settings: Settings, values: Settings, where: str) -> dict[str, Any]:
     Args:
         settings: what `explicit_settings` returned.
         values: by dotted key; a name among them drops what `settings` has for another name alone.
-        where: where the values come from, for error messages.
-
-    Raises:
-        UserError: a value is not legal.
+        where: where the values come from, for messages.
     """
     return _resolved([(where, settings), (where, values)], where)
 
 
 def saved_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return a resolved config that was saved, checked once more, with the defaults of keys that are newer than it.
-
-    Args:
-        config: as `load_config` returned it, maybe of another version of this project.
-        where: the file, for error messages.
-
-    Raises:
-        UserError: it has keys or values that this version does not take.
-    """
+    """Return a config that `load_config` once returned, checked anew, with the defaults of keys that are newer."""
     return resolve(flat(where, _literal(config)), {}, where)
 
 

@@ -33,11 +33,7 @@ def takes(section: str, name: str, key: str) -> bool:
 
 @lru_cache
 def section_schema(section: str, name: str | None = None) -> Schema:
-    """Return the keys that a section takes, for the chosen name where it has one.
-
-    Raises:
-        UserError: no such name.
-    """
+    """Return the keys that a section takes, for the chosen name where it has one."""
     if section in SECTIONS:
         return schema_of(SECTIONS[section])
     if (section, name) == ("likelihood", "auto"):

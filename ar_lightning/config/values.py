@@ -11,17 +11,7 @@ __all__ = ["check_value", "conform", "literals", "type_name", "yaml_text"]
 
 
 def check_value(annotation: Any, value: Any, key: str, where: str = "") -> Any:
-    """Return a value as the annotation's type, as `conform` does.
-
-    Args:
-        annotation: of the key.
-        value: from YAML.
-        key: for the message.
-        where: the file, or the command line, that sets it.
-
-    Raises:
-        UserError: it is of another type, or out of range.
-    """
+    """Return what `conform` returns; its error names the key and where it is set."""
     try:
         return conform(annotation, value)
     except ValueError as error:

@@ -12,7 +12,8 @@ BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; the second is that of a program t
 class UserError(Exception):
     """Something the user gave (config, data, checkpoint, environment) cannot be used.
 
-    The message is one line, `WHERE: PROBLEM; HINT`. The command line prints it and exits with code 2.
+    Whatever reads what a user gives raises it. The message is one line, `WHERE: PROBLEM; HINT`. The command line prints
+    it and exits with code 2.
 
     Args:
         problem: what is wrong.

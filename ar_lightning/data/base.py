@@ -57,12 +57,10 @@ class Dataset(Protocol):
     @property
     def spec(self) -> DataSpec:
         """Shape, support and number of classes of one example; no more is read for it than must be."""
-        ...
 
     @property
     def regime(self) -> str:
         """One line that a published number must agree with: what is done to the data, the splits and their sizes."""
-        ...
 
     def load(self) -> Splits:
         """Read the three splits, downloaded if need be: the same arrays on every call and machine.
@@ -70,7 +68,6 @@ class Dataset(Protocol):
         Raises:
             UserError: a file is missing, cannot be downloaded or is not what it should be.
         """
-        ...
 
     def values(self, x: "torch.Tensor") -> "torch.Tensor":
         """Map a stored batch `(B, C, *sites)` of any split to the values of `spec`, without randomness."""
@@ -115,17 +112,7 @@ def read_npz(file: Path | IO[bytes], keys: Iterable[str] | None = None, where: s
 
 
 def hold_out(n: int, missing: Sequence[str], seed: int, where: object) -> dict[str, np.ndarray]:
-    """Hold out a tenth of the training examples for each missing split; return the indices of each split and `train`.
-
-    Args:
-        n: number of examples.
-        missing: the splits to hold out.
-        seed: of the choice.
-        where: the file or dataset, for the message.
-
-    Raises:
-        UserError: there are too few examples.
-    """
+    """Hold out a tenth of n training examples for each missing split; return the indices of each split and `train`."""
     held = max(1, n // 10)
     if missing and n <= held * len(missing):
         raise UserError(f"{where}: {n} training examples are too few to hold out {' and '.join(missing)}")
@@ -147,18 +134,7 @@ def shuffled(n: int, seed: int) -> np.ndarray:
 
 
 def users_file(path: str | None, dataset: str, example: str, suffixes: Sequence[str], thing: str) -> Path:
-    """Return the file that `data.path` names.
-
-    Args:
-        path: as the user gave it.
-        dataset: its name, for messages.
-        example: of a path.
-        suffixes: of the files that would do.
-        thing: what they are called.
-
-    Raises:
-        UserError: none is named, or it is not there; the message then names what is nearby.
-    """
+    """Return the file that `data.path` names, for a dataset that takes files with these suffixes, called `thing`."""
     if path is None:
         raise UserError(f"data.path: data '{dataset}' needs a file; give data.path={example}")
     file = Path(path).expanduser()

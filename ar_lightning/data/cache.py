@@ -65,9 +65,6 @@ def cached_files(
         labels: class `(len(files),)` of the examples in each file, or None.
         settings: all else that the examples depend on.
         read: returns the examples `(n, C, *sites)` in a file.
-
-    Raises:
-        UserError: a file cannot be read, or the examples cannot be kept.
     """
     classes = None if labels is None else labels.tolist()
     key = fingerprint(*settings, classes, [(file.parent, *stamp(file)) for file in files])
@@ -89,11 +86,7 @@ def decoded(
 
 
 def open_image(path: Path, channels: int, prepare: Callable[["Image"], "Image"] = lambda image: image) -> np.ndarray:
-    """Read an image file as `(C, H, W)` uint8, upright, the first frame if it has several; `prepare` may resize it.
-
-    Raises:
-        UserError: it is no image, is damaged or has more than 8 bits.
-    """
+    """Read an image file as `(C, H, W)` uint8, upright, the first frame if it has several; `prepare` may resize it."""
     from PIL import Image, ImageOps
 
     try:
@@ -118,11 +111,7 @@ def fingerprint(*settings: Any) -> str:
 
 
 def stamp(path: Path) -> tuple[str, int, int]:
-    """Return name, size and time of the last change of a file; a changed file has another stamp.
-
-    Raises:
-        UserError: there is no such file, as where a link leads nowhere.
-    """
+    """Return name, size and time of the last change of a file; a changed file has another stamp."""
     try:
         status = path.stat()
     except OSError as error:

@@ -51,11 +51,7 @@ def read_columns(path: Path, drop: Sequence[str] = (), key: str | None = None) -
 
 
 def read_hdf5(path: Path, key: str | None = None) -> np.ndarray:
-    """Read one dataset of an .hdf5 file: that of `key`, else the only one.
-
-    Raises:
-        UserError: h5py is not installed, the file is none, or has no such dataset.
-    """
+    """Read one dataset of an .hdf5 file: that of `key`, else the only one."""
     try:
         import h5py
     except ImportError:

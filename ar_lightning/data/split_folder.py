@@ -31,9 +31,6 @@ class SplitFolder:
         things: what the files are, in the plural.
         suffixes: of the files, in small letters.
         seed: of the held-out splits, where the folder has none.
-
-    Raises:
-        UserError: there is no such folder. Its properties raise it where the files are not as described.
     """
 
     def __init__(self, path: str | None, dataset: str, things: str, suffixes: tuple[str, ...], seed: int) -> None:

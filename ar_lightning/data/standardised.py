@@ -15,7 +15,7 @@ import numpy as np
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Table
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import SPLITS, Dataset, Split, Splits, hold_out, shuffled
+from ar_lightning.data.base import SPLITS, Dataset, Split, Splits, hold_out
 
 __all__ = ["Rows", "StandardisedTable", "fold_of"]
 
@@ -49,11 +49,7 @@ class StandardisedTable(Dataset):
 
     @abstractmethod
     def rows(self) -> Rows:
-        """Read the rows.
-
-        Raises:
-            UserError: the rows cannot be read, or hold other things than numbers.
-        """
+        """Read the rows."""
 
     @property
     def spec(self) -> DataSpec:
@@ -96,17 +92,8 @@ class StandardisedTable(Dataset):
         return rows, keep, reference[:, keep].mean(0), reference[:, keep].std(0)
 
 
-def fold_of(n: int, fold: int, folds: int, seed: int, where: object) -> dict[str, np.ndarray]:
-    """Return the indices of each split for one fold of a seeded shuffle; valid is a tenth of the other folds.
-
-    Raises:
-        UserError: there is no such fold, or there are too few rows.
-    """
-    if fold >= folds:
-        raise UserError(f"data.fold={fold}: there are data.folds={folds}, numbered 0..{folds - 1}")
-    if n < folds:
-        raise UserError(f"{where}: {n} rows are too few for data.folds={folds}")
-    parts = np.array_split(shuffled(n, seed), folds)
+def fold_of(parts: list[np.ndarray], fold: int, seed: int, where: object) -> dict[str, np.ndarray]:
+    """Return the indices of each split where one part of the rows is the test split; valid is a tenth of the others."""
     rest = np.concatenate(parts[:fold] + parts[fold + 1 :])
     held = hold_out(len(rest), ["valid"], seed, where)
     return {**{name: rest[index] for name, index in held.items()}, "test": parts[fold]}

@@ -15,7 +15,7 @@ from ar_lightning.config.build import build_density
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Table
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import SPLITS
+from ar_lightning.data.base import SPLITS, shuffled
 from ar_lightning.data.standardised import fold_of
 from ar_lightning.data.user.table import TableFile
 from tests.support.files import one_line
@@ -205,7 +205,7 @@ def test_training_rows_alone_standardise(tmp_path: Path) -> None:
 
 
 def test_constant_columns_are_left_out_and_named(tmp_path: Path) -> None:
-    index = fold_of(60, 0, 10, 0, "")
+    index = fold_of(np.array_split(shuffled(60, 0), 10), 0, 0, "")
     x = X.copy()
     x[:, 1] = 5
     x[index["test"], 1] = 6  # varies in the test rows alone: in training it is constant all the same

@@ -85,7 +85,7 @@ def test_red_wine_without_its_folds_is_shuffled(name: str, delimiter: str, heade
     """As the archive publishes it, under a header and with semicolons, or as copies of it are."""
     x = np.random.default_rng(0).random((1599, 12)).round(3)
     lines = [delimiter.join(map(str, row)) for row in x.tolist()]
-    names = [delimiter.join(f'"{column}"' for column in RedWine.source.names)] if header else []
+    names = [delimiter.join(f'"{column}"' for column in RedWine.names)] if header else []
     (tmp_path / "uci").mkdir()
     (tmp_path / "uci" / "winequality-red.csv").write_text("\n".join([*names, *lines]))
     folds = [rows_of(RedWine(fold=k, data_dir=str(tmp_path)))["test"] for k in range(10)]  # type: ignore[arg-type]

@@ -169,11 +169,7 @@ class BinarizedMNIST(Images):
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read a gzipped idx file of unsigned bytes into an array of the shape in its header.
-
-    Raises:
-        UserError: the file is truncated, damaged or of another format.
-    """
+    """Read a gzipped idx file of unsigned bytes into an array of the shape in its header."""
     again = "delete it to download it again"
     try:
         raw = gzip.decompress(path.read_bytes())

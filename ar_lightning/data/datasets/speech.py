@@ -169,11 +169,7 @@ class SpeechCommandsDigits(Dataset):
 
 
 def _extract_digits(archive: Path, folder: Path) -> None:
-    """Extract the ten folders of digits and the two lists; each appears in `folder` only when it is whole.
-
-    Raises:
-        UserError: the archive lacks one, or they cannot be written.
-    """
+    """Extract the ten folders of digits and the two lists; each appears in `folder` only when it is whole."""
     wanted = (*WORDS, *LISTS.values())
     try:
         folder.mkdir(parents=True, exist_ok=True)

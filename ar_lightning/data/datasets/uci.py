@@ -9,13 +9,13 @@ not published either: these choices give its numbers of dimensions, and its like
 """
 
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import NonNegativeInt
-from ar_lightning.data.base import hold_out
+from ar_lightning.data.base import hold_out, shuffled
 from ar_lightning.data.columns import read_columns, read_hdf5
 from ar_lightning.data.download import ELSEWHERE, data_root
 from ar_lightning.data.standardised import Rows, StandardisedTable, fold_of
@@ -24,26 +24,6 @@ __all__ = ["BostonHousing", "BreastCancer", "Ionosphere", "Parkinsons", "RedWine
 
 FOLDS = 10
 ARCHIVE = "https://archive.ics.uci.edu/ml/machine-learning-databases/"
-
-
-class Source(NamedTuple):
-    """Where a table comes from, and what of it is modelled.
-
-    Args:
-        title: for the regime.
-        files: names that copies of the file go by.
-        url: after `ARCHIVE`.
-        names: of all attributes, in the file's order.
-        left_out: the attributes that are not modelled.
-        rows: number of them.
-    """
-
-    title: str
-    files: tuple[str, ...]
-    url: str
-    names: tuple[str, ...]
-    left_out: tuple[str, ...]
-    rows: int
 
 
 class _RNADETable(StandardisedTable):
@@ -55,7 +35,11 @@ class _RNADETable(StandardisedTable):
         data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
     """
 
-    source: ClassVar[Source]
+    title: ClassVar[str]
+    url: ClassVar[str]  # of the file, after `ARCHIVE`
+    names: ClassVar[tuple[str, ...]]  # of all attributes, in the file's order
+    left_out: ClassVar[tuple[str, ...]]  # the attributes that are not modelled
+    size: ClassVar[int]  # number of rows
 
     def __init__(
         self,
@@ -76,32 +60,31 @@ class _RNADETable(StandardisedTable):
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the attributes that are modelled."""
-        return tuple(name for name in self.source.names if name not in self.source.left_out)
+        return tuple(name for name in self.names if name not in self.left_out)
 
     def rows(self) -> Rows:
-        x = self._read()
-        index = fold_of(len(x), self.fold, FOLDS, 0, self.source.files[0])
-        return self._split("10 by a seeded shuffle", x, index)
-
-    def _split(self, folds: str, x: np.ndarray, index: dict[str, np.ndarray]) -> Rows:
-        source = f"{self.source.title}, fold {self.fold} of {folds}, valid a seeded tenth of the other nine"
-        splits = {name: x[i] for name, i in index.items()}
+        folds, x, parts = self._folds()
+        source = f"{self.title}, fold {self.fold} of {folds}, valid a seeded tenth of the other nine"
+        splits = {name: x[index] for name, index in fold_of(parts, self.fold, 0, self.title).items()}
         # The published unit is that of the nine folds, whether or not some of them are held out here.
         return Rows(source, self.columns, splits, standardise_by=("train", "valid"))
 
-    def _read(self) -> np.ndarray:
-        """Return the attributes that are modelled, `(N, D)`."""
-        _, files, url, names, left_out, size = self.source
-        path = next((self.folder / name for name in files if (self.folder / name).is_file()), None)
+    def _folds(self) -> tuple[str, np.ndarray, list[np.ndarray]]:
+        """Return which folds these are, the attributes that are modelled `(N, D)`, and the indices of each fold."""
+        there = self.folder / Path(self.url).name
+        path = next((path for path in (there, there.with_suffix(".csv")) if path.is_file()), None)
         if path is None:
-            raise UserError(f"{self.folder}: no {' or '.join(files)}; put the file {ARCHIVE}{url} there ({ELSEWHERE})")
+            files = " or ".join(dict.fromkeys((there.name, f"{there.stem}.csv")))
+            raise UserError(f"{self.folder}: no {files}; put the file {ARCHIVE}{self.url} there ({ELSEWHERE})")
         # By number: copies differ in whether they have a header. Those left out may hold text.
-        _, x = read_columns(path, [str(d) for d, name in enumerate(names) if name in left_out])
-        rows: np.ndarray = x["data"]
-        if rows.shape != (size, len(self.columns)):
-            found = f"{rows.shape[0]} rows of {rows.shape[1] + len(left_out)}"
-            raise UserError(f"{path}: {found} attributes, not {size} of {len(names)}; get {ARCHIVE}{url}")
-        return rows
+        _, columns = read_columns(path, [str(d) for d, name in enumerate(self.names) if name in self.left_out])
+        x = columns["data"]
+        if x.shape != (self.size, len(self.columns)):
+            found = f"{x.shape[0]} rows of {x.shape[1] + len(self.left_out)}"
+            raise UserError(
+                f"{path}: {found} attributes, not {self.size} of {len(self.names)}; get {ARCHIVE}{self.url}"
+            )
+        return "10 by a seeded shuffle", x, np.array_split(shuffled(len(x), 0), FOLDS)
 
 
 WINE = (
@@ -113,73 +96,58 @@ WINE = (
 class WhiteWine(_RNADETable):
     """White wine: 4898 rows of 11 chemical measurements, by RNADE's protocol."""
 
-    source = Source(
-        "white wine", ("winequality-white.csv",), "wine-quality/winequality-white.csv", WINE, ("quality",), 4898
-    )
+    title, url = "white wine", "wine-quality/winequality-white.csv"
+    names, left_out, size = WINE, ("quality",), 4898
 
 
 class RedWine(_RNADETable):
     """Red wine: 1599 rows of 11 chemical measurements, by RNADE's protocol, on its own folds where they are at hand."""
 
-    source = Source("red wine", ("winequality-red.csv",), "wine-quality/winequality-red.csv", WINE, ("quality",), 1599)
+    title, url = "red wine", "wine-quality/winequality-red.csv"
+    names, left_out, size = WINE, ("quality",), 1599
     own_folds: ClassVar[str] = "red_wine.hdf5"
 
-    def rows(self) -> Rows:
+    def _folds(self) -> tuple[str, np.ndarray, list[np.ndarray]]:
         path = self.folder / self.own_folds
         if not path.is_file():
-            return super().rows()
+            return super()._folds()
         folds = [read_hdf5(path, f"folds/{k + 1}/tests/1/data").astype(np.float64) for k in range(FOLDS)]
         x, ends = np.concatenate(folds), np.cumsum([len(fold) for fold in folds])
-        if x.shape != (self.source.rows, len(self.columns)):
-            raise UserError(f"{path}: its folds are {x.shape}, not RNADE's ({self.source.rows}, {len(self.columns)})")
-        own = np.arange(ends[self.fold] - len(folds[self.fold]), ends[self.fold])
-        rest = np.setdiff1d(np.arange(len(x)), own)
-        held = hold_out(len(rest), ["valid"], 0, path)
-        return self._split("RNADE's own 10", x, {**{name: rest[i] for name, i in held.items()}, "test": own})
+        if x.shape != (self.size, len(self.columns)):
+            raise UserError(f"{path}: its folds are {x.shape}, not RNADE's ({self.size}, {len(self.columns)})")
+        return "RNADE's own 10", x, np.split(np.arange(len(x)), ends[:-1])
 
 
 class Parkinsons(_RNADETable):
     """Parkinson's telemonitoring: 5875 rows of 15 voice measurements and scores, by RNADE's protocol."""
 
-    source = Source(
-        "Parkinson's telemonitoring",
-        ("parkinsons_updrs.data",),
-        "parkinsons/telemonitoring/parkinsons_updrs.data",
-        (
-            "subject", "age", "sex", "test time", "motor UPDRS", "total UPDRS", "jitter (%)", "jitter (abs)",
-            "jitter RAP", "jitter PPQ5", "jitter DDP", "shimmer", "shimmer (dB)", "shimmer APQ3", "shimmer APQ5",
-            "shimmer APQ11", "shimmer DDA", "NHR", "HNR", "RPDE", "DFA", "PPE",
-        ),
-        # Discrete: subject, age and sex. The others correlate with jitter DDP, with shimmer (dB) and with shimmer DDA.
-        ("subject", "age", "sex", "jitter (%)", "jitter RAP", "shimmer", "shimmer APQ3"),
-        5875,
+    title, url = "Parkinson's telemonitoring", "parkinsons/telemonitoring/parkinsons_updrs.data"
+    names = (
+        "subject", "age", "sex", "test time", "motor UPDRS", "total UPDRS", "jitter (%)", "jitter (abs)",
+        "jitter RAP", "jitter PPQ5", "jitter DDP", "shimmer", "shimmer (dB)", "shimmer APQ3", "shimmer APQ5",
+        "shimmer APQ11", "shimmer DDA", "NHR", "HNR", "RPDE", "DFA", "PPE",
     )  # fmt: skip
+    # Discrete: subject, age and sex. The others correlate with jitter DDP, with shimmer (dB) and with shimmer DDA.
+    left_out = ("subject", "age", "sex", "jitter (%)", "jitter RAP", "shimmer", "shimmer APQ3")
+    size = 5875
 
 
 class Ionosphere(_RNADETable):
     """Ionosphere: 351 radar returns of 32 numbers each, by RNADE's protocol."""
 
-    source = Source(
-        "ionosphere",
-        ("ionosphere.data", "ionosphere.csv"),
-        "ionosphere/ionosphere.data",
-        (*(f"{part} {i}" for i in range(1, 18) for part in ("real", "imag")), "class"),
-        ("real 1", "imag 1", "class"),  # binary, constant, text
-        351,
-    )
+    title, url = "ionosphere", "ionosphere/ionosphere.data"
+    names = (*(f"{part} {i}" for i in range(1, 18) for part in ("real", "imag")), "class")
+    left_out, size = ("real 1", "imag 1", "class"), 351  # binary, constant, text
 
 
 class BostonHousing(_RNADETable):
     """Boston housing: 506 districts, 10 attributes of each, by RNADE's protocol."""
 
-    source = Source(
-        "Boston housing",
-        ("housing.data",),
-        "housing/housing.data",
-        ("CRIM", "ZN", "INDUS", "CHAS", "NOX", "RM", "AGE", "DIS", "RAD", "TAX", "PTRATIO", "B", "LSTAT", "MEDV"),
-        ("ZN", "CHAS", "RAD", "TAX"),  # whole numbers; ZN, all but a few
-        506,
-    )
+    title, url = "Boston housing", "housing/housing.data"
+    names = (
+        "CRIM", "ZN", "INDUS", "CHAS", "NOX", "RM", "AGE", "DIS", "RAD", "TAX", "PTRATIO", "B", "LSTAT", "MEDV"
+    )  # fmt: skip
+    left_out, size = ("ZN", "CHAS", "RAD", "TAX"), 506  # whole numbers; ZN, all but a few
 
 
 class _Bundled(StandardisedTable):

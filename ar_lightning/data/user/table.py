@@ -2,9 +2,11 @@
 
 from typing import Literal
 
+import numpy as np
+
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
-from ar_lightning.data.base import SPLITS, hold_out, users_file
+from ar_lightning.data.base import SPLITS, hold_out, shuffled, users_file
 from ar_lightning.data.columns import read_columns
 from ar_lightning.data.standardised import Rows, StandardisedTable, fold_of
 
@@ -46,6 +48,8 @@ class TableFile(StandardisedTable):
         self.path = users_file(path, "table", "my.csv", KINDS, "table")
         if folds == 1 or (fold and folds is None):
             raise UserError(f"data.fold={fold} needs 2 data.folds or more, such as data.folds=10")
+        if folds and fold >= folds:
+            raise UserError(f"data.fold={fold}: there are data.folds={folds}, numbered 0..{folds - 1}")
         self.key, self.drop = key, drop or []
         self.units = units
         self.folds, self.fold, self.split_seed = folds, fold, split_seed
@@ -59,8 +63,11 @@ class TableFile(StandardisedTable):
             how = f"{' and '.join(held)} held out with seed {self.split_seed}" if held else "splits of the file"
         elif x:
             raise UserError(f"data.folds={self.folds}: {self.path.name} has splits of its own; leave data.folds out")
+        elif len(rows) < self.folds:
+            raise UserError(f"{self.path}: {len(rows)} rows are too few for data.folds={self.folds}")
         else:
-            index = fold_of(len(rows), self.fold, self.folds, self.split_seed, self.path)
+            parts = np.array_split(shuffled(len(rows), self.split_seed), self.folds)
+            index = fold_of(parts, self.fold, self.split_seed, self.path)
             how = f"fold {self.fold} of {self.folds} with seed {self.split_seed}"
         without = f" without {', '.join(self.drop)}" if self.drop else ""
         source = f"{self.path.name}{without}, {how}"
