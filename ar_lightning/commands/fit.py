@@ -65,7 +65,7 @@ def run(args: list[str]) -> int:
 
 
 def _print(result: dict[str, Any], run_dir: Path) -> None:
-    facts = {}
+    facts: dict[str, object] = {}
     for split in ("test", "val"):
         if result.get(f"{split}/nll") is not None:
             facts[f"{split} nll"] = f"{result[f'{split}/nll']:.4f} nats per example"

@@ -12,7 +12,7 @@ from ar_lightning.core.program import program
 from ar_lightning.sweep.definition import KEYS
 from ar_lightning.training.trial_pipe import METRICS
 
-__all__ = ["bundled_tables", "fit_help", "names_of", "registry_tables", "sweep_help"]
+__all__ = ["fit_help", "name_tables", "names_of", "sweep_help"]
 
 EXAMPLES = """\
 examples:
@@ -98,18 +98,12 @@ def sweep_help() -> str:
     return _as_started(SWEEP_INTRO).format(metrics=", ".join(METRICS), keys="\n\n".join(groups))
 
 
-def registry_tables() -> str:
-    """Return every registered name with the first line of its documentation, a table for each section."""
-    return "\n\n".join(
-        f"{section}.name\n{_columns({name: section_schema(section, name).summary for name in names_of(section)})}"
-        for section in REGISTRIES
-    )
-
-
-def bundled_tables() -> str:
-    """Return the names that `--config` takes, of configs and of sweeps, each with the comment it begins with."""
-    configs, sweeps = (_columns({name: summary_of(f) for name, f in bundled(kind).items()}) for kind in KINDS)
-    return f"--config\n{configs}\n\nsweep --config\n{sweeps}"
+def name_tables() -> str:
+    """Return every name that a section or `--config` takes, with what it stands for in a line, a table for each."""
+    tables = {f"{s}.name": {name: section_schema(s, name).summary for name in names_of(s)} for s in REGISTRIES}
+    for kind, title in zip(KINDS, ("--config", "sweep --config"), strict=True):
+        tables[title] = {name: summary_of(file) for name, file in bundled(kind).items()}
+    return "\n\n".join(f"{title}\n{_columns(table)}" for title, table in tables.items())
 
 
 def names_of(section: str) -> list[str]:

@@ -7,7 +7,7 @@ __all__ = ["run"]
 
 def run(args: list[str]) -> int:
     Parser("list").parse_args(args)
-    from ar_lightning.commands.help import bundled_tables, registry_tables
+    from ar_lightning.commands.help import name_tables
 
-    print(registry_tables(), bundled_tables(), sep="\n\n")
+    print(name_tables())
     return 0

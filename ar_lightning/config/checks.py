@@ -22,14 +22,12 @@ def check_config(config: dict[str, Any]) -> Any:
     check_batch(config)
     check_optimizer(config["optimizer"])
     dataset = build_dataset(config["data"])
-    spec = dataset.spec
+    spec, name = dataset.spec, config["data"]["name"]
     if config["data"]["dequantise"]:
         if spec.levels is None:
-            raise UserError(
-                f"data.dequantise=true: data.name={config['data']['name']} ({spec}) has no levels to add to"
-            )
+            raise UserError(f"data.dequantise=true: data.name={name} ({spec}) has no levels to add to")
         spec = spec.dequantised()
-    data = f"data.name={config['data']['name']} ({spec})"
+    data = f"data.name={name} ({spec})"
     check_likelihood(config["likelihood"]["name"], spec, data)
     check_model(config["model"], spec, data)
     likelihood = config["likelihood"]

@@ -70,16 +70,13 @@ class DataSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, as kept in checkpoints."""
-        medium = None if self.medium is None else medium_to_dict(self.medium)
-        return {**vars(self), "shape": list(self.shape), "medium": medium}
+        return {**vars(self), "shape": list(self.shape), "medium": self.medium and medium_to_dict(self.medium)}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "DataSpec":
         """Inverse of `to_dict`."""
         medium = plain.get("medium")
-        return cls(**{
-            **plain, "shape": tuple(plain["shape"]), "medium": None if medium is None else medium_from_dict(medium),
-        })  # fmt: skip
+        return cls(**{**plain, "shape": tuple(plain["shape"]), "medium": medium and medium_from_dict(medium)})
 
 
 @dataclass(frozen=True)

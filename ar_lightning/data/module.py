@@ -208,9 +208,6 @@ class _Batches(TorchDataset[Batch]):
     def __len__(self) -> int:
         return len(self.x)
 
-    def __getitem__(self, index: int) -> Batch:
-        return self.__getitems__([index])
-
     def __getitems__(self, indices: list[int]) -> Batch:
         return self.read(torch.tensor(indices), augmented=True)
 

@@ -64,11 +64,8 @@ class StandardisedTable(Dataset):
         rows, keep, _, _ = self._statistics
         constant = [name for d, name in enumerate(rows.columns) if d not in set(keep.tolist())]
         without = f", without {', '.join(constant)} (constant)" if constant else ""
-        units = (
-            "original units"
-            if self.units == "original"
-            else f"units standardised by {' and '.join(rows.standardise_by)}"
-        )
+        by = " and ".join(rows.standardise_by)
+        units = "original units" if self.units == "original" else f"units standardised by {by}"
         sizes = "/".join(str(len(rows.x[name])) for name in SPLITS)
         return f"{rows.source}{without}, {units}, {sizes}"
 
