@@ -180,8 +180,7 @@ def _extract_digits(archive: Path, folder: Path) -> None:
                 if not (folder / name).exists():
                     (Path(partial) / name).rename(folder / name)
     except OSError as error:
-        raise UserError(
-            f"{folder}: cannot extract {archive.name} ({error.strerror or error}); make room, or set {ENVIRONMENT}"
-        ) from error
+        what = f"cannot extract {archive.name} ({error.strerror or error})"
+        raise UserError(what, folder, f"make room, or set {ENVIRONMENT}") from error
     except (tarfile.TarError, EOFError) as error:
         raise UserError(f"{archive}: damaged ({type(error).__name__}); delete it to download it again") from error

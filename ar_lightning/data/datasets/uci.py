@@ -81,9 +81,7 @@ class _RNADETable(StandardisedTable):
         x = columns["data"]
         if x.shape != (self.size, len(self.columns)):
             found = f"{x.shape[0]} rows of {x.shape[1] + len(self.left_out)}"
-            raise UserError(
-                f"{path}: {found} attributes, not {self.size} of {len(self.names)}; get {ARCHIVE}{self.url}"
-            )
+            raise UserError(f"{found} attributes, not {self.size} of {len(self.names)}; get {ARCHIVE}{self.url}", path)
         return "10 by a seeded shuffle", x, np.array_split(shuffled(len(x), 0), FOLDS)
 
 

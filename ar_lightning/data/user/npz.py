@@ -102,12 +102,11 @@ class NpzArrays(Images):
         beside = {s: found[f"{s}_{kind}"] for s in SPLITS if f"{s}_{kind}" in found}
         for name in beside:
             if name not in x:
-                stray = f"'{name}_{kind}' has no '{name}' to go with"
-                raise UserError(f"{self.path}: {stray}; add the array or remove the {kind}")
+                fix = f"add the array or remove the {kind}"
+                raise UserError(f"'{name}_{kind}' has no '{name}' to go with", self.path, fix)
         if beside and (without := [name for name in x if name not in beside]):
-            raise UserError(
-                f"{self.path}: no '{without[0]}_{kind}'; give {kind} for every split in the file, or for none"
-            )
+            fix = f"give {kind} for every split in the file, or for none"
+            raise UserError(f"no '{without[0]}_{kind}'", self.path, fix)
         return beside
 
     def _check_values(self, name: str, array: np.ndarray) -> None:
@@ -128,9 +127,8 @@ class NpzArrays(Images):
             fix = f"data.levels={self.levels} needs 0..{self.levels - 1}; quantise, or leave data.levels out"
             raise UserError(f"{self.path}: '{real[0]}' holds values that are not whole and >= 0, and {fix}")
         if real and whole:
-            raise UserError(
-                f"{self.path}: '{whole[0]}' holds integers but '{real[0]}' real values; save both as one kind"
-            )
+            kinds = f"'{whole[0]}' holds integers but '{real[0]}' real values"
+            raise UserError(kinds, self.path, "save both as one kind")
         if real:
             return None
         top = {name: int(array.max()) for name, array in x.items()}
