@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -37,7 +37,8 @@ class Split:
 
     def at(self, index: np.ndarray | slice) -> "Split":
         """Return some of the examples."""
-        return Split(**{name: None if array is None else array[index] for name, array in vars(self).items()})
+        parts: dict[str, Any] = {name: None if a is None else a[index] for name, a in vars(self).items()}
+        return Split(**parts)
 
 
 Splits = dict[str, Split]  # keys: SPLITS
