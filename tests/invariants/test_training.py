@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ar_lightning.data.datasets.digits import Digits
+from ar_lightning.density.density import Density
 from ar_lightning.training.checkpoints import load
 from ar_lightning.training.samples import SampleGrids
 from tests.support.cases import EVERY_CASE, SMALL, random_values, small
@@ -128,26 +129,35 @@ def test_looking_does_not_change_training(tmp_path: Path) -> None:
     assert all(torch.equal(a["state_dict"][k], b["state_dict"][k]) for k in a["state_dict"])
 
 
-@pytest.mark.parametrize("model", slow_but(["nade"], ["nade", "pixelcnn", "rnn"]))
-def test_averaged_and_compiled_checkpoints_load_like_any(
+def loaded(model: str, data: Path, run: Path, *more: str) -> tuple[Density, torch.Tensor]:
+    """Train two batches; return the density that is loaded and its scores of the two batches that QUICK tests."""
+    options = [f"model={model}", *small(model), "data.name=npz", f"data.path={data}", *QUICK, "seed=3", *more]
+    assert run_here(*options, f"run_dir={run}") == 0
+    density = load(run)
+    with torch.no_grad():
+        return density, density.log_prob(torch.from_numpy(np.load(data)["test"]).long()[:20, None])
+
+
+def test_averaged_weights_are_what_is_loaded(odd_data: Path, tmp_path: Path) -> None:
+    _, plain = loaded("nade", odd_data, tmp_path / "plain")
+    density, scores = loaded("nade", odd_data, tmp_path / "averaged", "trainer.ema=0.5")
+    assert not torch.equal(plain, scores)
+    kept = torch.load(tmp_path / "averaged" / "checkpoints" / "best.ckpt", weights_only=True)
+    key = next(k for k in kept["state_dict"] if kept["state_dict"][k].is_floating_point())
+    assert torch.equal(density.state_dict()[key.removeprefix("density.")], kept["state_dict"][key])
+    assert not torch.equal(kept["state_dict"][key], kept["current_model_state"][key])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["pixelcnn", "rnn"])
+def test_a_compiled_checkpoint_loads_like_any(
     model: str, odd_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: original(self, backend="eager"))
-    base = [f"model={model}", *small(model), "data.name=npz", f"data.path={odd_data}", *QUICK, "seed=3"]
-    densities = {}
-    for name, options in {"plain": [], "compiled": ["trainer.compile=true"], "averaged": ["trainer.ema=0.5"]}.items():
-        assert run_here(*base, *options, f"run_dir={tmp_path / name}") == 0
-        densities[name] = load(tmp_path / name)
-        x = torch.from_numpy(np.load(odd_data)["test"]).long()[:20, None]  # the two batches that QUICK tests
-    with torch.no_grad():
-        scores = {name: density.log_prob(x) for name, density in densities.items()}
-    assert torch.allclose(scores["plain"], scores["compiled"], atol=1e-4)
-    assert not torch.equal(scores["plain"], scores["averaged"])
-    averaged = torch.load(tmp_path / "averaged" / "checkpoints" / "best.ckpt", weights_only=True)
-    key = next(k for k in averaged["state_dict"] if averaged["state_dict"][k].is_floating_point())
-    assert torch.equal(densities["averaged"].state_dict()[key.removeprefix("density.")], averaged["state_dict"][key])
-    assert not torch.equal(averaged["state_dict"][key], averaged["current_model_state"][key])
+    _, plain = loaded(model, odd_data, tmp_path / "plain")
+    _, compiled = loaded(model, odd_data, tmp_path / "compiled", "trainer.compile=true")
+    assert torch.allclose(plain, compiled, atol=1e-4)
 
 
 def test_samples_during_training_come_from_the_averaged_weights(
