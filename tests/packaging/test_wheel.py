@@ -81,7 +81,7 @@ def test_the_wheel_holds_the_package_and_the_configs(wheel: Path) -> None:
 
 
 def test_a_stranger_trains_draws_and_compares(installed: Path, empty: Path) -> None:
-    """By the console script and by `python -m`, in a folder that holds nothing."""
+    """By the console script and by `python -m`, in a folder that holds nothing, then with configs of their own."""
     where = run(installed, "-c", "import ar_lightning; print(ar_lightning.__file__)")
     assert Path(where.strip()) == installed / "ar_lightning" / "__init__.py"
     script = str(installed / "bin" / "ar-lightning")
@@ -93,7 +93,13 @@ def test_a_stranger_trains_draws_and_compares(installed: Path, empty: Path) -> N
 
     said = run(installed, script, "--config", "nade", *TINY, "run_dir=runs/one")
     assert "runs/one" in said and json.loads(Path("runs/one/result.json").read_text())["state"] == "complete"
-    run(installed, "-m", "ar_lightning", "--config", "pixelrnn", *TINY, "model.layers=1", "run_dir=runs/two")
+
+    assert "ar-lightning --config mine/conf/pixelrnn.yaml" in run(installed, script, "init", "mine")
+    assert "mine is not empty" in run(installed, script, "init", "mine", code=2)
+    Path("mine/conf/nade.yaml").write_text(Path("mine/conf/nade.yaml").read_text() + "seed: 7\n")
+    run(installed, "-m", "ar_lightning", "--config", "mine/conf/nade.yaml", *TINY, "run_dir=runs/two")
+    assert json.loads(Path("runs/two/result.json").read_text())["seed"] == 7
+
     run(installed, script, "sample", "runs/one", "--n", "4", "--out", "drawn")
     assert Path("drawn.png").stat().st_size > 0
     run(installed, script, "compare", "runs/one", "runs/two", "--out", "comparison")
@@ -106,12 +112,3 @@ def test_a_stranger_sweeps(installed: Path, empty: Path) -> None:
     said = run(installed, str(installed / "bin" / "ar-lightning"), "sweep", "--config", "nade", *options, *few)
     assert "2 complete" in said
     assert "ar-lightning --config runs/sweeps/nade/best.yaml" in Path("runs/sweeps/nade/best.yaml").read_text()
-
-
-def test_a_project_of_ones_own(installed: Path, empty: Path) -> None:
-    script = str(installed / "bin" / "ar-lightning")
-    assert "ar-lightning --config mine/conf/pixelrnn.yaml" in run(installed, script, "init", "mine")
-    assert "mine is not empty" in run(installed, script, "init", "mine", code=2)
-    Path("mine/conf/nade.yaml").write_text(Path("mine/conf/nade.yaml").read_text() + "seed: 7\n")
-    run(installed, script, "--config", "mine/conf/nade.yaml", *TINY, "run_dir=own")
-    assert json.loads(Path("own/result.json").read_text())["seed"] == 7
