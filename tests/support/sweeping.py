@@ -101,13 +101,13 @@ def ended(process: subprocess.Popen[str], code: int = 0) -> str:
     return output
 
 
-def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+def until(condition: Callable[[], object]) -> None:
     """Wait until something is so.
 
     Raises:
         AssertionError: it never was.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)

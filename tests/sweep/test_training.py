@@ -71,7 +71,7 @@ def test_a_training_that_loses_its_worker_goes_on_exactly(sweep: Sweeping, devic
     children = sweep.children()
     assert len(children) >= devices
     os.kill(busy, signal.SIGKILL)
-    until(lambda: not set(children) & set(sweep.children()), seconds=5)
+    until(lambda: not set(children) & set(sweep.children()))
     ended(launcher)
     assert sweep.outcomes() == ["lost", "complete"]
     first, again = sweep.trials()

@@ -87,7 +87,7 @@ def test_a_worker_that_is_killed_loses_one_trial_which_is_run_again(sweep: Sweep
     lost = next(t for t in sweep.trials() if t.user_attrs.get("worker", "").endswith(f":{victim}"))
     child = next(t["pid"] for t in reversed(sweep.traces()) if t["run"] == lost.user_attrs["run"])
     os.kill(victim, signal.SIGKILL)
-    until(lambda: child not in sweep.children(), seconds=5)
+    until(lambda: child not in sweep.children())
     ended(launcher)
     outcomes = sweep.outcomes()
     assert outcomes.count("complete") == 6 and outcomes.count("lost") == 1 and len(outcomes) == 7
@@ -151,7 +151,7 @@ def test_workers_and_trials_do_not_outlive_the_launcher(sweep: Sweeping) -> None
     launcher = sweep.start(**SLOW)
     until(lambda: len(sweep.children()) == 2)
     launcher.kill()
-    until(lambda: not sweep.workers() and not sweep.children(), seconds=20)
+    until(lambda: not sweep.workers() and not sweep.children())
 
 
 def test_a_trial_that_is_taken_away_ends_between_two_reports(sweep: Sweeping) -> None:
@@ -160,7 +160,7 @@ def test_a_trial_that_is_taken_away_ends_between_two_reports(sweep: Sweeping) ->
     until(lambda: any(t["what"] == "start" for t in sweep.traces()))
     (child,) = {t["pid"] for t in sweep.traces()}
     tell(sweep.study(), 0, TrialState.FAIL)
-    until(lambda: child not in sweep.children(), seconds=10)
+    until(lambda: child not in sweep.children())
 
 
 def test_trials_end_with_their_worker_between_two_reports(sweep: Sweeping) -> None:
@@ -168,7 +168,7 @@ def test_trials_end_with_their_worker_between_two_reports(sweep: Sweeping) -> No
     until(lambda: any(t["what"] == "start" for t in sweep.traces()))
     (child,) = {t["pid"] for t in sweep.traces()}
     os.kill(sweep.workers()[0], signal.SIGKILL)
-    until(lambda: child not in sweep.children(), seconds=5)
+    until(lambda: child not in sweep.children())
 
 
 @pytest.mark.slow
