@@ -31,8 +31,8 @@ def write_plots(study: Study, folder: Path) -> tuple[dict[str, Path], dict[str, 
     for kind, draw in _pictures(study, metrics_of(study)).items():
         path = folder / f"{re.sub('[^A-Za-z0-9_]+', '-', kind)}.png"
         try:
-            with _pyplot(), written(path, shared=True) as unfinished:
-                figure = np.ravel(draw())[0].figure
+            with _pyplot() as optunas, written(path, shared=True) as unfinished:
+                figure = np.ravel(draw(optunas))[0].figure
                 figure.savefig(unfinished, format="png", dpi=DPI, bbox_inches="tight")
             files[kind] = path
         except TooLittleError as reason:
@@ -42,25 +42,26 @@ def write_plots(study: Study, folder: Path) -> tuple[dict[str, Path], dict[str, 
 
 
 @contextmanager
-def _pyplot() -> Iterator[None]:
-    """Let Optuna draw with pyplot, and leave pyplot as it was."""
+def _pyplot() -> Iterator[Any]:
+    """Yield Optuna's module that draws with pyplot, and leave pyplot as it was."""
     os.environ.setdefault("MPLBACKEND", "agg")
     from matplotlib import pyplot as plt
+    from optuna.visualization import matplotlib as optunas
 
     before = plt.get_fignums()
     with plt.rc_context(), plt.ioff(), warnings.catch_warnings():
         quiet()
         warnings.filterwarnings("ignore", message="Attempting to set identical low and high")  # of one value
         try:
-            yield
+            yield optunas
         finally:
             for number in set(plt.get_fignums()) - set(before):
                 plt.close(number)
 
 
-def _pictures(study: Study, metrics: list[str]) -> dict[str, Callable[[], Any]]:
-    """Return what draws each kind of picture, and returns its axes."""
-    pictures: dict[str, Callable[[], Any]] = {}
+def _pictures(study: Study, metrics: list[str]) -> dict[str, Callable[[Any], Any]]:
+    """Return what draws each kind of picture with Optuna's functions, and returns its axes."""
+    pictures: dict[str, Callable[[Any], Any]] = {}
     for i, metric in enumerate(metrics):
         several = len(metrics) > 1  # for one, Optuna knows by itself in which direction to draw
         of, target = (f" {metric}", lambda trial, i=i: trial.values[i]) if several else ("", None)
@@ -74,33 +75,27 @@ def _pictures(study: Study, metrics: list[str]) -> dict[str, Callable[[], Any]]:
     return pictures | {"pareto front": partial(_pareto_front, study, metrics)}
 
 
-def _history(study: Study, shown: dict[str, Any]) -> Any:
+def _history(study: Study, shown: dict[str, Any], optunas: Any) -> Any:
     """Draw the value of each trial, and the best so far."""
-    from optuna.visualization.matplotlib import plot_optimization_history
-
     _searched(study, trials=1, parameters=0)
-    axes = plot_optimization_history(study, **shown)
+    axes = optunas.plot_optimization_history(study, **shown)
     axes.set_title(f"{study.study_name}: optimization history")
     return axes
 
 
-def _importances(study: Study, objective: int, metric: str) -> Any:
+def _importances(study: Study, objective: int, metric: str, optunas: Any) -> Any:
     """Draw a bar for each parameter."""
     ended = with_pruned_as_worst(study, objective)
     names = _searched(ended, trials=0, parameters=2)
-    from optuna.visualization.matplotlib import plot_param_importances
-
-    axes: Any = plot_param_importances(ended, evaluator(), names, target_name=metric)
+    axes = optunas.plot_param_importances(ended, evaluator(), names, target_name=metric)
     axes.set_title(f"{study.study_name}: what sets the best quarter apart", loc="left")
     axes.get_legend().remove()
     return axes
 
 
-def _slices(study: Study, shown: dict[str, Any]) -> Any:
+def _slices(study: Study, shown: dict[str, Any], optunas: Any) -> Any:
     """Draw the value over each parameter."""
-    from optuna.visualization.matplotlib import plot_slice
-
-    drawn: Any = plot_slice(study, _searched(study, trials=2, parameters=1), **shown)
+    drawn = optunas.plot_slice(study, _searched(study, trials=2, parameters=1), **shown)
     panels = np.ravel(drawn)
     for axes in panels:
         axes.tick_params("x", rotation=30)
@@ -109,12 +104,10 @@ def _slices(study: Study, shown: dict[str, Any]) -> Any:
     return panels
 
 
-def _parallel_coordinates(study: Study, metrics: list[str]) -> Any:
+def _parallel_coordinates(study: Study, metrics: list[str], optunas: Any) -> Any:
     """Draw a line for each trial through all its parameters, by value; of two objectives, by rank."""
-    from optuna.visualization.matplotlib import plot_parallel_coordinate
-
     names = _searched(study, trials=2, parameters=2)
-    axes: Any = plot_parallel_coordinate(study, names, target_name=with_unit(metrics[0]))
+    axes = optunas.plot_parallel_coordinate(study, names, target_name=with_unit(metrics[0]))
     axes.figure.set_size_inches(3 + 1.7 * (len(metrics) + len(names)), 5)
     axes.set_title(f"{study.study_name}: trials by parameter", y=1.03)
     axes.set_xticks(axes.get_xticks(), [*metrics, *names], rotation=20, ha="right")  # whole names
@@ -123,25 +116,21 @@ def _parallel_coordinates(study: Study, metrics: list[str]) -> Any:
     return axes
 
 
-def _intermediate_values(study: Study, metric: str) -> Any:
+def _intermediate_values(study: Study, metric: str, optunas: Any) -> Any:
     """Draw the value over the epochs, a curve for each trial."""
-    from optuna.visualization.matplotlib import plot_intermediate_values
-
     if not any(trial.intermediate_values for trial in study.get_trials(deepcopy=False)):
         raise TooLittleError("no trial has reported a value")
-    axes = plot_intermediate_values(study)
+    axes = optunas.plot_intermediate_values(study)
     axes.set(title=f"{study.study_name}: values by epoch", xlabel="epoch", ylabel=with_unit(metric))
     if (legend := axes.get_legend()) and len(axes.lines) > MOST_NAMED:
         legend.remove()
     return axes
 
 
-def _pareto_front(study: Study, metrics: list[str]) -> Any:
+def _pareto_front(study: Study, metrics: list[str], optunas: Any) -> Any:
     """Draw one objective over the other."""
-    from optuna.visualization.matplotlib import plot_pareto_front
-
     _searched(study, trials=2, parameters=0)
-    axes = plot_pareto_front(study, target_names=[with_unit(metric) for metric in metrics])
+    axes = optunas.plot_pareto_front(study, target_names=[with_unit(metric) for metric in metrics])
     axes.set_title(f"{study.study_name}: Pareto front")
     return axes
 
