@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from ar_lightning.core.spec import Shapes
+from ar_lightning.models.nade import NADE
 from ar_lightning.nn.kernels import nade_compiled
-from ar_lightning.nn.prefix import PrefixHidden
 from tests.support.commands import QUICK, result, run_here
 
 
 def test_only_binary_data_has_kernels() -> None:
-    assert PrefixHidden(5, 1, 4, 1).compile_kernels()
-    assert not PrefixHidden(5, 3, 4, 3).compile_kernels()
+    assert NADE(Shapes((1, 5))).compile_kernels()
+    assert not NADE(Shapes((1, 5), inputs=3, params=3)).compile_kernels()
 
 
 @pytest.mark.slow
