@@ -10,6 +10,8 @@ Source: the chain rule; see the introduction of Larochelle & Murray, "The Neural
     Estimator" (2011).
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -61,79 +63,70 @@ class ContextTable(Streaming):
         return self.logits[0, rows] if cond is None else self.logits[cond[:, None], rows]
 
 
-class Independent(SequenceModel):
+class ContextModel(SequenceModel):
+    """A model that is a `ContextTable` alone.
+
+    Args:
+        order: the order in which the sites are visited.
+        order_seed: seed of a random order.
+        conditional: condition on the data's labels.
+    """
+
+    encoding = "one_hot"
+    lookup = True
+    hidden_layers: tuple[str, ...] = ("table",)
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        k: int,
+        *,
+        order: Order = "raster",
+        order_seed: NonNegativeInt = 0,
+        conditional: bool = False,
+    ) -> None:
+        super().__init__(shapes, order, order_seed, conditional)
+        self.table = ContextTable(shapes, k, self.classes)
+
+    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+        return self.table(past, cond)
+
+
+class Independent(ContextModel):
     """Every site on its own: n parameters on binary data, a mixture a column on a table.
 
     Args:
         conditional: condition on the data's labels.
     """
 
-    encoding = "one_hot"
-    lookup = True
     blind = True
+    hidden_layers = ()
 
     def __init__(self, shapes: Shapes, *, conditional: bool = False) -> None:
-        super().__init__(shapes, conditional=conditional)
-        self.table = ContextTable(shapes, 0, self.classes)
-
-    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
-        return self.table(past, cond)
+        super().__init__(shapes, 0, conditional=conditional)
 
 
-class Markov(SequenceModel):
+class Markov(ContextModel):
     """Order-k Markov chain over the sites, with its own transition table at every site.
 
     Args:
         memory: how many values back a site sees (the order k of the chain).
-        order: the order in which the sites are visited.
-        order_seed: seed of a random order.
-        conditional: condition on the data's labels.
     """
 
-    encoding = "one_hot"
-    lookup = True
-    hidden_layers = ("table",)
-
-    def __init__(
-        self,
-        shapes: Shapes,
-        *,
-        memory: NonNegativeInt = 1,
-        order: Order = "raster",
-        order_seed: NonNegativeInt = 0,
-        conditional: bool = False,
-    ) -> None:
-        super().__init__(shapes, order, order_seed, conditional)
-        self.table = ContextTable(shapes, memory, self.classes)
-
-    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
-        return self.table(past, cond)
+    def __init__(self, shapes: Shapes, *, memory: NonNegativeInt = 1, **shared: Any) -> None:
+        super().__init__(shapes, memory, **shared)
 
 
-class Table(SequenceModel):
+class Table(ContextModel):
     """The chain rule itself, 2^n - 1 parameters on n binary sites; n at most 16.
-
-    Args:
-        order: the order in which the sites are visited.
-        order_seed: seed of a random order.
-        conditional: condition on the data's labels.
 
     Raises:
         ValueError: more than 16 sites.
     """
 
-    encoding = "one_hot"
-    lookup = True
-    hidden_layers = ("table",)
     max_sites = 16
 
-    def __init__(
-        self, shapes: Shapes, *, order: Order = "raster", order_seed: NonNegativeInt = 0, conditional: bool = False
-    ) -> None:
-        super().__init__(shapes, order, order_seed, conditional)
+    def __init__(self, shapes: Shapes, **shared: Any) -> None:
         if shapes.dims > self.max_sites:
             raise ValueError(f"the table model takes at most {self.max_sites} sites, the data has {shapes.dims}")
-        self.table = ContextTable(shapes, shapes.dims - 1, self.classes)
-
-    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
-        return self.table(past, cond)
+        super().__init__(shapes, shapes.dims - 1, **shared)
