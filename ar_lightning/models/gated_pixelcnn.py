@@ -24,7 +24,7 @@ from ar_lightning.core.fields import Dropout, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import RasterModel
 from ar_lightning.nn.conv import CausalConv, FirstConv, Pointwise, RowConv, odd, output_layers, round_up
-from ar_lightning.nn.gates import gate
+from ar_lightning.nn.kernels.gate import gate
 
 __all__ = ["GatedPixelCNN"]
 

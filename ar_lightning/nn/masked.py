@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ar_lightning.core.fields import Activation
-from ar_lightning.nn.kernels.staircase import Block, Staircase, reads, staircase
+from ar_lightning.nn.kernels.staircase import Stair, Staircase, reads, staircase
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["MaskedMLP", "masked_linear", "reads", "spread_degrees"]
@@ -41,14 +41,14 @@ def spread_degrees(units: int, tokens: int, lowest: int = 0, generator: torch.Ge
     return degrees.sort().values.clamp(min=lowest)
 
 
-def masked_linear(x: Tensor, weight: Tensor, degrees: Tensor, below: Tensor, blocks: list[Block]) -> Tensor:
+def masked_linear(x: Tensor, weight: Tensor, degrees: Tensor, below: Tensor, stairs: list[Stair]) -> Tensor:
     """Map `(B, units below)` to `(B, units)` by a weight matrix that is masked by the degrees of its units."""
-    if len(blocks) == 1:
+    if not stairs:
         # Masked here, not in place: gradient that reached masked weights would spoil clipping and Adam.
         return F.linear(x, weight * reads(degrees, below).to(weight.dtype))
     if torch.is_autocast_enabled(x.device.type):
         x, weight = (t.to(torch.get_autocast_dtype(x.device.type)) for t in (x, weight))
-    out: Tensor = Staircase.apply(x, weight, degrees, below, blocks)
+    out: Tensor = Staircase.apply(x, weight, degrees, below, stairs)
     return out
 
 
@@ -77,10 +77,7 @@ class MaskedMLP(Streaming):
         self.layers: Any = nn.ModuleList(nn.Linear(widths[i], widths[o]) for i, o in pairs)
         self.direct = nn.Linear(widths[0], widths[-1], bias=False) if direct else None
         self.class_biases: Any = nn.ModuleList(nn.Embedding(classes, o) for o in widths[1:]) if classes else None
-        self.blocks = [
-            [Block(widths[o], widths[i], 0)] if ascending is None else staircase(ascending[o], ascending[i])
-            for i, o in [*pairs, (0, -1)]
-        ]
+        self.stairs = [staircase(ascending[o], ascending[i]) if ascending else [] for i, o in [*pairs, (0, -1)]]
 
     def forward(self, x: Tensor, degrees: list[Tensor], cond: Tensor | None = None) -> Tensor:
         """Map inputs `(B, inputs)` to outputs `(B, outputs)`, given the degrees of the units of every layer."""
@@ -89,7 +86,7 @@ class MaskedMLP(Streaming):
             dtype = self.layers[last].weight.dtype
             params = self._layer(last, h.to(dtype), degrees, cond)
             if self.direct is not None:
-                direct = masked_linear(x.to(dtype), self.direct.weight, degrees[-1], degrees[0], self.blocks[-1])
+                direct = masked_linear(x.to(dtype), self.direct.weight, degrees[-1], degrees[0], self.stairs[-1])
                 params = params + direct
         return params
 
@@ -103,7 +100,7 @@ class MaskedMLP(Streaming):
 
     def _layer(self, i: int, h: Tensor, degrees: list[Tensor], cond: Tensor | None) -> Tensor:
         layer = self.layers[i]
-        h = masked_linear(h, layer.weight, degrees[i + 1], degrees[i], self.blocks[i]) + layer.bias
+        h = masked_linear(h, layer.weight, degrees[i + 1], degrees[i], self.stairs[i]) + layer.bias
         return h if self.class_biases is None else h + self.class_biases[i](cond)
 
     def begin(self, degrees: list[Tensor], batch: int, cond: Tensor | None = None) -> None:

@@ -125,7 +125,7 @@ BUGS = {
     ),
     "the gradient of a Row LSTM's states goes the wrong way": Bug(
         "ar_lightning/nn/kernels/lstm_scans.py", "zip(daround.split(h), spans,", "zip(daround.split(h), spans[::-1],",
-        "tests/nn/test_kernels.py -k row_lstm",
+        "tests/nn/test_lstm.py -k row",
     ),
     "a diagonal's cell state comes from above": Bug(
         "ar_lightning/nn/kernels/lstm_scans.py", "c = cells[..., above].clone()", "c = cells.roll(batch, 2)[..., above]",

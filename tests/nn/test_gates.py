@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ar_lightning.nn.gates import gate
+from ar_lightning.nn.kernels.gate import gate
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])

@@ -1,4 +1,4 @@
-"""Every hand-written kernel equals its reference, in value and in every gradient, in float64."""
+"""Kernels equal their references, in value and in every gradient, in float64; of LSTMs, test_lstm shows it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,11 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ar_lightning.nn.kernels import dilated, gate, nade, nade_compiled
-from ar_lightning.nn.kernels.lstm_scans import DiagonalScan, RowScan
-from ar_lightning.nn.kernels.rows_linear import RowsLinear
+from ar_lightning.nn.kernels import dilated, nade, nade_compiled
+from ar_lightning.nn.kernels.gate import gate
 from ar_lightning.nn.kernels.staircase import Staircase, reads, staircase
-from ar_lightning.nn.lstm import diagonal_reference, row_reference
 from ar_lightning.nn.masked import spread_degrees
 
 
@@ -30,18 +28,18 @@ def numbers(*shape: int) -> Tensor:
 
 
 def gates(groups: int, linked: bool) -> Pair:
+    def reference(maps: Tensor, link: Tensor | None = None) -> Tensor:
+        a, b = (maps if link is None else maps + link).unflatten(1, (groups, 2, -1)).unbind(2)
+        return (torch.tanh(a) * torch.sigmoid(b)).flatten(1, 2)
+
     maps = [numbers(2, groups * 4, 2, 3) for _ in range(1 + linked)]
-
-    def of(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        return lambda maps, link=None: f(maps, groups, link)
-
-    return Pair(of(gate.Gate.apply), of(gate.reference), maps)
+    return Pair(lambda maps, link=None: gate(maps, groups, link), reference, maps)
 
 
 def stairs(hidden: int, tokens: int) -> Pair:
     below, degrees = torch.arange(tokens).repeat_interleave(2), spread_degrees(hidden, tokens + 1)
     blocks = staircase(degrees, below)
-    assert len(blocks) > 1 and blocks[0].any < blocks[-1].any == len(below)
+    assert len(blocks) > 1 and blocks[0][2].stop < blocks[-1][2].stop == len(below)
     return Pair(
         lambda x, weight: Staircase.apply(x, weight, degrees, below, blocks),
         lambda x, weight: F.linear(x, weight * reads(degrees, below)),
@@ -73,27 +71,6 @@ def compiled_prefix(sites: int, activation: str) -> Pair:
     )
 
 
-def rows_of_lstms(kernel: int, H: int, W: int) -> Pair:
-    h, channels = 2, 3
-    read = (kernel // 2 + 1) * channels + kernel * h
-    return Pair(
-        lambda *t: RowScan.apply(*t, kernel),
-        partial(row_reference, kernel=kernel),
-        [numbers(2, channels, H, W), numbers(4 * h, read), numbers(4 * h, 1), numbers(h, 1), numbers(h, 1)],
-    )
-
-
-def diagonals_of_lstms(H: int, W: int) -> Pair:
-    h, channels = 2, 3
-
-    def reference(v: Tensor, *weights: Tensor) -> Tensor:
-        both = [diagonal_reference(x, *(t[k] for t in weights)) for k, x in enumerate((v, v.flip(3)))]
-        return torch.stack(both).permute(0, 2, 3, 4, 1)
-
-    weights = numbers(2, 4 * h, channels + 2 * h), numbers(2, 4 * h, 1), numbers(2, h, 1), numbers(2, h, 1)
-    return Pair(DiagonalScan.apply, reference, [numbers(2, channels, H, W), *weights])
-
-
 def layers(kernel: int, shift: int, masked: bool, last: bool) -> Pair:
     n, channels = 7, 3
     mask = (torch.rand(n, channels) < 0.5).double() * 2 if masked else None
@@ -106,16 +83,6 @@ def layers(kernel: int, shift: int, masked: bool, last: bool) -> Pair:
     return Pair(of(dilated.DilatedLayer.apply), of(dilated.reference), [*inputs, *residual])
 
 
-def linear() -> Pair:
-    layer = RowsLinear(3, 4).double()
-    return Pair(
-        lambda x, W, b: torch.func.functional_call(layer, {"weight": W, "bias": b}, (x,)),
-        F.linear,
-        [numbers(2, 5, 3), numbers(4, 3), numbers(4)],
-    )
-
-
-SIZES = [(4, 5), (5, 4), (1, 3), (3, 1), (1, 1)]  # rows, columns
 PAIRS: dict[str, Callable[[], Pair]] = {
     **{f"gate-{g}-{linked}": partial(gates, g, linked) for g in (1, 3) for linked in (False, True)},
     "staircase": partial(stairs, 600, 400),
@@ -126,15 +93,12 @@ PAIRS: dict[str, Callable[[], Pair]] = {
         for e, p in ((1, 1), (3, 2))
     },
     **{f"nade_compiled-{f}-{n}": partial(compiled_prefix, n, f) for f in ("sigmoid", "relu") for n in (1, 4, 7, 8)},
-    **{f"row_lstm-{k}-{H}x{W}": partial(rows_of_lstms, k, H, W) for k in (1, 3, 5) for H, W in SIZES},
-    **{f"diagonal_lstm-{H}x{W}": partial(diagonals_of_lstms, H, W) for H, W in SIZES},
     **{
         f"dilated-{k}-{shift}-{masked}-{last}": partial(layers, k, shift, masked, last)
         for k, shift in ((1, 1), (2, 2), (3, 2), (3, 5))
         for masked in (False, True)
         for last in (False, True)
     },
-    "rows_linear": linear,
 }
 
 

@@ -9,13 +9,22 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["Gate", "activate_", "reference"]
+__all__ = ["activate_", "gate"]
 
 
-def reference(maps: Tensor, groups: int, added: Tensor | None) -> Tensor:
-    """Compute what `Gate` computes, as the papers write it."""
-    a, b = halves(maps if added is None else maps + added, groups)
-    return (torch.tanh(a) * torch.sigmoid(b)).flatten(1, 2)
+def gate(maps: Tensor, groups: int = 1, added: Tensor | None = None) -> Tensor:
+    """Return `tanh(a) * sigmoid(b)`, where `[a, b]` are the two halves of the channels of each group.
+
+    Args:
+        maps: pre-activations `(B, groups * 2 * n, *sites)`.
+        groups: number of groups of channels.
+        added: more pre-activations of the same shape, to be added to `maps`; None for none.
+
+    Returns:
+        `(B, groups * n, *sites)`.
+    """
+    gated: Tensor = Gate.apply(maps, groups, added)
+    return gated
 
 
 def halves(maps: Tensor, groups: int) -> tuple[Tensor, Tensor]:
@@ -36,7 +45,7 @@ def activate_(maps: Tensor, a: Tensor, b: Tensor) -> None:
 
 
 class Gate(torch.autograd.Function):
-    """See `ar_lightning.nn.gates.gate`."""
+    """See `gate`."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, groups: int, added: Tensor | None) -> Tensor:  # type: ignore[override]

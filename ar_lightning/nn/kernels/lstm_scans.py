@@ -2,11 +2,10 @@
 
     [o, f, i, g] = W [v, h_1, h_2, ...] + b,    c = f c' + i g,    h = o tanh(c)
 
-Equal to `row_reference` and `diagonal_reference` in `nn/lstm.py`. The states that a step reads are put side by side, so
-that it is one matrix product and a few passes over memory that the cache still holds; the backward pass takes the same
-steps back. What does not wait for a state is done for all rows at once. Maps are kept channels first, then the pixels
-of a step of all images. As tanh(a) = 2 sigmoid(2a) - 1, one sigmoid gives all gates. Cells are computed in float32 or
-better, also under autocast, which rounds the products of rows.
+The states that a step reads are put side by side, so that it is one matrix product and a few passes over memory that
+the cache still holds; the backward pass takes the same steps back. What does not wait for a state is done for all rows
+at once. Maps are kept channels first, then the pixels of a step of all images. As tanh(a) = 2 sigmoid(2a) - 1, one
+sigmoid gives all gates. Cells are computed in float32 or better, also under autocast, which rounds products of rows.
 """
 
 from collections.abc import Sequence
