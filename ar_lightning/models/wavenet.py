@@ -90,14 +90,10 @@ class WaveNet(SequenceModel):
     def scan(self, past: Tensor, cond: Tensor | Condition | None = None) -> Tensor:
         labels, features = as_condition(cond)
         x = self.read(past.transpose(0, 1))  # (n, B, channels)
-        skips = self.dilated(x, labels, self._of_tokens(features) if self.features else None)
+        if self.features and features is not None:  # (B, F, *sites), to those of the site of every token
+            features = features.flatten(2).permute(2, 0, 1).repeat_interleave(self.shapes.groups, 0)  # (tokens, B, F)
+        skips = self.dilated(x, labels, features if self.features else None)
         h = torch.relu(self.hidden(torch.relu(skips)))
         with torch.autocast(h.device.type, enabled=False):  # rounding a logit to bfloat16 costs likelihood
             params: Tensor = self.out(h.to(self.out.weight.dtype))
         return params.transpose(0, 1)
-
-    def _of_tokens(self, features: Tensor | None) -> Tensor:
-        """Return the features `(tokens, B, F)` of the site of every token, given `(B, F, *sites)`."""
-        assert features is not None
-        by_site = features.flatten(2).permute(2, 0, 1)
-        return by_site.repeat_interleave(self.shapes.groups, 0) if self.shapes.groups > 1 else by_site

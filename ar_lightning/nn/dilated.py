@@ -77,13 +77,15 @@ class DilatedStack(Streaming):
             with torch.autocast(x.device.type, enabled=False):  # what is read in pieces is small
                 return self.forward(x.to(self.weight.dtype), labels, features)
         n, batch = x.shape[:2]
+        if self.past and n > 1:  # all at once only if nothing has been read before
+            return torch.cat([self.forward(site, labels, features) for site in x.split(1)])
         start = self.advance(n)
         bias = self.bias[:, None]  # (L, 1 or B, 2C)
         if self.label is not None:
             bias = bias + self.label(labels).unflatten(1, self.bias.shape).transpose(0, 1)
         given = None if features is None else features[start : start + n].flatten(0, 1)  # (n * B, F)
         one = self.past is not None and n == 1
-        layer = self._one_site(x, start, bias, given) if one else self._all_sites(x, start, bias, given)
+        layer = self._one_site(x, start, bias, given) if one else self._all_sites(x, bias, given)
 
         x = x.flatten(0, 1)
         inputs, units = [], []
@@ -97,7 +99,7 @@ class DilatedStack(Streaming):
         out: Tensor = self.skip(torch.cat(units, 1))
         return out.unflatten(0, (n, batch))
 
-    def _all_sites(self, x: Tensor, start: int, bias: Tensor, given: Tensor | None) -> Layer:
+    def _all_sites(self, x: Tensor, bias: Tensor, given: Tensor | None) -> Layer:
         """Return the function that computes a layer at all n sites of x together: `DilatedLayer`, with autocast."""
         n, batch = x.shape[:2]
         autocast = torch.is_autocast_enabled(x.device.type)
@@ -110,8 +112,6 @@ class DilatedStack(Streaming):
             h = biases[i].expand(n, batch, -1).flatten(0, 1)  # (n * B, 2C)
             if given is not None:
                 h = torch.addmm(h, given, local[i])
-            if self.past:
-                h = self._with_past(i, h, start, batch)
             mask = None
             if self.training and self.dropout:
                 mask = F.dropout(torch.ones_like(x, dtype=dtype), self.dropout)
@@ -119,16 +119,6 @@ class DilatedStack(Streaming):
             return z, following
 
         return layer
-
-    def _with_past(self, i: int, h: Tensor, start: int, batch: int) -> Tensor:
-        """Add to the first pre-activations of a layer the taps that reach back into its ring."""
-        if "ring" not in (self.past or {}):
-            return h
-        past, h = self.rings.last(self.past["ring"], i, start).flatten(0, 1), h.clone()  # type: ignore[index]
-        for j, tap in enumerate(self.weight[i].split(self.channels)[:-1]):
-            rows = past[j * self.dilations[i] * batch :][: len(h)]
-            h[: len(rows)].addmm_(rows, tap)
-        return h
 
     def _one_site(self, x: Tensor, start: int, bias: Tensor, given: Tensor | None) -> Layer:
         """Return the function that computes a layer at a single new site.
@@ -190,11 +180,6 @@ class Rings(nn.Module):
     def slots(self, position: int) -> Tensor:
         """Return where the taps before `position` are, `(L, k - 1)`; the input there goes to the first of them."""
         return (position - self.delays) % self.sizes + self.starts
-
-    def last(self, ring: Tensor, layer: int, position: int) -> Tensor:
-        """Return all inputs `(size, B, C)` that a layer keeps, the oldest first."""
-        places = torch.arange(position, position + int(self.sizes[layer]), device=ring.device)
-        return ring[self.starts[layer] + places % self.sizes[layer]]
 
     def write(self, ring: Tensor, x: Tensor, start: int) -> None:
         """Write the inputs `(L, n, B, C)` of every layer at the sites from `start` on over the oldest."""
