@@ -21,7 +21,7 @@ from torch import Tensor
 from ar_lightning.core.fields import Activation, NonNegativeInt, Order, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel, token_order
-from ar_lightning.nn.masked import MaskedMLP, reads, spread_degrees
+from ar_lightning.nn.masked import MaskedMLP, spread_degrees
 
 __all__ = ["MADE"]
 
@@ -105,20 +105,6 @@ class MADE(SequenceModel):
         place, shapes = self.places(), self.shapes
         inputs, outputs = (place.repeat_interleave(n) for n in (shapes.token_inputs, shapes.params))
         return [inputs, *self.degrees[self.member], outputs - 1]
-
-    def dependencies(self) -> Tensor:
-        """Count the paths from each token to the parameters of each, `(tokens, tokens)`, in the order.
-
-        This is the product of the masks: 0 on and above the diagonal.
-        """
-        degrees = self.unit_degrees()
-        paths = torch.eye(len(degrees[0]), dtype=torch.float64, device=degrees[0].device)
-        for above, below in zip(degrees[1:], degrees, strict=False):
-            paths = reads(above, below).double() @ paths
-        if self.units.direct is not None:
-            paths = paths + reads(degrees[-1], degrees[0])
-        order = self.places().argsort()
-        return paths[:: self.shapes.params, :: self.shapes.token_inputs][order][:, order]
 
 
 def hidden_degrees(hidden: int, layers: int, tokens: int, masks: int, seed: int) -> Tensor:
