@@ -8,8 +8,10 @@ sampler. The channels of a site are read in groups (see `Shapes`): one after ano
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections import defaultdict
+from contextlib import ExitStack
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -119,17 +121,16 @@ class Model(nn.Module, ABC):
             cond: as of `forward`.
             only: the name of one layer, which saves memory; None for all.
         """
-        found: dict[str, list[Tensor]] = {}
-        hooks = [
-            module.register_forward_hook(_keep(name, found))
-            for name, module in self.named_modules()
-            if only in (None, name) and self._is_hidden(name, module)
-        ]
-        try:
+        found: defaultdict[str, list[Tensor]] = defaultdict(list)
+
+        def keep(name: str, module: nn.Module, args: Any, output: Any) -> None:
+            found[name].append(output[0] if isinstance(output, tuple) else output)  # without states
+
+        with ExitStack() as hooks:
+            for name, module in self.named_modules():
+                if only in (None, name) and self._is_hidden(name, module):
+                    hooks.enter_context(module.register_forward_hook(partial(keep, name)))
             self.forward(z, cond)
-        finally:
-            for hook in hooks:
-                hook.remove()
         # A network that reads sites a block at a time calls its layers for each.
         return {name: torch.cat([self.by_example(part) for part in parts], 1) for name, parts in found.items()}
 
@@ -169,15 +170,6 @@ def _is_legal(name: str, value: object) -> bool:
         return value in get_args(Model.__annotations__[name])
     default = getattr(Model, name)
     return type(value) is (int if default is None else type(default))
-
-
-def _keep(name: str, found: dict[str, list[Tensor]]) -> Callable[..., None]:
-    """Return a forward hook that keeps the outputs of a module; of recurrent layers, without their states."""
-
-    def keep(module: nn.Module, args: Any, output: Any) -> None:
-        found.setdefault(name, []).append(output[0] if isinstance(output, tuple) else output)
-
-    return keep
 
 
 class SequenceModel(Model):

@@ -13,6 +13,7 @@ dropout 0.5. Published: 2.92 bits/dim on CIFAR-10, not reproduced here.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -231,12 +232,8 @@ class Border(Streaming):
 Conv = Callable[[int, int], nn.Module]
 
 
-def u_conv(channels: int, out: int) -> nn.Module:
-    return RowConv(channels, out, height=2, width=3)
-
-
-def ul_conv(channels: int, out: int) -> nn.Module:
-    return CausalConv(channels, out, above=1, left=1)
+u_conv: Conv = partial(RowConv, height=2, width=3)
+ul_conv: Conv = partial(CausalConv, above=1, left=1)
 
 
 def concat_elu(x: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Read tokens into features: numbers through a linear map, levels from an embedding table."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from ar_lightning.core.spec import Shapes
@@ -19,14 +21,10 @@ class TokenReader(nn.Module):
 
     def __init__(self, shapes: Shapes, width: int) -> None:
         super().__init__()
-        self.table = nn.Embedding(shapes.embedded, width) if shapes.embedded else None
-        self.linear = None if shapes.embedded else nn.Linear(shapes.token_inputs, width)
+        self.table: Any = nn.Embedding(shapes.embedded, width) if shapes.embedded else None
+        self.linear: Any = None if shapes.embedded else nn.Linear(shapes.token_inputs, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens `(B, n, E)` to `(B, n, width)`."""
-        if self.table is not None:
-            embedded: Tensor = self.table(tokens[..., 0].long())
-            return embedded
-        assert self.linear is not None
-        read: Tensor = self.linear(tokens)
+        read: Tensor = self.linear(tokens) if self.table is None else self.table(tokens[..., 0].long())
         return read

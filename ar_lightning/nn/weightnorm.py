@@ -7,6 +7,8 @@ NIPS 2016.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,7 +26,7 @@ def normalise_weights(model: nn.Module) -> None:
     """Give every convolution in `model` a weight norm per output channel."""
     for m in list(model.modules()):
         if isinstance(m, Convolution):
-            weight_norm(m, dim=_output_dim(m))
+            weight_norm(m, dim=int(isinstance(m, nn.ConvTranspose2d)))  # which has its inputs first
 
 
 @torch.no_grad()
@@ -38,35 +40,24 @@ def initialise_from_data(model: nn.Module, run: Callable[[], Any], scales: Mappi
     """
     was_training = model.training
     model.eval()
-    hooks = [
-        m.register_forward_hook(_normaliser(scales.get(m, 1.0)))
-        for m in model.modules()
-        if isinstance(m, Convolution) and is_parametrized(m, "weight")
-    ]
     try:
-        run()
+        with ExitStack() as hooks:
+            for m in model.modules():
+                if isinstance(m, Convolution) and is_parametrized(m, "weight"):
+                    hooks.enter_context(m.register_forward_hook(partial(_normalise, scales.get(m, 1.0))))
+            run()
     finally:
-        for hook in hooks:
-            hook.remove()
         model.train(was_training)
 
 
-def _normaliser(scale: float) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-    """Return a forward hook that changes a convolution so that its outputs are normalised."""
-
-    def normalise(m: Any, inputs: Any, y: Tensor) -> Tensor:
-        std, mean = torch.std_mean(y, (0, 2, 3), correction=0)
-        g = m.parametrizations.weight.original0
-        constant = std <= CONSTANT * g.flatten().abs()
-        factor = torch.where(constant, 1.0, scale / std)
-        g.mul_(factor.view_as(g))
-        if m.bias is None:
-            return y * factor[:, None, None]
-        m.bias.sub_(mean).mul_(factor)
-        return (y - mean[:, None, None]) * factor[:, None, None]
-
-    return normalise
-
-
-def _output_dim(m: Convolution) -> int:
-    return 1 if isinstance(m, nn.ConvTranspose2d) else 0
+def _normalise(scale: float, m: Any, inputs: Any, y: Tensor) -> Tensor:
+    """Change a convolution so that its outputs y are normalised, and return those; as a forward hook."""
+    std, mean = torch.std_mean(y, (0, 2, 3), correction=0)
+    g = m.parametrizations.weight.original0
+    constant = std <= CONSTANT * g.flatten().abs()
+    factor = torch.where(constant, 1.0, scale / std)
+    g.mul_(factor.view_as(g))
+    if m.bias is None:
+        return y * factor[:, None, None]
+    m.bias.sub_(mean).mul_(factor)
+    return (y - mean[:, None, None]) * factor[:, None, None]
