@@ -80,7 +80,7 @@ OPTIMIZERS = {
     "rmsprop": "ar_lightning.training.optim:rmsprop",
     "sgd": "ar_lightning.training.optim:sgd",
     "adagrad": "ar_lightning.training.optim:adagrad",
-    "muon": "ar_lightning.training.optim:muon",
+    "muon": "ar_lightning.training.muon:Muon",
 }
 
 SCHEDULES = {

@@ -43,12 +43,8 @@ def summary(model: Any, likelihood: Likelihood, spec: DataSpec) -> str:
         f"({str(parameters[0].dtype).removeprefix('torch.')}, {parameters[0].device})",
     }
     lines = [f"  {name:10}  {value}" for name, value in rows.items()]
-    return "\n".join([_formula(bool(model.classes)), *lines])
-
-
-def _formula(conditional: bool) -> str:
-    given = ", y" if conditional else ""
-    return f"p(x{' | y' if given else ''}) = prod_i p(x_i | x_<i{given})"
+    formula = "p(x | y) = prod_i p(x_i | x_<i, y)" if model.classes else "p(x) = prod_i p(x_i | x_<i)"
+    return "\n".join([formula, *lines])
 
 
 def _medium(spec: DataSpec) -> str:

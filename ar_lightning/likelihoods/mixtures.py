@@ -136,7 +136,6 @@ class GaussianMixture(Mixture):
         -0.9189
     """
 
-    supports = ("real",)
     component = distributions.Normal
     tempered_by = 0.5
 
@@ -160,7 +159,6 @@ class LaplaceMixture(Mixture):
         0.5
     """
 
-    supports = ("real",)
     component = distributions.Laplace
     tempered_by = 1.0
 

@@ -16,13 +16,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.tracking.wandb_artifacts import download, is_artifact
 
-__all__ = [
-    "checkpoint_of",
-    "folder_of",
-    "load",
-    "read_checkpoint",
-    "rebuild",
-]
+__all__ = ["checkpoint_of", "folder_of", "load", "read_checkpoint", "rebuild"]
 
 
 def load(path: str | Path, device: str | torch.device = "cpu", length: int | None = None) -> Density:

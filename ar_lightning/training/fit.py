@@ -69,7 +69,7 @@ def run(
     data = build_data_module(config, dataset)
     lit = build_lit(config, data)
     loggers = make_loggers(run_dir, config, **config["tracking"])
-    if is_rank_zero():
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # known before the Trainer exists
         data.setup()  # now: data that cannot be had leaves no run directory behind
         run_dir.mkdir(parents=True, exist_ok=True)
         save_config(config, run_dir / "config.yaml")
@@ -83,7 +83,7 @@ def run(
     for logger in loggers:
         if isinstance(logger, CSVMetrics | TensorBoard):
             logger.resume_at(done - 1)  # steps count from zero
-    _announce(config, run_dir, data, lit, checkpoint)
+    _announce(config, run_dir, lit, checkpoint)
     try:
         trainer.fit(lit, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
         best = Path(trainer.checkpoint_callbacks[0].best_model_path or last)  # type: ignore[attr-defined]
@@ -114,18 +114,11 @@ def _finish(loggers: list[Logger], summary: dict[str, Any], best: Path | None, e
             logger.finish(summary, best, exit_code)
 
 
-def is_rank_zero() -> bool:
-    """Return whether this process is rank 0, also before the Trainer exists."""
-    return bool(getattr(rank_zero_only, "rank", 0) == 0)
-
-
-def _announce(
-    config: dict[str, Any], run_dir: Path, data: ArrayDataModule, lit: LitDensity, checkpoint: Path | None
-) -> None:
-    if is_rank_zero():
-        parameters = sum(p.numel() for p in lit.parameters())
-        print(f"{config['model']['name']} on {config['data']['name']}: {data.spec}, {parameters:,} parameters")
-        print("resuming" if checkpoint else "writing to", run_dir, flush=True)
+@rank_zero_only
+def _announce(config: dict[str, Any], run_dir: Path, lit: LitDensity, checkpoint: Path | None) -> None:
+    parameters = sum(p.numel() for p in lit.parameters())
+    print(f"{config['model']['name']} on {config['data']['name']}: {lit.density.spec}, {parameters:,} parameters")
+    print("resuming" if checkpoint else "writing to", run_dir, flush=True)
 
 
 def _quieten() -> None:

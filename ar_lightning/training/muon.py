@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ar_lightning.core.fields import Decay, NonNegativeFloat, PositiveFloat
+
 __all__ = ["Muon", "orthogonalize"]
 
 # The authors' quintic: steepest at zero, so that five steps take all but tiny singular values near one.
@@ -27,13 +29,13 @@ STEPS = 5
 
 
 class Muon(Optimizer):
-    """Muon for matrices and kernels with more than one row and column; Adam for all other parameters.
+    """Muon: orthogonalised momentum for matrices and kernels, Adam for the rest.
 
     Args:
-        params: of the model.
+        params: of the model; what has a single row or column is no matrix.
         lr: learning rate of both.
-        momentum: mu, decay of the running mean of a matrix's gradient.
-        betas: Adam's decays of the running means of the gradient and of its square.
+        momentum: decay of the running mean of a matrix's gradient.
+        betas: decay of Adam's running means of the gradient and of its square.
         eps: added to Adam's denominator.
         weight_decay: decay of the weights per step, times lr.
     """
@@ -41,11 +43,12 @@ class Muon(Optimizer):
     def __init__(
         self,
         params: Iterable[nn.Parameter],
-        lr: float,
-        momentum: float = 0.95,
-        betas: tuple[float, float] = (0.9, 0.99),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        *,
+        lr: PositiveFloat = 3e-3,
+        momentum: Decay = 0.95,
+        betas: tuple[Decay, Decay] = (0.9, 0.99),
+        eps: PositiveFloat = 1e-8,
+        weight_decay: NonNegativeFloat = 0.0,
     ) -> None:
         params = list(params)
         groups = [{"params": [p for p in params if is_matrix(p) == kind], "matrices": kind} for kind in (True, False)]

@@ -10,9 +10,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ExponentialLR, LambdaLR, ReduceLROnPlateau
 
 from ar_lightning.core.fields import Decay, Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat
-from ar_lightning.training.muon import Muon
 
-__all__ = ["adagrad", "adam", "adamw", "constant", "cosine", "exponential", "muon", "plateau", "rmsprop", "sgd"]
+__all__ = ["adagrad", "adam", "adamw", "constant", "cosine", "exponential", "plateau", "rmsprop", "sgd"]
 
 Parameters = Iterable[nn.Parameter]
 
@@ -112,27 +111,6 @@ def adagrad(
         weight_decay: L2 penalty, part of the gradient.
     """
     return torch.optim.Adagrad(params, lr=lr, lr_decay=lr_decay, eps=eps, weight_decay=weight_decay)
-
-
-def muon(
-    params: Parameters,
-    *,
-    lr: PositiveFloat = 3e-3,
-    momentum: Decay = 0.95,
-    betas: tuple[Decay, Decay] = (0.9, 0.99),
-    eps: PositiveFloat = 1e-8,
-    weight_decay: NonNegativeFloat = 0.0,
-) -> Optimizer:
-    """Muon: orthogonalised momentum for matrices and kernels, Adam for the rest.
-
-    Args:
-        lr: learning rate of both.
-        momentum: decay of the running mean of a matrix's gradient.
-        betas: decay of Adam's running means of the gradient and of its square.
-        eps: added to Adam's denominator.
-        weight_decay: decay of the weights per step, times lr.
-    """
-    return Muon(params, lr=lr, momentum=momentum, betas=betas, eps=eps, weight_decay=weight_decay)
 
 
 def constant(optimizer: Optimizer, steps: int, *, warmup_steps: NonNegativeInt = 0) -> dict[str, Any] | None:

@@ -8,8 +8,6 @@ from torch import Tensor
 
 __all__ = ["EpochLines", "Throughput"]
 
-SHOWN = (("train", "train/bpd"), ("valid", "val/bpd"))
-
 
 class EpochLines(pl.Callback):
     """One line per epoch, for logs and terminals that cannot draw a progress bar."""
@@ -20,8 +18,8 @@ class EpochLines(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        metrics = trainer.callback_metrics
-        parts = [f"{name} {float(metrics[key]):.4f}" for name, key in SHOWN if key in metrics]
+        metrics, shown = trainer.callback_metrics, (("train", "train/bpd"), ("valid", "val/bpd"))
+        parts = [f"{name} {float(metrics[key]):.4f}" for name, key in shown if key in metrics]
         last = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
         seconds = time.perf_counter() - self._since
         print(f"epoch {trainer.current_epoch + 1}{last}  {'  '.join(parts)} bits/dim  {seconds:.1f} s", flush=True)
@@ -40,9 +38,6 @@ class Throughput(pl.Callback):
     def __init__(self, started: float) -> None:
         self.seconds = 0.0
         self._started = started
-        self._examples = 0
-        self._epoch_seconds = 0.0
-        self._since = 0.0
 
     @property
     def total_seconds(self) -> float:

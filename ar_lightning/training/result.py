@@ -34,6 +34,7 @@ def result_of(
     """
     metrics = trainer.callback_metrics
     best = trainer.checkpoint_callbacks[0].best_model_score  # type: ignore[attr-defined]
+    members, reach = lit.density.model.members, lit.density.model.receptive_field
     return {
         "experiment": config["experiment"],
         "model": config["model"]["name"],
@@ -41,7 +42,8 @@ def result_of(
         "regime": data.regime,
         **{key: float(metrics[key]) for key in TESTED if key in metrics},
         **(_test_set(config, data, trainer.world_size) if "test/nll" in metrics else {}),
-        **_model_traits(lit),
+        **({"members": members} if members > 1 else {}),
+        **({} if reach is None else {"receptive_field": reach}),
         "val/nll": None if best is None else float(best),
         "val/bpd": None if best is None else float(best) / (data.spec.dims * math.log(2)),
         "parameters": sum(p.numel() for p in lit.parameters()),
@@ -65,10 +67,7 @@ def result_of(
 def _test_set(config: dict[str, Any], data: ArrayDataModule, world: int) -> dict[str, float | int]:
     """Return how many examples were tested and, for all of a synthetic test set, its likelihood under the true model.
 
-    Args:
-        config: the resolved config.
-        data: the data.
-        world: processes, each of which tests `trainer.limit_test` batches.
+    Each process of the `world` tests `trainer.limit_test` batches.
     """
     examples, limit = data.size("test"), config["trainer"]["limit_test"]
     if limit is not None:
@@ -78,10 +77,3 @@ def _test_set(config: dict[str, Any], data: ArrayDataModule, world: int) -> dict
         return {"test_examples": examples}
     true_bpd = truth / (data.spec.dims * math.log(2))
     return {"test_examples": examples, "test/true_nll": truth, "test/true_bpd": true_bpd}
-
-
-def _model_traits(lit: LitDensity) -> dict[str, int]:
-    """Return the members of an ensemble, and how far the model looks back, where it has such a thing."""
-    model = lit.density.model
-    members, reach = model.members, model.receptive_field
-    return {**({"members": members} if members > 1 else {}), **({} if reach is None else {"receptive_field": reach})}

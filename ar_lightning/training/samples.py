@@ -110,13 +110,8 @@ class SampleGrids(pl.Callback):
         noise = density.noise(n, torch.Generator().manual_seed(self.seed))
         rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         mine = torch.arange(n)[rank::world]
-
-        def part(t: Tensor | None) -> Tensor | None:
-            return None if t is None else t[mine]
-
-        x = density.sample(
-            len(mine), rows_of(cond, mine), part(known), part(mask), self.temperature, noise=noise[mine]
-        ).cpu()
+        known, mask = (None if t is None else t[mine] for t in (known, mask))
+        x = density.sample(len(mine), rows_of(cond, mine), known, mask, self.temperature, noise=noise[mine]).cpu()
         if world == 1:
             return x
         shares: list[Any] = [None] * world

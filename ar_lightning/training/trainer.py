@@ -97,33 +97,32 @@ def make_trainer(
         ModelCheckpoint(checkpoints, "best", monitor="val/nll", enable_version_counter=False),
         ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False),
     ]
-    settings: dict[str, Any] = {
-        "default_root_dir": run_dir,
-        "logger": loggers,
-        "callbacks": callbacks,
-        "plugins": [AtomicCheckpoints()],
-        "max_epochs": max_epochs,
-        "max_steps": max_steps or -1,
-        "max_time": timedelta(hours=max_hours) if max_hours else None,
-        "accelerator": accelerator,
-        "devices": devices,
-        "num_nodes": num_nodes,
-        "strategy": strategy,
-        "precision": precision,
-        "gradient_clip_val": gradient_clip,
-        "accumulate_grad_batches": accumulate,
-        "check_val_every_n_epoch": val_every,
-        "log_every_n_steps": log_every,
-        "limit_train_batches": limit_train,
-        "limit_val_batches": limit_val,
-        "limit_test_batches": limit_test,
-        "use_distributed_sampler": False,  # the DataModule's samplers are exact
-        "num_sanity_val_steps": 0,
-        "enable_progress_bar": progress and sys.stdout.isatty(),
-        "enable_model_summary": False,
-    }
     try:
-        return pl.Trainer(**settings)
+        return pl.Trainer(
+            default_root_dir=run_dir,
+            logger=loggers,
+            callbacks=callbacks,
+            plugins=[AtomicCheckpoints()],
+            max_epochs=max_epochs,
+            max_steps=max_steps or -1,
+            max_time=timedelta(hours=max_hours) if max_hours else None,
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=num_nodes,
+            strategy=strategy,
+            precision=precision,
+            gradient_clip_val=gradient_clip,
+            accumulate_grad_batches=accumulate,
+            check_val_every_n_epoch=val_every,
+            log_every_n_steps=log_every,
+            limit_train_batches=limit_train,
+            limit_val_batches=limit_val,
+            limit_test_batches=limit_test,
+            use_distributed_sampler=False,  # the DataModule's samplers are exact
+            num_sanity_val_steps=0,
+            enable_progress_bar=progress and sys.stdout.isatty(),
+            enable_model_summary=False,
+        )
     except (MisconfigurationException, ValueError) as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from None
 
