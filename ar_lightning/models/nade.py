@@ -35,9 +35,7 @@ class PrefixHidden(Streaming):
         block: sites computed at a time.
     """
 
-    def __init__(
-        self, dims: int, inputs: int, hidden: int, params: int, activation: Activation = "sigmoid", block: int = 16
-    ) -> None:
+    def __init__(self, dims: int, inputs: int, hidden: int, params: int, activation: Activation, block: int) -> None:
         super().__init__()
         self.activation, self.block = activation, block
         self.W = nn.Parameter(torch.empty(dims, inputs, hidden))  # W[i] reads the value before site i; W[0] reads zeros
