@@ -16,9 +16,8 @@ def run(args: list[str]) -> int:
         print(sweep_help())
         return 0
     if parsed.config is None:
-        raise UserError(
-            "nothing to search: give a sweep file, such as --config pixelrnn (list names them, --help explains)"
-        )
+        give = "give a sweep file, such as --config pixelrnn (list names them, --help explains)"
+        raise UserError(f"nothing to search: {give}")
 
     from ar_lightning.sweep.file import read_sweep
 

@@ -64,10 +64,8 @@ def check_model(section: dict[str, Any], spec: DataSpec, data: str) -> None:
         kind = {1: "sequences (C, T)", 2: "images (C, H, W)"}.get(declared["dims"], f"{declared['dims']}-D data")
         raise UserError(f"model.name={name} reads {kind}, not {data}")
     if spec.dims > declared.get("max_sites", spec.dims):
-        raise UserError(
-            f"model.name={name} takes at most {declared['max_sites']} values, not {data}: "
-            "try data.name=digits data.size=4 data.levels=2"
-        )
+        most = f"model.name={name} takes at most {declared['max_sites']} values, not {data}"
+        raise UserError(f"{most}: try data.name=digits data.size=4 data.levels=2")
     if section.get("conditional") and not spec.classes:
         raise UserError(f"model.conditional=true needs labels, and {data} has none")
     if section.get("local") and not spec.features:
@@ -83,20 +81,16 @@ def check_pair(model: str, likelihood: str, spec: DataSpec, data: str, encoding:
     declared = schema_of(MODELS[model]).attributes
     ordinal = [n for n, target in LIKELIHOODS.items() if schema_of(target).attributes.get("ordinal")]
     if declared.get("lookup") and likelihood in ordinal:
-        raise UserError(
-            f"model.name={model} looks values up by their level, but likelihood.name={likelihood} reads them as places "
-            "on a line: choose likelihood.name=auto"
-        )
+        places = f"likelihood.name={likelihood} reads them as places on a line: choose likelihood.name=auto"
+        raise UserError(f"model.name={model} looks values up by their level, but {places}")
     if declared.get("lookup") and spec.levels is None and not declared.get("blind"):
         raise UserError(f"model.name={model} looks values up by their level, and {data} has none")
     if encoding == "index" and declared.get("encoding") != "index":
         raise UserError(f"likelihood.encoding=index is for models that embed levels; model.name={model} does not")
     joint = likelihood in ordinal or (likelihood == "auto" and spec.levels is not None)
     if declared.get("joint_colours") and spec.shape[0] > 1 and not joint:
-        raise UserError(
-            f"model.name={model} leaves the {spec.shape[0]} channels of {data} to the likelihood, and {likelihood} "
-            f"does not model them jointly: choose {' or '.join(ordinal)}"
-        )
+        colours = f"model.name={model} leaves the {spec.shape[0]} channels of {data} to the likelihood"
+        raise UserError(f"{colours}, and {likelihood} does not model them jointly: choose {' or '.join(ordinal)}")
 
 
 def check_stream(section: dict[str, Any], contiguous: bool, data: str) -> None:
@@ -110,10 +104,8 @@ def check_stream(section: dict[str, Any], contiguous: bool, data: str) -> None:
     # A random order ends anywhere in a window; the others would read what belongs to one window alone.
     for key, off in {"order": "raster", "position": False, "conditional": False}.items():
         if section.get(key, off) != off:
-            raise UserError(
-                f"data.stream=true: a state is not carried on with model.{key}={yaml_text(section[key])}; "
-                f"set it to {yaml_text(off)}, or data.stream=false"
-            )
+            state = f"a state is not carried on with model.{key}={yaml_text(section[key])}"
+            raise UserError(f"data.stream=true: {state}; set it to {yaml_text(off)}, or data.stream=false")
 
 
 def check_batch(config: dict[str, Any]) -> None:

@@ -89,13 +89,7 @@ class Dataset(Protocol):
 def read_npz(file: Path | IO[bytes], keys: Iterable[str] | None = None, where: str = "") -> dict[str, np.ndarray]:
     """Read the arrays of an .npz file, or only those named in `keys`; nothing is ever unpickled.
 
-    Args:
-        file: its path, or the open file.
-        keys: of the arrays; None for all.
-        where: what messages call the file, if not by its path.
-
-    Raises:
-        UserError: the file is no .npz, is damaged, or holds pickled objects.
+    Messages call it `where`, by default its path.
     """
     where = where or str(file)
     try:

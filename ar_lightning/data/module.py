@@ -145,9 +145,8 @@ class ArrayDataModule(lightning.LightningDataModule):
         """Shuffled training batches, through `augment`."""
         rank, world = self._rank_and_world("train")
         if self.batch_size % world:
-            raise UserError(
-                f"data.batch_size={self.batch_size} cannot be divided among {world} processes; change either"
-            )
+            what = f"data.batch_size={self.batch_size} cannot be divided among {world} processes"
+            raise UserError(f"{what}; change either")
         examples = self._batches["train"]
         if self.stream:
             if len(examples) < self.batch_size:
@@ -188,12 +187,9 @@ class ArrayDataModule(lightning.LightningDataModule):
 
 
 class _Batches(TorchDataset[Batch]):
-    """A split, indexed a batch at a time.
+    """A split, indexed a batch at a time: what is indexed is copied, the whole of a mapped file never is.
 
-    Args:
-        split: arrays, perhaps mapped from a read-only file; what is indexed is copied, the whole never is.
-        values: applied to every batch.
-        augment: applied after it to the batches that are to be augmented.
+    `values` is applied to every batch, and then `augment` to those of training.
     """
 
     def __init__(

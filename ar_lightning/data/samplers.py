@@ -13,12 +13,6 @@ class EpochSampler(Sampler[int]):
     """Indices of one process in one epoch: every `world`-th of a permutation that depends on `seed` and epoch only.
 
     The last `size % world` of the permutation are left out, so that every process makes as many steps.
-
-    Args:
-        size: number of examples.
-        seed: of the permutation, together with the epoch.
-        rank: of this process.
-        world: number of processes.
     """
 
     def __init__(self, size: int, seed: int, rank: int = 0, world: int = 1) -> None:
@@ -39,13 +33,10 @@ class EpochSampler(Sampler[int]):
 
 
 class LaneSampler(Sampler[list[int]]):
-    """Batches of one process: batch t has the t-th window of every `world`-th lane; the last lanes may end one earlier.
+    """Batches of one process: batch t has the t-th window of every `world`-th lane.
 
-    Args:
-        size: number of windows, over all lanes; the first `size % lanes` lanes have one more.
-        lanes: parts of the stream that are read side by side, over all processes.
-        rank: of this process.
-        world: number of processes.
+    Lanes are the parts of a stream of `size` windows that are read side by side; the first `size % lanes` of them have
+    one window more.
     """
 
     def __init__(self, size: int, lanes: int, rank: int = 0, world: int = 1) -> None:

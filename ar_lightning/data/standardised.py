@@ -22,21 +22,13 @@ __all__ = ["Rows", "StandardisedTable", "fold_of"]
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a table in the units of its columns, split.
+    """The rows of a table in the units of its columns, split."""
 
-    Args:
-        source: where they are from and how they were split, for the regime.
-        columns: names of the D columns.
-        x: `(N, D)` float64 of each split.
-        labels: `(N,)` int64 class of each row by split, None where there are none.
-        standardise_by: the splits whose mean and standard deviation standardise all of them.
-    """
-
-    source: str
-    columns: tuple[str, ...]
-    x: dict[str, np.ndarray]
-    labels: dict[str, np.ndarray] | None = None
-    standardise_by: tuple[str, ...] = ("train",)
+    source: str  # where they are from and how they were split, for the regime
+    columns: tuple[str, ...]  # names of the D columns
+    x: dict[str, np.ndarray]  # `(N, D)` float64 of each split
+    labels: dict[str, np.ndarray] | None = None  # `(N,)` int64 class of each row by split
+    standardise_by: tuple[str, ...] = ("train",)  # splits whose mean and standard deviation standardise all of them
 
 
 class StandardisedTable(Dataset):

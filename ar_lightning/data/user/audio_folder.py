@@ -23,22 +23,12 @@ SUFFIXES = (".wav", ".flac", ".ogg")
 
 @dataclass(frozen=True)
 class SoundFormat:
-    """Format of examples of sound: their length and rate, and levels or amplitudes.
+    """Format of examples of sound: their length and rate, and levels or amplitudes."""
 
-    Args:
-        rate: samples a second.
-        length: samples of an example, T.
-        levels: K; None for real amplitudes.
-        encoding: how amplitudes lie on the levels.
-
-    Raises:
-        UserError: `levels` is out of range.
-    """
-
-    rate: int
-    length: int
-    levels: int | None
-    encoding: Encoding
+    rate: int  # samples a second
+    length: int  # samples of an example, T
+    levels: int | None  # K; None for real amplitudes
+    encoding: Encoding  # how amplitudes lie on the levels
 
     def __post_init__(self) -> None:
         if self.levels is not None and not 2 <= self.levels <= MAX_LEVELS:
