@@ -11,14 +11,13 @@ from typing import Any
 
 from ar_lightning.training.trial_pipe import VARIABLE
 
-__all__ = ["Child"]
+__all__ = ["Child", "last_line"]
 
 
 class Child:
     """Starts a command in its own process group; its output is appended to the log."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
-        self.log = log
         reports, its_write = os.pipe()
         its_read, verdicts = os.pipe()
         with log.open("ab") as output:
@@ -61,11 +60,11 @@ class Child:
                 end.close()
         return code
 
-    def last_line(self) -> str:
-        """Return the last line of the log that is not empty."""
-        lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines()]
-        return next((line[:200] for line in reversed(lines) if line), "it said nothing")
-
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
+
+
+def last_line(log: Path, nothing: str) -> str:
+    """Return the last line of a log; `nothing` if it is empty."""
+    return (log.read_text(errors="replace").strip().splitlines() or [nothing])[-1].strip()

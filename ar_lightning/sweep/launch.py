@@ -19,6 +19,7 @@ from rich.console import Console
 
 import ar_lightning
 from ar_lightning.core.errors import INTERRUPTED, UserError
+from ar_lightning.sweep.child import last_line
 from ar_lightning.sweep.definition import Sweep
 from ar_lightning.sweep.journal import JOURNAL, mend_journal
 from ar_lightning.sweep.report.live import LiveTable
@@ -163,8 +164,8 @@ class Crew:
         """
         for i, worker in enumerate(self.workers):
             if worker.returncode not in (0, INTERRUPTED):
-                lines = self._log(i).read_text(errors="replace").strip().splitlines() or ["it was killed"]
-                raise UserError(f"worker {i}: {lines[-1].removeprefix('error: ')}; see {self._log(i)}")
+                reason = last_line(self._log(i), "it was killed").removeprefix("error: ")
+                raise UserError(f"worker {i}: {reason}; see {self._log(i)}")
 
     def _log(self, i: int) -> Path:
         return self.folder / "workers" / f"{socket.gethostname()}-{i}.log"

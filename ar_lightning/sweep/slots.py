@@ -120,5 +120,4 @@ def _visible_gpus() -> list[str]:
     count = "import torch; print(torch.cuda.device_count())"
     done = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True, check=False)
     number = int(done.stdout.split()[-1]) if done.returncode == 0 else 0
-    named = _named_gpus()
-    return named[:number] if named else [str(i) for i in range(number)]
+    return (_named_gpus() or [str(i) for i in range(number)])[:number]

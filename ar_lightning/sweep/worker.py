@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ar_lightning.config.resolve import save_config
 from ar_lightning.core.errors import BAD_INPUT, INTERRUPTED, UserError
-from ar_lightning.sweep.child import Child
+from ar_lightning.sweep.child import Child, last_line
 from ar_lightning.sweep.dead_workers import Watch, queue_again, reap
 from ar_lightning.sweep.definition import Sweep, saved_sweep
 from ar_lightning.sweep.slots import Slot
@@ -193,8 +193,9 @@ class Worker:
                 last = message
                 break  # what it still does is of no interest, and it may hang
         code = self.child.wait(GRACE if last else None)
-        reason, self.child = self.child.last_line(), None
+        self.child = None
         if last is None and not self.stopping.is_set() and not self.fenced:
+            reason = last_line(log, "it said nothing")[:200]
             last = failure(f"{reason} (exit code {code})")
             report_dead_trial(config, run_dir, reason)
         return last
