@@ -15,16 +15,7 @@ from optuna.trial import TrialState
 
 from ar_lightning.config.registry import PRUNERS, SAMPLERS, find
 from ar_lightning.core.errors import UserError
-from ar_lightning.sweep.space import (
-    Dimension,
-    Space,
-    grid,
-    own_values,
-    parse_space,
-    probes,
-    settings_of,
-    suggest,
-)
+from ar_lightning.sweep.space import Dimension, Space, grid, own_values, parse_space, probes, settings_of, suggest
 from ar_lightning.sweep.storage import open_storage
 from tests.support.marks import slow_but
 
