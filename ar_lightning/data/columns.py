@@ -151,11 +151,12 @@ def _csv(path: Path) -> "pd.DataFrame":
             line = reader.line_num + 1
     except csv.Error as error:
         raise UserError(f"{path}: cannot be read as CSV ({error}); mend it") from error
+    first = next(iter(rows), line)
     for line, row in rows.items():
-        if len(row) != len(rows[first := min(rows)]):
+        if len(row) != len(rows[first]):
             lengths = f"line {line} has {len(row)} values where line {first} has {len(rows[first])}"
             raise UserError(f"{path}: {lengths}; mend it")
-    return pd.DataFrame.from_dict(rows, orient="index", dtype=object)
+    return pd.DataFrame(list(rows.values()), index=list(rows), dtype=object)
 
 
 def _delimiter(line: str) -> str:
