@@ -10,7 +10,7 @@ from ar_lightning import __version__
 from ar_lightning.config.build import build_density
 from ar_lightning.config.registry import find
 from ar_lightning.config.resolve import saved_config
-from ar_lightning.core.errors import UserError, nearby
+from ar_lightning.core.errors import UserError, first_line, nearby
 from ar_lightning.core.files import CHECKPOINT_KEY
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
@@ -75,8 +75,7 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can fail anywhere in the unpickler
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise UserError(f"{file}: not a readable checkpoint ({reason})") from None
+        raise UserError(f"{file}: not a readable checkpoint ({first_line(error)})") from None
     saved = checkpoint.get(CHECKPOINT_KEY) if isinstance(checkpoint, dict) else None
     if not isinstance(saved, dict) or "config" not in saved:
         raise UserError(f"{file}: not a checkpoint of ar_lightning: it holds no config")
