@@ -281,7 +281,7 @@ BUGS = {
     ),
     "EMA weights are not what is loaded": Bug(
         "ar_lightning/training/checkpoints.py", 'checkpoint["state_dict"].items()',
-        'checkpoint.get("current_model_state", checkpoint["state_dict"]).items()', TRAIN + " -k averaged and nade",
+        'checkpoint.get("current_model_state", checkpoint["state_dict"]).items()', TRAIN + " -k averaged_weights_are",
     ),
     "bits per dimension in nats": Bug(
         "ar_lightning/density/metrics.py", "(self.dims * math.log(2))", "self.dims", TRAIN + " -k reported"

@@ -26,7 +26,7 @@ def server() -> Iterator[Postgres]:
 @pytest.fixture
 def sweep(tmp_path: Path, server: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweeping]:
     monkeypatch.setenv("SWEEP_STORAGE", server.new_database())  # with its password, which no file may hold
-    sweeping = Sweeping(tmp_path, {"storage": "${oc.env:SWEEP_STORAGE}", "trials": 10})
+    sweeping = Sweeping(tmp_path, {"storage": "${oc.env:SWEEP_STORAGE}", "trials": 6})
     yield sweeping
     sweeping.end()
 
@@ -41,7 +41,7 @@ def test_of_four_workers_that_race_to_reap_one_runs_the_retry(sweep: Sweeping) -
     for launcher in launchers:
         ended(launcher)
     outcomes = sweep.outcomes()
-    assert sorted(outcomes) == ["complete"] * 10 + ["lost"] * 2
+    assert sorted(outcomes) == ["complete"] * 6 + ["lost"] * 2
     retries = {t.user_attrs["retry_of"][-1]: t for t in sweep.trials() if "retry_of" in t.user_attrs}
     for number, retry in retries.items():
         lost = next(t for t in sweep.trials() if t.number == number)
