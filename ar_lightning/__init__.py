@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ar_lightning.core.condition import Condition
     from ar_lightning.density.density import Density
-    from ar_lightning.media.show import show
+    from ar_lightning.media.choose import show
     from ar_lightning.training.checkpoints import load
 
 __all__ = ["Condition", "Density", "load", "show"]
@@ -22,7 +22,7 @@ PLACES = {
     "Condition": "core.condition",
     "Density": "density.density",
     "load": "training.checkpoints",
-    "show": "media.show",
+    "show": "media.choose",
 }
 __version__ = "0.2.0"
 

@@ -1,14 +1,15 @@
 """Files that are either whole or not there."""
 
+import csv
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CHECKPOINT_KEY", "write_json", "written"]
+__all__ = ["CHECKPOINT_KEY", "write_csv", "write_json", "written"]
 
 CHECKPOINT_KEY = "ar_lightning"  # in a checkpoint, of the config, data and version that rebuild its density
 
@@ -36,3 +37,9 @@ def write_json(value: dict[str, Any], path: Path) -> None:
     """Write plain containers for people and programs to read, in one step."""
     with written(path) as partial:
         partial.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def write_csv(header: Iterable[str], rows: Iterable[Iterable[Any]], path: Path) -> None:
+    """Write a table, in one step."""
+    with written(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])

@@ -1,12 +1,15 @@
-"""Examples that a person has as files, read in the terms of a density: its shape, levels, units and characters."""
+"""What a person has as files, read in the terms of a density: its shape, levels, units and characters."""
 
-from collections.abc import Callable
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ar_lightning.core.errors import UserError
+from ar_lightning.core.levels import scaled
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Dataset, Split, Splits, read_npz
 from ar_lightning.data.cache import open_image
@@ -16,25 +19,37 @@ from ar_lightning.data.user.audio_folder import SUFFIXES as SOUNDS
 from ar_lightning.data.user.audio_folder import SoundFormat
 from ar_lightning.data.user.image_folder import SUFFIXES as IMAGES
 from ar_lightning.data.user.image_folder import fitted
-from ar_lightning.inference.npz import channels_first, labels_of, name_of_examples
+from ar_lightning.data.user.npz import channels_first, checked_labels
+from ar_lightning.media.base import Media
 from ar_lightning.media.choose import media_of
+from ar_lightning.media.images import Images
 from ar_lightning.media.recording import read_audio
 from ar_lightning.media.sound import Sounds
 from ar_lightning.media.table import Tables
 from ar_lightning.media.text import Texts
 
-__all__ = ["InputDataset", "Inputs", "input_data", "read_image", "read_inputs"]
+__all__ = [
+    "InputDataset",
+    "Inputs",
+    "input_data",
+    "key_of_labels",
+    "name_of_examples",
+    "read_image",
+    "read_inputs",
+    "read_prompt",
+    "read_text",
+    "split_of",
+]
 
+Arrays = dict[str, np.ndarray]  # of an .npz file, by name
 ELEMENTS = 2**22  # values read at a time, at most
+SUFFIXES: dict[type[Media], tuple[str, ...]] = {  # of the files that are read of a folder
+    Images: IMAGES, Sounds: SOUNDS, Tables: (".csv",), Texts: (".txt",),
+}  # fmt: skip
 
 
 class Inputs(NamedTuple):
-    """Examples from a file or folder.
-
-    Args:
-        split: their values, labels and features.
-        names: the file of each example, where there are several files.
-    """
+    """Examples, and the name of the file of each where they are from a folder."""
 
     split: Split
     names: list[str] | None = None
@@ -68,25 +83,6 @@ class InputDataset(Dataset):
         return dict.fromkeys(("train", "valid", "test"), self.split)
 
 
-def read_inputs(path: Path, spec: DataSpec, split: str = "test") -> Inputs:
-    """Read examples for a density: .npz, images, sound, text or a table; of images and sound also a folder.
-
-    Args:
-        path: the file or folder.
-        spec: of the density.
-        split: which split to take of an .npz file that has several.
-
-    Raises:
-        UserError: the file cannot be read, its examples are of another kind or shape than the density takes, or one
-            holds illegal values; the message names the example.
-    """
-    if not path.exists():
-        raise UserError(f"{path}: no such file")
-    found = _read(path, spec, split)
-    x = _checked(path, found, spec)
-    return found._replace(split=Split(x, found.split.labels, found.split.features))
-
-
 def input_data(split: Split, spec: DataSpec, seed: int, stream: bool = False) -> ArrayDataModule:
     """Return examples in batches of a sensible size, with noise where the density reads levels with noise.
 
@@ -100,6 +96,133 @@ def input_data(split: Split, spec: DataSpec, seed: int, stream: bool = False) ->
     stream = stream and dataset.contiguous
     size = 1 if stream else max(1, min(256, ELEMENTS // spec.dims))
     return ArrayDataModule(dataset, seed, batch_size=size, dequantise=spec.quantised is not None, stream=stream)
+
+
+def read_inputs(path: Path, spec: DataSpec, split: str = "test") -> Inputs:
+    """Read examples for a density: an .npz file, or a file or folder of what its medium is kept in.
+
+    Args:
+        path: the file or folder.
+        spec: of the density.
+        split: which split to take of an .npz file that has several.
+
+    Raises:
+        UserError: the file cannot be read, its examples are of another kind or shape than the density takes, or one
+            holds illegal values; the message names the example.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    if path.suffix == ".npz":
+        arrays = read_npz(path)
+        return Inputs(split_of(arrays, name_of_examples(arrays, split, path), spec, path))
+    media = media_of(spec)
+    if path.is_file():
+        return Inputs(Split(_legal(_examples(path, media), spec, path)))
+    suffixes = SUFFIXES[type(media)]
+    files = sorted(f for f in path.rglob("*") if f.suffix.lower() in suffixes and not f.name.startswith("."))
+    if not files:
+        raise UserError(f"{path}: no files ({', '.join(suffixes)}) in this folder or below")
+    from tqdm import tqdm
+
+    parts = [_examples(file, media) for file in tqdm(files, path.name, leave=False, unit=" files", disable=None)]
+    names = [str(file.relative_to(path)) for file, part in zip(files, parts, strict=True) for _ in part]
+    return Inputs(Split(_legal(np.concatenate(parts), spec, path, names)), names)
+
+
+def name_of_examples(arrays: Arrays, split: str, where: object) -> str:
+    """Return the name of the array of a split, or of the only one there is.
+
+    Raises:
+        UserError: the file `where` has neither.
+    """
+    names = [name for name in arrays if not name.endswith(("_labels", "_features"))]
+    for name in (f"{split}_images", split):
+        if name in names:
+            return name
+    if len(names) != 1:
+        raise UserError(f"{where}: no array '{split}' among {', '.join(names) or 'none'}; rename one, or leave one in")
+    return names[0]
+
+
+def key_of_labels(name: str) -> str:
+    """Return the name of the labels that go with an array."""
+    return f"{name.removesuffix('_images')}_labels"
+
+
+def split_of(arrays: Arrays, name: str, spec: DataSpec, where: object) -> Split:
+    """Return the examples of an array, with the labels and features beside it, as `data.name=npz` takes them.
+
+    Args:
+        arrays: of an .npz file, by name.
+        name: of the array.
+        spec: of the density.
+        where: the file, for messages.
+
+    Raises:
+        UserError: the density does not take them.
+    """
+    place = f"{where}: '{name}'"
+    if arrays[name].dtype.kind not in "buif":
+        raise UserError(f"{place} holds {arrays[name].dtype} values; save booleans, integers or floats")
+    x, media = channels_first(arrays[name], place, spec.shape), media_of(spec)
+    legal = _legal(media.standardised(x) if isinstance(media, Tables) else x, spec, where)
+    key = key_of_labels(name)
+    labels = arrays.get(key)
+    if labels is not None:
+        labels = checked_labels(labels, len(x), f"{where}: '{key}'", spec.classes).astype(np.int64)
+    if not spec.features:
+        return Split(legal, labels)
+    key, shape = f"{name.removesuffix('_images')}_features", (len(x), spec.features, *spec.shape[1:])
+    if key not in arrays or arrays[key].shape != shape:
+        expected = ", ".join(map(str, shape))
+        raise UserError(f"{where}: this density reads features: save '{key}' of shape ({expected})")
+    return Split(legal, labels, arrays[key].astype(np.float32))
+
+
+def read_prompt(source: str, spec: DataSpec, keep: float | None = None) -> Tensor:
+    """Return what a prompt holds: the first values of a sequence `(C, n)`, or the upper rows of an image `(C, n, W)`.
+
+    Args:
+        source: text, or the path of a text, sound or image file.
+        spec: of the data.
+        keep: fraction of it to take; null for a whole text, for as much of a sound as leaves half of the length free,
+            and for half of an image.
+
+    Raises:
+        UserError: the prompt cannot be read, leaves nothing to draw, or the data has no prompts.
+    """
+    if keep is not None and not 0 < keep <= 1:
+        raise UserError(f"--keep {keep:g}: expected a fraction of the prompt, above 0 and at most 1")
+    media = media_of(spec)
+    match media:
+        case Texts():
+            is_file = os.path.isfile(source)  # noqa: PTH113 - Path.is_file raises where a text is too long for a name
+            values = read_text(Path(source), media)[None] if is_file else media.levels(source)[0]
+            most = values.shape[1]
+        case Sounds():
+            values = torch.from_numpy(_sound(Path(source).expanduser(), media, None)[0])
+            most = min(values.shape[1], spec.shape[1] // 2)
+        case Images() if len(spec.shape) == 3 and spec.shape[0] in (1, 3):
+            path = Path(source).expanduser()
+            if not path.is_file():
+                raise UserError(f"--prompt: no such file {path}")
+            values = torch.from_numpy(read_image(path, spec))
+            most = round(spec.shape[1] / 2)
+        case _:
+            raise UserError(f"--prompt: {spec} has no prompts; they are for text, sound and images")
+    if not values.numel():
+        raise UserError("--prompt: is empty; leave it out to draw from the start")
+    n = max(1, round(keep * values.shape[1]) if keep else most)
+    if n >= spec.shape[1]:
+        raise UserError(
+            f"--prompt: gives {n} of {spec.shape[1]} {media.unit}, so nothing is left to draw: "
+            "take a smaller --keep, or a larger --length"
+        )
+    start = values[:, :n]
+    if start.is_floating_point():
+        return start
+    # Where a density reads levels with noise, the middle of their intervals.
+    return start.long() if spec.quantised is None else scaled(start + 0.5, spec.quantised)
 
 
 def read_image(path: Path, spec: DataSpec) -> np.ndarray:
@@ -116,61 +239,40 @@ def read_image(path: Path, spec: DataSpec) -> np.ndarray:
     return pixels.astype(np.int64) * levels // 256
 
 
-def _read(path: Path, spec: DataSpec, split: str) -> Inputs:
-    """Read a file by its kind: .npz, or what the medium of the density is kept in."""
-    media = media_of(spec)
-    if path.suffix == ".npz":
-        return Inputs(_arrays(path, spec, split))
+def read_text(path: Path, media: Texts) -> Tensor:
+    """Return the levels `(T,)` of a text file.
+
+    Raises:
+        UserError: the file is no text in UTF-8, or the density does not know one of its characters.
+    """
+    try:
+        return media.levels(path.read_bytes()).flatten()
+    except UserError as error:
+        raise error.under(path) from None
+
+
+def _examples(path: Path, media: Media) -> np.ndarray:
+    """Return the examples `(n, C, *sites)` that a file holds."""
     match media:
         case Sounds():
-            return _joined(path, SOUNDS, "recordings", lambda file: _sound(file, media))
+            return _sound(path, media, media.spec.shape[-1])
         case Texts():
-            return Inputs(Split(_text(path, media)))
+            return _windows(path, media)
         case Tables():
-            return Inputs(Split(_rows(path, media)))
-    return _joined(path, IMAGES, "images", lambda file: read_image(file, spec)[None])
+            return _rows(path, media)
+    return read_image(path, media.spec)[None]
 
 
-def _checked(path: Path, inputs: Inputs, spec: DataSpec) -> np.ndarray:
-    """Return values in the type they are kept in, if all are legal: whole numbers `0..levels-1`, or finite ones."""
-    x, levels = inputs.split.x, spec.without_noise().levels
-    legal = np.isfinite(x) if levels is None else (x >= 0) & (x < levels) & (x == np.floor(x))
-    if not legal.all():
-        i, *site = np.argwhere(~legal)[0].tolist()
-        where = f"example {i} ({inputs.names[i]})" if inputs.names else f"example {i}"
-        needs = "finite numbers" if levels is None else f"whole numbers 0..{levels - 1}"
-        raise UserError(f"{path}: {where} holds {x[(i, *site)]:g}; this density takes {needs}: mend or remove it")
-    return x.astype(np.float32 if levels is None else np.uint8 if levels <= 256 else np.int32)
+def _sound(path: Path, media: Sounds, length: int | None) -> np.ndarray:
+    """Return all whole examples `(n, 1, length)` of a recording, as AudioFolder takes them; null for all as one."""
+    amplitudes = read_audio(path, media.rate)
+    form = SoundFormat(media.rate, length or len(amplitudes), media.spec.without_noise().levels, media.encoding)
+    return form.examples(amplitudes, every=True)
 
 
-def _joined(path: Path, suffixes: tuple[str, ...], things: str, read: Callable[[Path], np.ndarray]) -> Inputs:
-    """Read a file, or all files of a folder and its sub-folders that have one of these endings."""
-    if path.is_file():
-        return Inputs(Split(read(path)))
-    files = sorted(f for f in path.rglob("*") if f.suffix.lower() in suffixes and not f.name.startswith("."))
-    if not files:
-        raise UserError(f"{path}: no {things} ({', '.join(suffixes)}) in this folder or below")
-    from tqdm import tqdm
-
-    parts = [read(file) for file in tqdm(files, path.name, leave=False, unit=" files", disable=None)]
-    names = [str(f.relative_to(path)) for f, part in zip(files, parts, strict=True) for _ in part]
-    return Inputs(Split(np.concatenate(parts)), names)
-
-
-def _sound(path: Path, media: Sounds) -> np.ndarray:
-    """Return all whole examples `(n, 1, T)` of a recording, as AudioFolder takes them."""
-    spec = media.spec
-    form = SoundFormat(media.rate, spec.shape[-1], spec.without_noise().levels, media.encoding)
-    return form.examples(read_audio(path, form.rate), every=True)
-
-
-def _text(path: Path, media: Texts) -> np.ndarray:
-    """Return windows `(n, 1, T)` that follow each other; what is left over at the end is dropped."""
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except (UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path}: cannot be read as text in UTF-8 ({error})") from None
-    levels, length = media.levels(text)[0, 0].numpy(), media.spec.shape[-1]
+def _windows(path: Path, media: Texts) -> np.ndarray:
+    """Return windows `(n, 1, T)` of a text that follow each other; what is left over at the end is dropped."""
+    levels, length = read_text(path, media).numpy(), media.spec.shape[-1]
     n = len(levels) // length
     if not n:
         raise UserError(f"{path}: {len(levels)} characters or bytes are less than a window of {length}")
@@ -189,21 +291,13 @@ def _rows(path: Path, media: Tables) -> np.ndarray:
     return media.standardised(x).astype(np.float32)[:, None]
 
 
-def _arrays(path: Path, spec: DataSpec, split: str) -> Split:
-    """Return a split of the arrays that `data.name=npz` takes, or all examples where the file has one array of them."""
-    arrays = read_npz(path)
-    name = name_of_examples(arrays, split, str(path))
-    if arrays[name].dtype.kind not in "buif":
-        raise UserError(f"{path}: '{name}' holds {arrays[name].dtype} values; save booleans, integers or floats")
-    x = channels_first(arrays[name], spec, f"{path}: '{name}'")
-    media = media_of(spec)
-    if isinstance(media, Tables):
-        x = media.standardised(x)
-    labels = labels_of(arrays, name, spec.classes, str(path))
-    key = f"{name.removesuffix('_images')}_features"
-    features = arrays.get(key)
-    if spec.features and (features is None or features.shape != (len(x), spec.features, *spec.shape[1:])):
-        expected = ", ".join(map(str, (len(x), spec.features, *spec.shape[1:])))
-        raise UserError(f"{path}: this density reads features: save '{key}' of shape ({expected})")
-    kept = None if features is None or not spec.features else features.astype(np.float32)
-    return Split(x, None if labels is None else labels.astype(np.int64), kept)
+def _legal(x: np.ndarray, spec: DataSpec, where: object, names: list[str] | None = None) -> np.ndarray:
+    """Return values in the type they are kept in, if all are legal: whole numbers `0..levels-1`, or finite ones."""
+    levels = spec.without_noise().levels
+    legal = np.isfinite(x) if levels is None else (x >= 0) & (x < levels) & (x == np.floor(x))
+    if not legal.all():
+        i, *site = np.argwhere(~legal)[0].tolist()
+        example = f"example {i} ({names[i]})" if names else f"example {i}"
+        needs = "finite numbers" if levels is None else f"whole numbers 0..{levels - 1}"
+        raise UserError(f"{where}: {example} holds {x[(i, *site)]:g}; this density takes {needs}: mend or remove it")
+    return x.astype(np.float32 if levels is None else np.uint8 if levels <= 256 else np.int32)

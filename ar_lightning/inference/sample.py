@@ -13,8 +13,8 @@ from ar_lightning.core.condition import Condition, repeated, rows_of
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import written
 from ar_lightning.density.density import Density
+from ar_lightning.inference.inputs import read_prompt
 from ar_lightning.inference.open import SavedRun, read_run
-from ar_lightning.inference.prompts import read_prompt
 from ar_lightning.media.choose import media_of
 
 __all__ = ["check_class", "sample", "stem_of"]

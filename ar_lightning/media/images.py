@@ -34,7 +34,7 @@ class Images(Media):
     ) -> Files:
         """Write a grid, `STEM.png`."""
         path = stem.with_name(f"{stem.name}.png")
-        save_png(self._grid(x, columns), path)
+        save_png(self._picture(x, columns), path)
         return {"samples": path}
 
     def write_completions(self, x: Tensor, masks: Tensor, drawn: Tensor, stem: Path) -> Files:
@@ -48,9 +48,9 @@ class Images(Media):
         """Return a grid as a picture."""
         from PIL import Image
 
-        return Image.fromarray(self._grid(x, columns))
+        return Image.fromarray(self._picture(x, columns))
 
-    def _grid(self, x: Tensor, columns: int) -> np.ndarray:
+    def _picture(self, x: Tensor, columns: int) -> np.ndarray:
         return image_grid(self.without_noise(x), self.spec.without_noise(), columns)
 
 
@@ -58,7 +58,7 @@ def image_grid(x: Tensor, spec: DataSpec, columns: int = 0) -> np.ndarray:
     """Lay examples `(N, C, *sites)` out in a grid, enlarged: `(height, width, 3)` uint8."""
     images = to_rgb(x, spec)
     height, width = images.shape[1:3]
-    return _grid([*images], columns or max(1, int(np.ceil(np.sqrt(len(images) * height / width)))))
+    return _grid(images, columns or max(1, int(np.ceil(np.sqrt(len(images) * height / width)))))
 
 
 def completion_grid(x: Tensor, masks: Tensor, drawn: Tensor, spec: DataSpec) -> np.ndarray:
@@ -75,7 +75,7 @@ def completion_grid(x: Tensor, masks: Tensor, drawn: Tensor, spec: DataSpec) -> 
     cells = [original]
     for m, is_known in enumerate(to_rgb(masks.long(), DataSpec(spec.shape, 2)).astype(bool)):
         cells += [np.where(is_known, original, UNKNOWN), *completed[:, m].swapaxes(0, 1)]
-    return _grid([image for row in zip(*cells, strict=True) for image in row], len(cells))
+    return _grid(np.stack(cells, 1).reshape(-1, *original.shape[1:]), len(cells))
 
 
 def to_rgb(x: Tensor, spec: DataSpec) -> np.ndarray:
@@ -94,24 +94,17 @@ def to_rgb(x: Tensor, spec: DataSpec) -> np.ndarray:
     return np.broadcast_to(images, (*images.shape[:3], 3))
 
 
-def _grid(images: list[np.ndarray], columns: int) -> np.ndarray:
-    cells = [_cell(image) for image in images]
-    rows = [_join(cells[i : i + columns], columns) for i in range(0, len(cells), columns)]
-    gap = np.full((GAP, rows[0].shape[1], 3), BACKGROUND, np.uint8)
-    return np.concatenate([part for row in rows for part in (gap, row)] + [gap])
-
-
-def _cell(image: np.ndarray) -> np.ndarray:
-    scale = max(1, CELL // max(image.shape[:2]))
-    return image.repeat(scale, 0).repeat(scale, 1)
-
-
-def _join(cells: list[np.ndarray], columns: int) -> np.ndarray:
-    height, width = cells[0].shape[:2]
-    gap = np.full((height, GAP, 3), BACKGROUND, np.uint8)
-    blank = np.full((height, width, 3), BACKGROUND, np.uint8)
-    padded = cells + [blank] * (columns - len(cells))
-    return np.concatenate([part for cell in padded for part in (gap, cell)] + [gap], axis=1)
+def _grid(images: np.ndarray, columns: int) -> np.ndarray:
+    """Lay images `(N, height, width, 3)` out in rows of so many, enlarged if they are small."""
+    scale = max(1, CELL // max(images.shape[1:3]))
+    cells = images.repeat(scale, 1).repeat(scale, 2)
+    height, width = cells.shape[1:3]
+    rows = -(-len(cells) // columns)
+    grid = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3), BACKGROUND, np.uint8)
+    for i, cell in enumerate(cells):
+        top, left = GAP + i // columns * (height + GAP), GAP + i % columns * (width + GAP)
+        grid[top : top + height, left : left + width] = cell
+    return grid
 
 
 def save_png(pixels: np.ndarray, path: Path) -> None:

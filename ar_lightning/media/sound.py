@@ -28,11 +28,7 @@ KNOWN = (1.0, 0.78, 0.47)  # colour behind what a model was told
 
 
 class Sounds(Media):
-    """Recordings of one channel `(N, 1, T)`: levels, levels with noise, or amplitudes.
-
-    Raises:
-        ValueError: the data is no sound.
-    """
+    """Recordings of one channel `(N, 1, T)`: levels, levels with noise, or amplitudes."""
 
     name = "audio"
     unit = "samples"
@@ -40,8 +36,7 @@ class Sounds(Media):
 
     def __init__(self, spec: DataSpec) -> None:
         super().__init__(spec)
-        if not isinstance(spec.medium, Audio):
-            raise ValueError(f"{spec} is no sound")
+        assert isinstance(spec.medium, Audio)
         self.rate, self.encoding = spec.medium.rate, spec.medium.encoding
 
     def amplitudes(self, x: Tensor) -> np.ndarray:

@@ -17,11 +17,7 @@ KNOWN = "⟦{}⟧"  # marks a prompt: brackets that are rare in any text
 
 
 class Texts(Media):
-    """Windows of text `(N, 1, T)`, over characters or the bytes of UTF-8.
-
-    Raises:
-        ValueError: the data is no text.
-    """
+    """Windows of text `(N, 1, T)`, over characters or the bytes of UTF-8."""
 
     name = "text"
     unit = "characters"
@@ -30,8 +26,7 @@ class Texts(Media):
 
     def __init__(self, spec: DataSpec) -> None:
         super().__init__(spec)
-        if not isinstance(spec.medium, Text):
-            raise ValueError(f"{spec} is no text")
+        assert isinstance(spec.medium, Text)
         self.symbols = spec.medium.symbols
 
     def strings(self, x: Tensor) -> list[str]:
@@ -46,18 +41,24 @@ class Texts(Media):
             return [bytes(row).decode("utf-8", errors="replace") for row in rows]
         return ["".join(self.symbols[level] for level in row) for row in rows]
 
-    def levels(self, text: str) -> Tensor:
-        """Return a string as levels `(1, 1, T)`, T its number of characters or bytes.
+    def levels(self, text: str | bytes) -> Tensor:
+        """Return a string, or the bytes of one in UTF-8, as levels `(1, 1, T)`, T its number of characters or bytes.
 
         Example:
             >>> Texts(DataSpec((1, 3), 2, medium=Text("ab"))).levels("abb")
             tensor([[[0, 1, 1]]])
 
         Raises:
-            UserError: the density does not know one of the characters.
+            UserError: the bytes are no UTF-8, or the density does not know one of the characters.
         """
         if self.symbols is None:
-            return torch.tensor(list(text.encode("utf-8")), dtype=torch.long).view(1, 1, -1)
+            content = text if isinstance(text, bytes) else text.encode("utf-8")
+            return torch.tensor(list(content), dtype=torch.long).view(1, 1, -1)
+        if isinstance(text, bytes):
+            try:
+                text = text.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise UserError(f"no text in UTF-8 (byte {error.start})") from None
         level_of = {symbol: level for level, symbol in enumerate(self.symbols)}
         for position, character in enumerate(text):
             if character not in level_of:

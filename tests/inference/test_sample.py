@@ -13,7 +13,7 @@ from PIL import Image
 from ar_lightning import load
 from ar_lightning.density.density import Density
 from ar_lightning.density.draw import Draw
-from ar_lightning.inference.prompts import read_prompt
+from ar_lightning.inference.inputs import read_prompt
 from tests.support.commands import QUICK, run_here
 
 

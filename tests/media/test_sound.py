@@ -35,11 +35,6 @@ def test_values_beyond_the_ends_are_clipped() -> None:
     assert Sounds(real).amplitudes(loud).tolist() == Sounds(noisy).amplitudes(loud).tolist() == [[-1, 1, 1]]
 
 
-def test_images_are_no_sound() -> None:
-    with pytest.raises(ValueError, match="no sound"):
-        Sounds(DataSpec((1, 3), 2))
-
-
 def test_wavs_hold_every_example_in_16_bits(tmp_path: Path) -> None:
     spec = DataSpec((1, 100), None, medium=Audio(11025, "linear"))
     x = torch.rand(11, 1, 100, generator=torch.Generator().manual_seed(0)) * 2 - 1

@@ -37,8 +37,8 @@ def test_an_unknown_character_is_named() -> None:
     with pytest.raises(UserError) as info:
         Texts(CHARACTERS).levels("ab\nZ")
     assert str(info.value) == "character 4 of the text, 'Z', is none of the 5 that this density was trained on"
-    with pytest.raises(ValueError, match="no text"):
-        Texts(DataSpec((1, 8), 5))
+    with pytest.raises(UserError, match="byte 1"):
+        Texts(CHARACTERS).levels(b"a\xff")
 
 
 def test_samples_are_written_with_what_was_given_marked(tmp_path: Path) -> None:

@@ -358,7 +358,8 @@ BUGS = {
         "torch.arange(sum(len(part.rows) for part in parts))", EVALUATE,
     ),
     "a table is scored in units of its own": Bug(
-        "ar_lightning/media/table.py", "((offset + scale * x - new_offset) / new_scale).float()", "x", EVALUATE
+        "ar_lightning/media/table.py",
+        "torch.from_numpy(self.standardised(other.original_units(x))).float().view_as(x)", "x", EVALUATE,
     ),
     "devices draw the same samples": Bug(
         "ar_lightning/inference/sample.py", "noise=noise[rows], progress", "noise=noise[: len(rows)], progress",

@@ -2,12 +2,12 @@
 
 import io
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ar_lightning.core.condition import as_condition
@@ -15,7 +15,8 @@ from ar_lightning.core.errors import UserError, nearby
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import read_npz
 from ar_lightning.data.cache import open_image
-from ar_lightning.inference.npz import channels_first, labels_of, name_of_examples, name_of_labels
+from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.inference.inputs import key_of_labels, name_of_examples, read_text, split_of
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.text import Texts
 
@@ -24,8 +25,7 @@ __all__ = ["Content", "blanks", "png", "read_content", "read_examples", "restore
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(NamedTuple):
     """Values of a file, and what it takes to write the file again.
 
     Args:
@@ -54,7 +54,7 @@ def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
         raise UserError("no such file", path, nearby(path))
     if path.suffix.lower() == ".npz":
         arrays = read_npz(path)
-        return _of_arrays(arrays, name_of_examples(arrays, "test", str(path)), spec, conditional, str(path))
+        return _of_arrays(arrays, name_of_examples(arrays, "test", path), spec, conditional, str(path))
     if conditional:
         raise UserError(f"{path}: this density is given labels; put examples and labels into an .npz file")
     media = media_of(spec)
@@ -65,12 +65,12 @@ def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
     raise UserError(f"{path}: cannot be read as {spec}; give an .npz file, a picture, or data:test")
 
 
-def read_examples(source: str, data: Any, conditional: bool) -> Content:
+def read_examples(source: str, data: ArrayDataModule, conditional: bool) -> Content:
     """Return test examples of a run, as they lie in an .npz file that `data.name=npz` reads.
 
     Args:
         source: `data:test` for all, `data:test[:N]` for N of them, spread evenly; or of another split.
-        data: the `ArrayDataModule` of the run.
+        data: of the run.
         conditional: the density is given labels.
 
     Raises:
@@ -80,33 +80,27 @@ def read_examples(source: str, data: Any, conditional: bool) -> Content:
     if not asked:
         raise UserError(f"{source}: expected data:test, or data:test[:N] for N of the examples")
     x, cond = data.split(asked[1], int(asked[2]) if asked[2] else None)
-    kind = np.uint8 if data.spec.levels <= 256 else np.int32
-    array = x.numpy().astype(kind)
-    labels = as_condition(cond).labels if conditional else None
+    array = x.numpy().astype(np.uint8 if (data.spec.levels or 0) <= 256 else np.int32)
     arrays = {asked[1]: array[:, 0] if array.shape[1] == 1 else array}
-    if labels is not None:
-        arrays[name_of_labels(asked[1])] = labels.numpy()
+    labels = as_condition(cond).labels
+    if conditional and labels is not None:
+        arrays[key_of_labels(asked[1])] = labels.numpy()
     return _of_arrays(arrays, asked[1], data.spec, conditional, source)
 
 
 def _of_arrays(arrays: dict[str, np.ndarray], name: str, spec: DataSpec, conditional: bool, where: str) -> Content:
     """Return the content of an array that holds examples on the levels of the density."""
-    array = arrays[name]
-    if array.dtype.kind not in "buif" or not array.size:
-        raise UserError(f"{where}: '{name}' is {array.dtype} of shape {array.shape}; save whole numbers")
-    with np.errstate(invalid="ignore"):  # NaN is no whole number either
-        x = array.astype(np.int64)
-    if x.astype(array.dtype).tobytes() != array.tobytes():
-        raise UserError(f"{where}: '{name}' holds values that are not whole; this density is over {spec}")
+    array, key = arrays[name], key_of_labels(name)
+    split = split_of(arrays if conditional else {name: array}, name, spec, where)
+    if array.dtype.kind == "f" and np.signbit(array).any():
+        raise UserError(f"{where}: '{name}' holds the value -0, which would come back as 0")
     fields = ["npz", ",".join(map(str, array.shape)), array.dtype.str.lstrip("|"), name]
-    levels = _checked(torch.from_numpy(channels_first(x, spec, f"{where}: '{name}'")), spec, where)
+    x = torch.from_numpy(split.x.astype(np.int64))
     if not conditional:
-        return Content(levels, fields)
-    labels = labels_of(arrays, name, spec.classes, where)
-    if labels is None:
-        raise UserError(f"{where}: this density is given labels; save them as '{name_of_labels(name)}' in it too")
-    fields.append(labels.dtype.str.lstrip("|"))
-    return Content(levels, fields, torch.from_numpy(labels.astype(np.int64)))
+        return Content(x, fields)
+    if split.labels is None:
+        raise UserError(f"{where}: this density is given labels; save them as '{key}' in it too")
+    return Content(x, [*fields, arrays[key].dtype.str.lstrip("|")], torch.from_numpy(split.labels))
 
 
 def blanks(fields: list[str], spec: DataSpec) -> tuple[int, Tensor | None]:
@@ -136,7 +130,7 @@ def restored(fields: list[str], x: Tensor, labels: Tensor | None, spec: DataSpec
             array = x.movedim(1, -1) if last else x
             arrays = {fields[3]: array.reshape(shape).numpy().astype(fields[2])}
             if labels is not None:
-                arrays[name_of_labels(fields[3])] = labels.numpy().astype(fields[4])
+                arrays[key_of_labels(fields[3])] = labels.numpy().astype(fields[4])
             file = io.BytesIO()
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
             return file.getvalue()
@@ -163,24 +157,12 @@ def png(x: Tensor, spec: DataSpec) -> bytes:
 
 
 def _read_text(path: Path, media: Texts) -> Content:
-    spec, raw = media.spec, path.read_bytes()
-    if not raw:
+    levels, spec = read_text(path, media), media.spec
+    if not len(levels):
         raise UserError(f"{path}: is empty")
-    if media.symbols is None:
-        levels = torch.tensor(list(raw), dtype=torch.long)
-    else:
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: no text in UTF-8 (byte {error.start})") from None
-        try:
-            levels = media.levels(text).flatten()
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
     fields = ["txt", str(len(levels))]
     n, _ = blanks(fields, spec)
-    windows = torch.zeros(n * spec.dims, dtype=torch.long)
-    windows[: len(levels)] = levels
+    windows = F.pad(levels, (0, n * spec.dims - len(levels)))
     return Content(windows.view(n, *spec.shape), fields)
 
 
@@ -205,10 +187,3 @@ def _read_picture(path: Path, spec: DataSpec) -> Content:
         greys = f"{top + 1} levels, which are the pixels 255 k / {top}"
         raise UserError(f"{path}: has other pixels than the {greys}; coding the nearest would not be lossless")
     return Content(x[None], ["png"])
-
-
-def _checked(x: Tensor, spec: DataSpec, where: str) -> Tensor:
-    low, high, top = int(x.min()), int(x.max()), (spec.levels or 0) - 1
-    if low < 0 or high > top:
-        raise UserError(f"{where}: holds the values {low}..{high}, this density is over {spec}: 0..{top}")
-    return x

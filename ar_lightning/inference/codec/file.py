@@ -34,8 +34,8 @@ __all__ = ["Compressed", "compress", "decompress"]
 
 SUFFIX = ".arl"
 MAGIC = b"ARL\x01"
-HEADER = struct.Struct("<4sII8s")  # magic, CRC-32 of all that follows it, CRC-32 of the values, digest of the density
-CHECKED = 8  # where that starts
+FRAME = struct.Struct("<4sI")  # magic, CRC-32 of all that follows
+HEADER = struct.Struct("<I8s")  # CRC-32 of the values, digest of the density
 BATCH = 256
 
 
@@ -86,22 +86,22 @@ def compress(run: str, source: str, out: str | None = None) -> Compressed:
     """
     saved = read_run(run)
     density, digest = _codable(run, saved)
-    content = _read(density, saved, source)
-    x, labels = content.x, content.labels
-    n, padding = blanks(content.fields, density.spec)
+    if source.startswith("data:"):
+        content = read_examples(source, saved.data(), density.conditional)
+        default = saved.folder / f"{source[5:].partition('[')[0]}{SUFFIX}"
+    else:
+        content = read_content(Path(source).expanduser(), density.spec, density.conditional)
+        default = Path(f"{source}{SUFFIX}").expanduser()
+    x, fields, labels = content
+    n, padding = blanks(fields, density.spec)
     nats = _nats(density, content, padding)
     start = time.perf_counter()
     with _bar(n * density.spec.dims, "encoding") as bar:
         payload = encode(density, x, labels, padding, bar.update)
     seconds = time.perf_counter() - start
-    line = "\t".join([*_environment(), *(quote(field, safe="<>=,") for field in content.fields)])
-    body = line.encode() + b"\n" + payload
-    packed = HEADER.pack(MAGIC, 0, _crc_of(x, labels), digest) + body
-    packed = packed[: CHECKED - 4] + struct.pack("<I", zlib.crc32(packed[CHECKED:])) + packed[CHECKED:]
-    if source.startswith("data:"):
-        default = saved.folder / f"{source[5:].partition('[')[0]}{SUFFIX}"
-    else:
-        default = Path(f"{source}{SUFFIX}").expanduser()
+    line = "\t".join([*_environment(), *(quote(field, safe="<>=,") for field in fields)])
+    body = HEADER.pack(_crc_of(x, labels), digest) + line.encode() + b"\n" + payload
+    packed = FRAME.pack(MAGIC, zlib.crc32(body)) + body
     path = Path(out).expanduser() if out else default
     _write(path, packed)
     label_nats = 0.0 if labels is None else n * math.log(density.spec.classes)
@@ -121,9 +121,10 @@ def decompress(run: str, source: str, out: str | None = None) -> Path:
         UserError: the file is damaged, of another program, or compressed by another density.
     """
     density, digest = _codable(run, read_run(run))
-    values_crc, by, body = _opened(Path(source).expanduser())
+    body = _opened(Path(source).expanduser())
+    values_crc, by = HEADER.unpack_from(body)
     try:
-        line, _, payload = body.partition(b"\n")
+        line, _, payload = body[HEADER.size :].partition(b"\n")
         version, processor, *fields = map(unquote, line.decode().split("\t"))
     except ValueError:
         raise UserError(f"{source}: its header cannot be read; it was written by another version") from None
@@ -160,26 +161,21 @@ def _codable(run: str, saved: SavedRun) -> tuple[Density, bytes]:
     return density, digest.digest()[:8]
 
 
-def _read(density: Density, saved: SavedRun, source: str) -> Content:
-    if source.startswith("data:"):
-        return read_examples(source, saved.data(), density.conditional)
-    return read_content(Path(source).expanduser(), density.spec, density.conditional)
-
-
-def _opened(path: Path) -> tuple[int, bytes, bytes]:
-    """Return the CRC-32 of the values, the digest of the density and the rest of a compressed file."""
+def _opened(path: Path) -> bytes:
+    """Return what follows the frame of a compressed file, if it is whole."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    if len(content) < HEADER.size or content[:3] != MAGIC[:3]:
+    if len(content) < FRAME.size + HEADER.size or content[:3] != MAGIC[:3]:
         raise UserError(f"{path}: not a file that `run.py compress` wrote")
-    magic, crc, values_crc, digest = HEADER.unpack_from(content)
+    magic, crc = FRAME.unpack_from(content)
     if magic != MAGIC:
         raise UserError(f"{path}: is of version {magic[3]} of the format, and this program reads {MAGIC[3]}")
-    if zlib.crc32(content[CHECKED:]) != crc:
+    body = content[FRAME.size :]
+    if zlib.crc32(body) != crc:
         raise UserError(f"{path}: damaged or truncated; copy it again")
-    return values_crc, digest, content[HEADER.size :]
+    return body
 
 
 def _environment() -> list[str]:

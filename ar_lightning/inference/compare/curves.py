@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from ar_lightning.inference.compare.table import Group, Row, title_of
-from ar_lightning.media.plots import plain_log, usual_limit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["AXES", "By", "all_curves_png", "curve_png", "has_curves"]
+__all__ = ["AXES", "By", "all_curves_png", "curve_png", "points_of"]
 
 By = Literal["epoch", "seconds"]
 AXES: dict[By, str] = {"epoch": "epoch", "seconds": "seconds of training"}
@@ -23,16 +24,16 @@ LINE = 0.19  # inches of a line of the legend
 LONGER = 3  # times that the longest curve is longer than the shortest where the axis is logarithmic
 
 
-def has_curves(rows: Sequence[Row], by: By) -> bool:
-    """Return True if a run has a point to draw."""
-    return any(_points(row, by) for row in rows)
+def points_of(row: Row, by: By) -> list[tuple[float, float]]:
+    """Return the points of the curve of a run: where on the axis, and its bits/dim."""
+    places = ((point.epoch if by == "epoch" else point.seconds, point.bpd) for point in row.run.curve)
+    return [(place, bpd) for place, bpd in places if place is not None]
 
 
 def curve_png(rows: Sequence[Row], by: By, dark: bool = False) -> bytes:
     """Draw the curves of runs on the same data, for a page; the legend is below, the best first, down its columns."""
     figure = _figure((WIDTH, 3.4 + LINE * -(-len(rows) // 2)), dark)
-    axes = figure.add_subplot()
-    _draw(axes, rows, by, dark)
+    _draw(figure.add_subplot(), rows, by, dark)
     figure.legend(loc="outside lower left", ncols=2, fontsize=9, frameon=False, labelcolor=INK[dark][1])
     return _png(figure)
 
@@ -40,50 +41,46 @@ def curve_png(rows: Sequence[Row], by: By, dark: bool = False) -> bytes:
 def all_curves_png(groups: Sequence[Group]) -> bytes:
     """Draw a row of plots for each group: by epoch, and by seconds."""
     heights = [max(3.4, LINE * len(rows) + 0.7) for rows in groups]
-    figure = _figure((12, sum(heights)), False)
+    figure = _figure((12, sum(heights)))
     grid = figure.subplots(len(groups), 2, squeeze=False, gridspec_kw={"height_ratios": heights})
     for axes, rows in zip(grid, groups, strict=True):
         for ax, by in zip(axes, AXES, strict=True):
-            _draw(ax, rows, by, False)
+            _draw(ax, rows, by)
         axes[0].set_title(title_of(rows))
         axes[1].legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize=8, frameon=False)
     return _png(figure)
 
 
-def _points(row: Row, by: By) -> list[tuple[float, float]]:
-    places = ((point.epoch if by == "epoch" else point.seconds, point.bpd) for point in row.run.curve)
-    return [(place, bpd) for place, bpd in places if place is not None]
+def _draw(axes: "Axes", rows: Sequence[Row], by: By, dark: bool = False) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
 
-
-def _draw(axes: "Axes", rows: Sequence[Row], by: By, dark: bool) -> None:
     ordered = sorted(rows, key=lambda row: row.run.bpd)
     for i, row in enumerate(ordered):
-        points = _points(row, by)
-        style = STYLES[i // COLOURS % len(STYLES)]
-        faint = 1.0 if i < COLOURS * len(STYLES) else 0.3
+        points = points_of(row, by)
         label = row.run.name.replace("$", r"\$")  # no formulas
         x, y = zip(*points, strict=True) if points else ((), ())
         axes.plot(
-            x, y, style, color=f"C{i % COLOURS}", label=f" {label}", alpha=faint, linewidth=1.4,
-            marker="." if len(points) < 2 else "", zorder=3 - i / len(ordered),
+            x, y, STYLES[i // COLOURS % len(STYLES)], color=f"C{i % COLOURS}", label=f" {label}", linewidth=1.4,
+            alpha=1.0 if i < COLOURS * len(STYLES) else 0.3, marker="." if len(points) < 2 else "",
+            zorder=3 - i / len(ordered),
         )  # fmt: skip
-    curves = [points for row in ordered if (points := _points(row, by))]
+    curves = [points for row in ordered if (points := points_of(row, by))]
     ends = [points[-1][0] for points in curves]
     if ends and max(ends) > LONGER * min(ends):  # a table takes seconds where an LSTM takes minutes
         axes.set_xscale("log")
-        plain_log(axes.xaxis)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
     elif by == "epoch":
         axes.locator_params("x", integer=True)
         axes.set_xlim(*((0.5, 1.5) if ends and max(ends) == 1 else (None, None)))
-    beyond = _zoom(axes, curves)
-    if beyond:
+    if beyond := _zoom(axes, curves):
         note = f"{beyond} point{'s' if beyond > 1 else ''} above"
         axes.text(1, 1.01, note, transform=axes.transAxes, ha="right", va="bottom", color="0.5", fontsize=9)
     background, ink, grid = INK[dark]
     axes.set_facecolor(background)
     axes.set_xlabel(AXES[by], color=ink)
     axes.set_ylabel("validation bits/dim", color=ink)
-    axes.title.set_color(ink)
     axes.tick_params(which="both", colors=ink)
     axes.grid(color=grid)
     axes.set_axisbelow(True)
@@ -96,15 +93,16 @@ def _zoom(axes: "Axes", curves: Sequence[Sequence[tuple[float, float]]]) -> int:
     values = [bpd for points in curves for _, bpd in points]
     if not values:
         return 0
-    top = max(usual_limit(values), *(points[-1][1] for points in curves))
+    best, usual = min(values), float(np.quantile(values, 0.75))
+    top = max(usual + 1.5 * (usual - best), *(points[-1][1] for points in curves))
     beyond = sum(value > top for value in values)
     if beyond:
-        margin = 0.06 * (top - min(values))
-        axes.set_ylim(min(values) - margin, top + margin)
+        margin = 0.06 * (top - best)
+        axes.set_ylim(best - margin, top + margin)
     return beyond
 
 
-def _figure(inches: tuple[float, float], dark: bool) -> "Figure":
+def _figure(inches: tuple[float, float], dark: bool = False) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=inches, layout="constrained", facecolor=INK[dark][0])

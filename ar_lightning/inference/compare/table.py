@@ -13,18 +13,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 __all__ = [
-    "Cell",
-    "Group",
-    "Row",
-    "as_csv",
-    "as_markdown",
-    "as_rich",
-    "by_data",
-    "columns",
-    "footnotes",
-    "make_rows",
+    "Group", "Row", "as_csv", "as_markdown", "as_rich", "by_data", "columns", "footnotes", "is_number", "make_rows",
     "title_of",
-]
+]  # fmt: skip
 
 Group = tuple["Row", ...]
 SPARED = ("model", "samples/s", "parameters", "training", "published")  # columns, where a terminal is too narrow
@@ -97,6 +88,11 @@ def columns(rows: Sequence[Row]) -> dict[str, list[Cell]]:
     cells = [_cells(row) for row in rows]
     every = {title: [row[title] for row in cells] for title in cells[0]}
     return {title: column for title, column in every.items() if any(cell.text for cell in column)}
+
+
+def is_number(cells: Sequence[Cell]) -> bool:
+    """Return True for a column of numbers."""
+    return any(isinstance(cell.value, int | float) for cell in cells)
 
 
 def _cells(row: Row) -> dict[str, Cell]:
@@ -177,8 +173,8 @@ def as_rich(rows: Sequence[Row], width: int, title: str = "") -> "RenderableType
             spared.append(name)
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name, cells in shown.items():
-        is_number = any(isinstance(cell.value, (int, float)) for cell in cells)
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+        number = is_number(cells)
+        table.add_column(name, justify="right" if number else "left", no_wrap=number, overflow="fold")
     for row, line in zip(rows, zip(*shown.values(), strict=True), strict=True):
         table.add_row(*(Text(cell.text) for cell in line), style="bold" if row.best else "")
     below = [f"{row.run.name}: {note.text}" for row, note in zip(rows, notes, strict=False) if note.text]
