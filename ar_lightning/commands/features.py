@@ -22,15 +22,14 @@ def run(args: list[str]) -> int:
     options = parser.parse_intermixed_args(args)
 
     from ar_lightning.inference.features.features import features
-    from ar_lightning.inference.features.hidden import default_layer, layers
+    from ar_lightning.inference.features.hidden import layer_of, layers
     from ar_lightning.inference.open import open_run
 
     if options.layer == "list":
         density = open_run(options.run, options.overrides).density
-        found = layers(density)
-        default = default_layer(found)
-        for name, layer in found.items():
-            mark = ", the default" if name == default else ""
+        default = layer_of(density)
+        for name, layer in layers(density).items():
+            mark = ", the default" if layer == default else ""
             print(f"{name}: {layer.features} features at {layer.sites} sites{mark}")
         return 0
     _print(features(**vars(options)))

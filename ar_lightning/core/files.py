@@ -7,9 +7,14 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["CHECKPOINT_KEY", "write_csv", "write_json", "written"]
+from ar_lightning.core.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["CHECKPOINT_KEY", "write_bytes", "write_csv", "write_json", "write_npz", "written"]
 
 CHECKPOINT_KEY = "ar_lightning"  # in a checkpoint, of the config, data and version that rebuild its density
 
@@ -33,6 +38,15 @@ def written(path: Path, shared: bool = False) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def write_bytes(content: bytes, path: Path) -> None:
+    """Write a file in one step; a `UserError` says why it cannot be written."""
+    try:
+        with written(path) as partial:
+            partial.write_bytes(content)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+
+
 def write_json(value: dict[str, Any], path: Path) -> None:
     """Write plain containers for people and programs to read, in one step."""
     with written(path) as partial:
@@ -43,3 +57,11 @@ def write_csv(header: Iterable[str], rows: Iterable[Iterable[Any]], path: Path) 
     """Write a table, in one step."""
     with written(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])
+
+
+def write_npz(arrays: "dict[str, np.ndarray]", path: Path) -> None:
+    """Write arrays by name, compressed, in one step."""
+    import numpy as np
+
+    with written(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes `allow_pickle` for any key

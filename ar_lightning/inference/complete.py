@@ -14,7 +14,7 @@ from ar_lightning.inference.evaluate import EVALUATED
 from ar_lightning.inference.inputs import input_data, read_inputs
 from ar_lightning.inference.open import Run, open_run
 from ar_lightning.inference.sample import check_class, stem_of
-from ar_lightning.media.base import as_completions
+from ar_lightning.media.base import as_completions, prefix_of
 from ar_lightning.media.choose import media_of
 
 __all__ = ["complete", "mask_of"]
@@ -57,8 +57,8 @@ def complete(
     stem = stem_of(out, opened.folder / "samples" / f"completed-{seed}")
     if density.spec.medium is None:
         return media.write_completions(x, known[None], drawn[None, None], stem)
-    first = int(known.sum()) if bool(known.flatten()[: int(known.sum())].all()) else 0  # values at its start, to mark
-    return as_completions(media.write_samples(torch.cat([x, drawn.to(x.dtype)]), stem, known=first))
+    every = torch.cat([x, drawn.to(x.dtype)])
+    return as_completions(media.write_samples(every, stem, known=prefix_of(known)))
 
 
 def mask_of(name: str, density: Density, seed: int = 0) -> Tensor:
@@ -101,9 +101,8 @@ def _mask(name: str, density: Density, seed: int) -> Tensor:
             mask.view(-1)[density.model.order[: density.spec.dims // 2].cpu()] = True
             return mask
         case "random":
-            return (
-                torch.rand(shape[1:], generator=torch.Generator().manual_seed(seed)).lt(_fraction(rest)).expand(shape)
-            )
+            places = torch.rand(shape[1:], generator=torch.Generator().manual_seed(seed))
+            return (places < _fraction(rest)).expand(shape)
     path = Path(name).expanduser()
     if path.suffix != ".npy" or not path.is_file():
         raise UserError(f"--mask {name}: no such mask{did_you_mean(name, [*MASKS, 'random:0.5', 'FILE.npy'])}")

@@ -9,51 +9,33 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torchmetrics.classification import MulticlassAccuracy
 from tqdm import tqdm
 
 from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import MAX_CLASSES, Density
-from ar_lightning.density.metrics import BitsPerDim, NegativeLogLikelihood
+from ar_lightning.density.metrics import NegativeLogLikelihood
 from ar_lightning.density.stream import Memory, carried
 from ar_lightning.inference.translate import check_data, translator
 
-__all__ = ["EVALUATED", "ClassLikelihood", "Evaluation", "Scored", "evaluate", "log_class_prior", "scores"]
+__all__ = ["EVALUATED", "Evaluation", "evaluate", "log_class_prior", "scores", "standard_error"]
 
 EVALUATED = ("test", "valid")  # splits that are read in order, and as they are
 
 
 class Scored(NamedTuple):
-    """A batch of examples and their scores.
+    """A batch of examples and their scores."""
 
-    Args:
-        rows: number of each example in its split, `(B,)`.
-        nll: -log p(x), or -log p(x | y) where labels are given, `(B,)` in nats.
-        labels: `(B,)`, or None.
-        log_joint: log p(x | y) + log p(y) of every class, `(B, classes)` in nats; None where there is none.
-    """
-
-    rows: Tensor
-    nll: Tensor
-    labels: Tensor | None
-    log_joint: Tensor | None
+    rows: Tensor  # number of each example in its split, `(B,)`
+    nll: Tensor  # -log p(x), or -log p(x | y) where labels are given, `(B,)` in nats
+    labels: Tensor | None  # `(B,)`, or None
+    log_joint: Tensor | None  # log p(x | y) + log p(y) of every class, `(B, classes)` in nats; None where there is none
 
 
 @dataclass(frozen=True)
 class ClassLikelihood:
-    """The examples of one class.
-
-    Args:
-        label: the class.
-        examples: number of them.
-        nll: their mean in nats per example.
-        nll_stderr: its standard error; None of a single example.
-        bpd: the same in bits per dimension.
-        bpd_stderr: its standard error.
-        accuracy: fraction of them that is classified right; None where nothing is classified.
-    """
+    """The likelihood of the examples of one class, with the numbers that `Evaluation` has of all."""
 
     label: int
     examples: int
@@ -66,33 +48,19 @@ class ClassLikelihood:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The likelihood of a split.
+    """The likelihood of a split."""
 
-    Args:
-        split: its name.
-        regime: what a published number must agree with.
-        examples: number of them.
-        nll: mean in nats per example.
-        nll_stderr: standard error of that mean, for examples that are independent; None of a single one.
-        bpd: mean in bits per dimension.
-        bpd_stderr: its standard error.
-        independent: whether the examples are; windows of a stream are not, and their errors may be too small.
-        accuracy: of argmax_y p(x | y) p(y); None where nothing is classified.
-        accuracy_stderr: its standard error.
-        classes: the same by class, where there are labels.
-    """
-
-    split: str
-    regime: str
-    examples: int
-    nll: float
-    nll_stderr: float | None
-    bpd: float
-    bpd_stderr: float | None
-    independent: bool
-    accuracy: float | None = None
-    accuracy_stderr: float | None = None
-    classes: tuple[ClassLikelihood, ...] = ()
+    split: str  # its name
+    regime: str  # what a published number must agree with
+    examples: int  # number of them
+    nll: float  # mean in nats per example
+    nll_stderr: float | None  # standard error of that mean, for examples that are independent; None of a single one
+    bpd: float  # mean in bits per dimension
+    bpd_stderr: float | None  # its standard error
+    independent: bool  # whether the examples are; windows of a stream are not, and their errors may be too small
+    accuracy: float | None = None  # of argmax_y p(x | y) p(y); None where nothing is classified
+    accuracy_stderr: float | None = None  # its standard error
+    classes: tuple[ClassLikelihood, ...] = ()  # the same by class, where there are labels
 
 
 def evaluate(
@@ -110,27 +78,22 @@ def evaluate(
     Raises:
         UserError: the density cannot take the data, or an example holds illegal values.
     """
-    nll, bpd = NegativeLogLikelihood(), BitsPerDim(density.spec.dims)
-    accuracy: Any = MulticlassAccuracy(max(2, density.spec.classes), average="micro", validate_args=False)
+    nll = NegativeLogLikelihood()
     parts = []
-    prior = log_class_prior(density, data_module)
-    for scored in scores(density, data_module, split, limit, prior):
+    for scored in scores(density, data_module, split, limit, log_class_prior(density, data_module)):
         part = Scored(*(None if t is None else t.cpu() for t in scored))  # type: ignore[arg-type]
         nll.update(part.nll)
-        bpd.update(part.nll)
-        if part.log_joint is not None and part.labels is not None:
-            accuracy.update(part.log_joint.argmax(1), part.labels)
         parts.append(part)
     every = torch.cat([part.nll for part in parts]).double()
     labels = torch.cat([part.labels for part in parts if part.labels is not None] or [torch.empty(0)]).long()
     guesses = torch.cat([part.log_joint.argmax(1) for part in parts if part.log_joint is not None] or [labels[:0]])
     right = guesses == labels if len(guesses) else torch.empty(0)
     bits = 1 / (density.spec.dims * math.log(2))
-    error = standard_error(every)
-    of_all = float(accuracy.compute()) if len(right) else None
+    mean, error = float(nll.compute()), standard_error(every)
     return Evaluation(
-        split, data_module.regime, len(every), float(nll.compute()), error, float(bpd.compute()), _times(error, bits),
-        not data_module.stream, of_all, standard_error(right.double()) if len(right) else None,
+        split, data_module.regime, len(every), mean, error, mean / (density.spec.dims * math.log(2)),
+        error and error * bits, not data_module.stream, float(right.float().mean()) if len(right) else None,
+        standard_error(right.double()) if len(right) else None,
         tuple(_of_class(int(y), every, labels, right, bits) for y in labels.unique()),
     )  # fmt: skip
 
@@ -140,16 +103,10 @@ def scores(
     density: Density, data: ArrayDataModule, split: str = "test", limit: int | None = None,
     log_prior: Tensor | None = None,
 ) -> Iterator[Scored]:  # fmt: skip
-    """Yield the batches of a split, scored, behind a progress bar.
+    """Yield the batches of a split, test or valid, scored, behind a progress bar; `limit` of them, null for all.
 
-    Where a conditional density is given no labels, it is scored by log p(x) = log sum_y p(x | y) p(y).
-
-    Args:
-        density: a trained density.
-        data: of data that it can take.
-        split: test or valid.
-        limit: batches to read; null for all.
-        log_prior: log p(y) `(classes,)` of a conditional density, in nats; null for no p(x | y) of other classes.
+    Where a conditional density is given no labels, it is scored by log p(x) = log sum_y p(x | y) p(y); `log_prior` is
+    log p(y) `(classes,)` in nats, null for no p(x | y) of other classes.
 
     Raises:
         UserError: as `evaluate`.
@@ -194,13 +151,9 @@ def _of_class(label: int, nll: Tensor, labels: Tensor, right: Tensor, bits: floa
     here = labels == label
     mean, error = float(nll[here].mean()), standard_error(nll[here])
     accuracy = float(right[here].double().mean()) if len(right) else None
-    return ClassLikelihood(label, int(here.sum()), mean, error, mean * bits, _times(error, bits), accuracy)
+    return ClassLikelihood(label, int(here.sum()), mean, error, mean * bits, error and error * bits, accuracy)
 
 
 def standard_error(values: Tensor) -> float | None:
     """Return the standard error of the mean of independent values `(N,)`; None of a single one."""
     return float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
-
-
-def _times(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor

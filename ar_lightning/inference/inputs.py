@@ -29,17 +29,9 @@ from ar_lightning.media.table import Tables
 from ar_lightning.media.text import Texts
 
 __all__ = [
-    "InputDataset",
-    "Inputs",
-    "input_data",
-    "key_of_labels",
-    "name_of_examples",
-    "read_image",
-    "read_inputs",
-    "read_prompt",
-    "read_text",
-    "split_of",
-]
+    "InputDataset", "Inputs", "input_data", "key_of_labels", "name_of_examples", "read_inputs", "read_prompt",
+    "read_text", "split_of",
+]  # fmt: skip
 
 Arrays = dict[str, np.ndarray]  # of an .npz file, by name
 ELEMENTS = 2**22  # values read at a time, at most
@@ -86,11 +78,7 @@ class InputDataset(Dataset):
 def input_data(split: Split, spec: DataSpec, seed: int, stream: bool = False) -> ArrayDataModule:
     """Return examples in batches of a sensible size, with noise where the density reads levels with noise.
 
-    Args:
-        split: the examples.
-        spec: of the density.
-        seed: of the noise.
-        stream: read the windows of a text in order, each as a continuation of those before.
+    With `stream`, windows of a text are read in order, each as a continuation of those before.
     """
     dataset = InputDataset(split, spec.without_noise())
     stream = stream and dataset.contiguous
@@ -150,13 +138,7 @@ def key_of_labels(name: str) -> str:
 
 
 def split_of(arrays: Arrays, name: str, spec: DataSpec, where: object) -> Split:
-    """Return the examples of an array, with the labels and features beside it, as `data.name=npz` takes them.
-
-    Args:
-        arrays: of an .npz file, by name.
-        name: of the array.
-        spec: of the density.
-        where: the file, for messages.
+    """Return the examples of an array of an .npz file, with the labels and features beside it, as `data.name=npz` does.
 
     Raises:
         UserError: the density does not take them.

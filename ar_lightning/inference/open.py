@@ -1,8 +1,8 @@
 """Open a run after its training: its density where there is a device for it, and its own data or other data."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,15 +33,10 @@ CHANGEABLE = ("trainer.accelerator", "trainer.devices")
 
 @dataclass(frozen=True)
 class SavedRun:
-    """A run as its checkpoint has it, in main memory.
+    """A run as its checkpoint has it, in main memory."""
 
-    Args:
-        file: the checkpoint.
-        checkpoint: its content.
-    """
-
-    file: Path
-    checkpoint: dict[str, Any]
+    file: Path  # the checkpoint
+    checkpoint: dict[str, Any]  # its content
 
     @property
     def config(self) -> dict[str, Any]:
@@ -65,40 +60,24 @@ class SavedRun:
 
 @dataclass(frozen=True)
 class Run:
-    """A run to compute with.
+    """A run to compute with."""
 
-    Args:
-        density: in eval mode, on its device.
-        config: of the run, with what was changed.
-        folder: the run directory, or that of the checkpoint.
-        fabric: device and precision.
-    """
+    density: Density  # in eval mode, on its device
+    config: dict[str, Any]  # of the run, with what was changed
+    folder: Path  # the run directory, or that of the checkpoint
+    fabric: "Fabric"  # device and precision
 
-    density: Density
-    config: dict[str, Any]
-    folder: Path
-    fabric: "Fabric"
-
-    @contextmanager
-    def computing(self) -> Iterator[None]:
+    def computing(self) -> AbstractContextManager[None]:
         """Compute in the precision of the training."""
-        with self.fabric.autocast():
-            yield
+        return self.fabric.autocast()
 
     def data(self) -> ArrayDataModule:
-        """Build the data that the config describes; reads it where its spec depends on that.
-
-        Raises:
-            UserError: the data is missing, or the model cannot take it.
-        """
+        """Build the data that the config describes; a `UserError` says what the model cannot take."""
         return build_data_module(self.config, check_config(self.config))
 
 
 def read_run(run: str | Path) -> SavedRun:
-    """Read a run's checkpoint.
-
-    Args:
-        run: the run directory, a checkpoint, or the name of a W&B artifact, which is downloaded.
+    """Read the checkpoint of a run directory, a checkpoint file, or a W&B artifact, which is downloaded.
 
     Raises:
         UserError: there is no such run, or its checkpoint cannot be read.

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from ar_lightning.core.condition import Condition, repeated, rows_of
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.files import written
+from ar_lightning.core.files import write_npz
 from ar_lightning.density.density import Density
 from ar_lightning.inference.inputs import read_prompt
 from ar_lightning.inference.open import SavedRun, read_run
@@ -56,7 +55,11 @@ def sample(
     data = saved.data().split("train")[0] if media.compared else None
     prompted = 0 if mask is None else int(mask[0].sum())
     files = media.write_samples(x, stem, data, columns if columns <= n else 0, prompted)
-    return files if density.spec.medium else files | {"arrays": _write_npz(x, cond.labels, stem)}
+    if density.spec.medium is None:  # as `score --data` and `data.name=npz` read them
+        files["arrays"] = stem.with_name(f"{stem.name}.npz")
+        arrays = {"train": x.numpy()} | ({} if cond.labels is None else {"train_labels": cond.labels.numpy()})
+        write_npz(arrays, files["arrays"])
+    return files
 
 
 def _drawn(
@@ -67,10 +70,8 @@ def _drawn(
 
     def draw(density: Density, rows: Tensor) -> Tensor:
         kept, where = (None if t is None else t[rows] for t in (known, mask))
-        of_rows = rows_of(cond, rows)
-        return density.sample(
-            len(rows), of_rows, kept, where, temperature, noise=noise[rows], progress=bar.update
-        ).cpu()  # fmt: skip
+        given, more = rows_of(cond, rows), {"noise": noise[rows], "progress": bar.update}
+        return density.sample(len(rows), given, kept, where, temperature, **more).cpu()
 
     parts = torch.arange(len(noise)).tensor_split(len(densities))
     total = len(noise) * densities[0].spec.dims
@@ -79,15 +80,6 @@ def _drawn(
         ThreadPoolExecutor(len(densities)) as pool,
     ):
         return torch.cat(list(pool.map(draw, densities, parts)))
-
-
-def _write_npz(x: Tensor, labels: Tensor | None, stem: Path) -> Path:
-    """Write data values `(N, C, *sites)`, and their classes, as arrays that `score --data` and `data.name=npz` read."""
-    path = stem.with_name(f"{stem.name}.npz")
-    arrays = {"train": x.numpy()} | ({} if labels is None else {"train_labels": labels.numpy()})
-    with written(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes `allow_pickle` for any key
-    return path
 
 
 def _devices(names: str) -> list[str]:
@@ -130,15 +122,7 @@ def _known(density: Density, prompt: str | None, keep: float | None, n: int) -> 
 
 
 def check_class(density: Density, label: int | None) -> None:
-    """Check that a density knows a class.
-
-    Args:
-        density: that draws.
-        label: the class; null for none in particular.
-
-    Raises:
-        UserError: there is no such class, or the density is unconditional.
-    """
+    """Raise `UserError` if a density does not know a class; null is none in particular."""
     if label is not None and not density.conditional:
         raise UserError(f"--cond {label}: this density is unconditional; train one with model.conditional=true")
     if label is not None and not 0 <= label < density.spec.classes:
@@ -146,12 +130,7 @@ def check_class(density: Density, label: int | None) -> None:
 
 
 def stem_of(out: str | None, default: Path) -> Path:
-    """Return the path of the files without their endings, `grid` for `grid.png`: there may be several.
-
-    Args:
-        out: what was asked for; null for the default.
-        default: the path otherwise.
-    """
+    """Return the path of the files, of which there may be several, without their endings: `grid` for `grid.png`."""
     if out is None:
         return default
     path = Path(out).expanduser()

@@ -1,6 +1,5 @@
 """The log-likelihood of each example under a trained density, as a table: `python run.py score RUN --data FILE`."""
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from ar_lightning.config.registry import DATA
 from ar_lightning.core.errors import UserError, did_you_mean
-from ar_lightning.core.files import written
+from ar_lightning.core.files import write_csv
 from ar_lightning.inference.evaluate import log_class_prior, scores
 from ar_lightning.inference.inputs import input_data, read_inputs
 from ar_lightning.inference.open import open_run
@@ -71,10 +70,7 @@ def score(
             columns["p_label"] = _text(joint.softmax(1).gather(1, labels[:, None])[:, 0])
     if inputs and inputs.names:
         columns["file"] = inputs.names
-    with written(Path(out).expanduser()) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+    write_csv(columns, zip(*columns.values(), strict=True), Path(out).expanduser())
     return {"examples": len(nll), "nll": float(nll.mean()), "bpd": float(bits.mean())}
 
 

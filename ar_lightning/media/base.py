@@ -18,26 +18,14 @@ Files = dict[str, Path]  # by kind
 
 
 class Media(ABC):
-    """Images, sound, text or a table. `media_of(spec)` chooses the class.
+    """Images, sound, text or a table. `media_of(spec)` chooses the class."""
 
-    Class attributes:
-        name: of the medium, in messages.
-        unit: what a prompt gives some of: rows, samples, characters.
-        completions: how many completions of an example are shown; 0 where completions are not shown.
-        compared: samples are shown beside examples of the data.
-        shift_invariant: examples are windows cut anywhere, so that all sites have one distribution.
-        recoded: data on other levels can be taken, since `translate` maps the levels.
-
-    Args:
-        spec: of the data.
-    """
-
-    name: ClassVar[str]
-    unit: ClassVar[str] = "values"
-    completions: ClassVar[int] = 1
-    compared: ClassVar[bool] = False
-    shift_invariant: ClassVar[bool] = False
-    recoded: ClassVar[bool] = False
+    name: ClassVar[str]  # in messages
+    unit: ClassVar[str] = "values"  # what a prompt gives some of: rows, samples, characters
+    completions: ClassVar[int] = 1  # of an example that are shown; 0 where they are not shown
+    compared: ClassVar[bool] = False  # samples are shown beside examples of the data
+    shift_invariant: ClassVar[bool] = False  # examples are windows cut anywhere: all sites have one distribution
+    recoded: ClassVar[bool] = False  # data on other levels can be taken, since `translate` maps the levels
 
     def __init__(self, spec: DataSpec) -> None:
         self.spec = spec

@@ -64,11 +64,7 @@ def image_grid(x: Tensor, spec: DataSpec, columns: int = 0) -> np.ndarray:
 def completion_grid(x: Tensor, masks: Tensor, drawn: Tensor, spec: DataSpec) -> np.ndarray:
     """Lay out a row for each example: the example, and for each mask what was known of it and its completions.
 
-    Args:
-        x: examples `(N, C, *sites)`.
-        masks: True where a value is known, `(M, C, *sites)`.
-        drawn: completions `(N, M, K, C, *sites)`.
-        spec: of the data.
+    Of examples `(N, C, *sites)`, masks `(M, C, *sites)` of what is known and completions `(N, M, K, C, *sites)`.
     """
     original, completed = to_rgb(x, spec), to_rgb(drawn.flatten(0, 2), spec)
     completed = completed.reshape(*drawn.shape[:3], *original.shape[1:])

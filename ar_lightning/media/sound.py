@@ -77,13 +77,7 @@ class Sounds(Media):
         return paths
 
     def draw_sheet(self, x: Tensor, file: Path | IO[bytes], known: int = 0) -> None:
-        """Draw up to 8 examples, a row each: waveform and spectrogram, each scaled to its own loudest.
-
-        Args:
-            x: examples `(N, 1, T)`.
-            file: the PNG.
-            known: samples at the start of each that a model was told; they are shaded.
-        """
+        """Draw up to 8 examples, what was known shaded: waveform and spectrogram, each scaled to its own loudest."""
         from matplotlib.figure import Figure
 
         rate, sounds = self.rate, self.amplitudes(x[:ROWS])

@@ -1,5 +1,6 @@
 """Tables: how samples compare to data, column by column and pair by pair, in the units of the columns."""
 
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +52,8 @@ class Tables(Media):
         write_csv(self.columns, ([f"{value:.7g}" for value in row] for row in self.original_units(x)), path)
         if data is None:
             return {"samples": path}
-        shown = (self.original_units(rows[evenly(len(rows), POINTS)]) for rows in (data, x))
-        pair_plot_png(*shown, self.columns, plot)
+        examples, samples = (self.original_units(rows[evenly(len(rows), POINTS)]) for rows in (data, x))
+        pair_plot_png(examples, samples, self.columns, plot)
         return {"pairs": plot, "samples": path}
 
     def difference(self, other: Media) -> str | None:
@@ -73,13 +74,7 @@ class Tables(Media):
 def pair_plot_png(data: np.ndarray, samples: np.ndarray, columns: tuple[str, ...], path: Path) -> None:
     """Draw a corner plot of the first columns: histograms on the diagonal, scatter plots of the pairs below it.
 
-    Axes show all of the data, and samples nearby; the legend says how many lie outside.
-
-    Args:
-        data: rows `(N, D)`.
-        samples: rows `(M, D)`.
-        columns: their names.
-        path: the picture; it is written in one step.
+    Axes show all of the data `(N, D)`, and samples `(M, D)` nearby; the legend says how many lie outside.
     """
     from matplotlib.figure import Figure
 
@@ -94,7 +89,7 @@ def pair_plot_png(data: np.ndarray, samples: np.ndarray, columns: tuple[str, ...
     )
     size = max(4.0, 1.55 * k + 0.6)
     figure = Figure(figsize=(size, size), layout="constrained")
-    for i, j in zip(*np.tril_indices(k), strict=True):
+    for j, i in combinations_with_replacement(range(k), 2):
         axes = figure.add_subplot(k, k, i * k + j + 1)
         axes.set_xlim(limits[j])
         axes.tick_params(labelsize=7, length=2, labelbottom=i == k - 1, labelleft=j == 0)

@@ -15,14 +15,7 @@ from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.inference.anomaly.anomaly import anomaly
 from ar_lightning.inference.anomaly.outliers import fitted_levels, own_examples
-from ar_lightning.inference.anomaly.scores import (
-    code_bits,
-    complexity,
-    independent_nll,
-    likelihood_ratio,
-    metrics_of,
-    typicality,
-)
+from ar_lightning.inference.anomaly.scores import code_bits, independent_nll, metrics_of, scores_of
 from ar_lightning.inference.evaluate import evaluate
 from ar_lightning.inference.open import open_run
 from tests.support.commands import QUICK, run_here
@@ -142,9 +135,10 @@ def test_metrics_are_those_of_their_definitions() -> None:
 
 def test_scores_are_those_of_their_papers() -> None:
     nll = np.array([10.0, 20.0, 30.0])
-    assert likelihood_ratio(nll, np.array([10.0, 25.0, 10.0])).tolist() == [0, -5, 20]
-    assert typicality(nll, 20.0).tolist() == [10, 0, 10]
-    assert complexity(nll, np.array([8.0, 0.0, 16.0])) == pytest.approx(nll / math.log(2) - [8, 0, 16])
+    found = scores_of(nll, np.array([10.0, 25.0, 10.0]), 20.0, np.array([8.0, 0.0, 16.0]))
+    assert list(found) == SCORES and found["likelihood_ratio"].tolist() == [0, -5, 20]
+    assert found["typicality"].tolist() == [10, 0, 10]
+    assert found["complexity"] == pytest.approx(nll / math.log(2) - [8, 0, 16])
 
 
 def test_a_coder_takes_more_for_what_is_less_plain() -> None:

@@ -15,7 +15,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.inference.features.embedding import embed, embedding_png
 from ar_lightning.inference.features.features import POOLS, features, read_examples, representations
-from ar_lightning.inference.features.hidden import default_layer, layer_of, layer_outputs, layers
+from ar_lightning.inference.features.hidden import layer_of, layer_outputs, layers
 from ar_lightning.inference.features.probe import Represented, compare_probes
 from ar_lightning.inference.open import open_run
 from ar_lightning.models.base import token_order
@@ -47,7 +47,7 @@ COLOURFUL = {
 def test_every_layer_represents_each_example_by_itself(case: Case) -> None:
     density, x = case.build(), random_values(case.spec, N)
     found = layers(density)
-    for name in {next(iter(found)), list(found)[len(found) // 2], default_layer(found)}:
+    for name in {next(iter(found)), list(found)[len(found) // 2], layer_of(density).name}:
         layer, of_all = found[name], {}
         for pool in POOLS:
             features = of_all[pool] = representations(density, x, None, layer, pool)

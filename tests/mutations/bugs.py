@@ -362,7 +362,7 @@ BUGS = {
         "torch.from_numpy(self.standardised(other.original_units(x))).float().view_as(x)", "x", EVALUATE,
     ),
     "devices draw the same samples": Bug(
-        "ar_lightning/inference/sample.py", "noise=noise[rows], progress", "noise=noise[: len(rows)], progress",
+        "ar_lightning/inference/sample.py", '"noise": noise[rows], ', '"noise": noise[: len(rows)], ',
         "tests/inference/test_sample.py -k shared",
     ),
     "left and right masks are exchanged": Bug(
@@ -373,11 +373,11 @@ BUGS = {
         "ar_lightning/inference/anomaly/scores.py", "np.repeat([0, 1],", "np.repeat([1, 0],", "tests/inference/test_anomaly.py"
     ),
     "complexity is added": Bug(
-        "ar_lightning/inference/anomaly/scores.py", "return nll / math.log(2) - bits", "return nll / math.log(2) + bits",
+        "ar_lightning/inference/anomaly/scores.py", "nll / math.log(2) - bits", "nll / math.log(2) + bits",
         "tests/inference/test_anomaly.py",
     ),
     "features see one class alone": Bug(
-        "ar_lightning/inference/features/features.py", "            for y in classes:", "            for y in classes[:1]:",
+        "ar_lightning/inference/features/features.py", "        for y in classes:", "        for y in classes[:1]:",
         "tests/inference/test_features.py",
     ),
     "a mixture's weights see the value itself": Bug(

@@ -5,7 +5,6 @@ known failure (see `scores`). Labels are ignored: a conditional density is score
 log p(x) = log sum_y p(x | y) p(y). Windows of a text are scored independently.
 """
 
-import csv
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,27 +13,12 @@ import torch
 
 from ar_lightning.config.registry import DATA
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.files import write_json, written
+from ar_lightning.core.files import write_csv, write_json, written
 from ar_lightning.data.base import Split
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import MAX_CLASSES
-from ar_lightning.inference.anomaly.histograms import histograms_png
-from ar_lightning.inference.anomaly.outliers import (
-    SYNTHETIC,
-    Examples,
-    outliers,
-    own_examples,
-    training_examples,
-)
-from ar_lightning.inference.anomaly.scores import (
-    Metrics,
-    code_bits,
-    complexity,
-    independent_nll,
-    likelihood_ratio,
-    metrics_of,
-    typicality,
-)
+from ar_lightning.inference.anomaly.outliers import SYNTHETIC, outliers, own_examples, spread, training_examples
+from ar_lightning.inference.anomaly.scores import Metrics, code_bits, independent_nll, metrics_of, scores_of
 from ar_lightning.inference.evaluate import log_class_prior, scores
 from ar_lightning.inference.inputs import input_data
 from ar_lightning.inference.open import Run, open_run
@@ -42,17 +26,18 @@ from ar_lightning.media.choose import media_of
 
 __all__ = ["Anomaly", "Detector", "anomaly"]
 
-LIKELIHOOD = "likelihood"  # the score that the others repair
-RATIO = "likelihood_ratio"
-NAMES = {  # of the scores, as tables and axes call them
-    LIKELIHOOD: "-log p(x), nats",
-    RATIO: "log p_background(x) - log p(x), nats",
+AXES = {  # of the scores
+    "likelihood": "-log p(x), nats",
+    "likelihood_ratio": "log p_background(x) - log p(x), nats",
     "complexity": "-log p(x) - coded size, bits",
     "typicality": "|-log p(x) - H|, nats",
 }
 TRAINED_ON, VALUES = 10_000, 2**25  # training examples, and values in them, that frequencies are counted of, at most
 SHOWN = 16  # outliers that are drawn or written
 FOOLED = 0.05  # of the outliers, above which it is said that they are likelier than half of the own examples
+BINS = 40
+TAIL = 0.005  # of each side's scores, at each end, that may lie beyond the axis: one of them would flatten the rest
+COLOURS = ("#33658a", "#e4572e")
 FILES = {"metrics": "anomaly.json", "scores": "scores.csv", "histograms": "histograms.png"}
 
 Scores = dict[str, tuple[np.ndarray, np.ndarray]]  # by name, of own examples and of outliers
@@ -60,42 +45,25 @@ Scores = dict[str, tuple[np.ndarray, np.ndarray]]  # by name, of own examples an
 
 @dataclass(frozen=True)
 class Detector:
-    """A score and what it is worth.
-
-    Args:
-        score: its name.
-        own: mean over the density's own examples.
-        outliers: mean over the outliers.
-        metrics: of telling them.
-    """
+    """A score and what it is worth."""
 
     score: str
-    own: float
-    outliers: float
-    metrics: Metrics
+    own: float  # mean over the density's own examples
+    outliers: float  # mean over the outliers
+    metrics: Metrics  # of telling them
 
 
 @dataclass(frozen=True)
 class Anomaly:
-    """The result of `anomaly`.
+    """The result of `anomaly`."""
 
-    Args:
-        data: the run's own dataset.
-        against: what was set against it.
-        examples: number of examples on each side.
-        background: what the likelihood ratio is against.
-        detectors: the likelihood first.
-        notes: sentences about what was found, or left out.
-        files: by kind.
-    """
-
-    data: str
-    against: str
-    examples: int
-    background: str
-    detectors: tuple[Detector, ...]
-    notes: tuple[str, ...]
-    files: dict[str, Path]
+    data: str  # the run's own dataset
+    against: str  # what was set against it
+    examples: int  # number of examples on each side
+    background: str  # what the likelihood ratio is against
+    detectors: tuple[Detector, ...]  # the likelihood first
+    notes: tuple[str, ...]  # sentences about what was found, or left out
+    files: dict[str, Path]  # by kind
 
 
 def anomaly(run: str, against: str, background: str | None = None, n: int = 1000, out: str | None = None) -> Anomaly:
@@ -119,38 +87,30 @@ def anomaly(run: str, against: str, background: str | None = None, n: int = 1000
     train = training_examples(density, data, max(1, min(TRAINED_ON, VALUES // density.spec.dims)), seed)
     others = outliers(run, against, density, train, own, n, seed)
     n = min(len(own.x), len(others.x))
-    found = _scores(opened, data, behind, train, (own.spread(n), others.spread(n)))
+    found = _scores(opened, data, behind, train, (spread(own, n), spread(others, n)))
     detectors = tuple(Detector(k, float(a.mean()), float(b.mean()), metrics_of(a, b)) for k, (a, b) in found.items())
-    notes = _notes(detectors, found[LIKELIHOOD], behind is not None)
+    notes = _notes(detectors, found["likelihood"], behind is not None)
     folder = Path(out).expanduser() if out else opened.folder / "anomaly" / _name(against)
     files = {kind: folder / name for kind, name in FILES.items()}
     behind_name = background or "frequencies of the training data"
     result = Anomaly(opened.config["data"]["name"], against, n, behind_name, detectors, notes, files)
-    _write(result, found, others.spread(SHOWN), opened)
+    _write(result, found, spread(others, SHOWN), opened)
     return result
 
 
-def _scores(
-    opened: Run, data: ArrayDataModule, behind: Run | None, train: Examples, sides: tuple[Examples, Examples]
-) -> Scores:
+def _scores(opened: Run, data: ArrayDataModule, behind: Run | None, train: Split, sides: tuple[Split, Split]) -> Scores:
     """Return every score that there is of own examples and of outliers."""
     spec = opened.density.spec
-    own, others = (_nll(opened, data, side) for side in sides)
-    entropy = float(_nll(opened, data, train.spread(len(own))).mean())
-    if behind:
-        behind_data = behind.data()
-        own_ground, other_ground = (_nll(behind, behind_data, side) for side in sides)
-    else:
-        own_ground, other_ground = (independent_nll(train.x, side.x, spec) for side in sides)
-    found = {
-        LIKELIHOOD: (own, others),
-        RATIO: (likelihood_ratio(own, own_ground), likelihood_ratio(others, other_ground)),
-        "typicality": (typicality(own, entropy), typicality(others, entropy)),
-    }
-    own_bits, other_bits = (code_bits(side.x, spec) for side in sides)
-    if own_bits is not None and other_bits is not None:
-        found["complexity"] = complexity(own, own_bits), complexity(others, other_bits)
-    return {name: found[name] for name in NAMES if name in found}
+    entropy = float(_nll(opened, data, spread(train, len(sides[0].x))).mean())
+    behind_data = behind.data() if behind else None
+    found = []
+    for side in sides:
+        if behind and behind_data:
+            background = _nll(behind, behind_data, side)
+        else:
+            background = independent_nll(train.x, side.x, spec)
+        found.append(scores_of(_nll(opened, data, side), background, entropy, code_bits(side.x, spec)))
+    return {name: (found[0][name], found[1][name]) for name in found[0]}
 
 
 def _background(run: str | None, opened: Run) -> Run | None:
@@ -167,19 +127,13 @@ def _background(run: str | None, opened: Run) -> Run | None:
     return behind
 
 
-def _nll(opened: Run, data: ArrayDataModule, examples: Examples) -> np.ndarray:
-    """Return -log p(x) `(N,)` in nats of examples, whose labels are not known.
-
-    Args:
-        opened: the density, its device and precision.
-        data: its own, whose training labels say how frequent classes are.
-        examples: what is scored.
-    """
+def _nll(opened: Run, data: ArrayDataModule, examples: Split) -> np.ndarray:
+    """Return -log p(x) `(N,)` in nats of examples; how frequent classes are, the training labels of `data` say."""
     density = opened.density
     prior = log_class_prior(density, data)
     if density.conditional and prior is None:
         raise UserError(f"log p(x) sums over classes: {density.spec.classes} are more than {MAX_CLASSES}")
-    module = input_data(Split(examples.x, None, examples.features), density.spec, opened.config["seed"])
+    module = input_data(examples, density.spec, opened.config["seed"])
     with opened.computing():
         parts = [part.nll.double().cpu() for part in scores(density, module, log_prior=prior)]
     nll: np.ndarray = torch.cat(parts).numpy()
@@ -190,13 +144,7 @@ def _nll(opened: Run, data: ArrayDataModule, examples: Examples) -> np.ndarray:
 
 
 def _notes(detectors: tuple[Detector, ...], nll: tuple[np.ndarray, np.ndarray], background: bool) -> tuple[str, ...]:
-    """Return sentences on the metrics: where the likelihood fails, which score repairs it, which does not.
-
-    Args:
-        detectors: the likelihood first.
-        nll: -log p of own examples and of outliers, `(N,)` each.
-        background: the likelihood ratio is against another density.
-    """
+    """Return sentences on the metrics: where the likelihood fails, which score repairs it, which does not."""
     first, *others = detectors
     notes = []
     likelier = float((nll[1] < np.median(nll[0])).mean())
@@ -210,7 +158,7 @@ def _notes(detectors: tuple[Detector, ...], nll: tuple[np.ndarray, np.ndarray], 
         notes.append(f"Mended best by {_plain(best.score)}: AUROC {best.metrics.auroc:.3f}.")
     for detector in others:
         if detector.metrics.auroc < 0.5:
-            poor = detector.score == RATIO and not background
+            poor = detector.score == "likelihood_ratio" and not background
             why = ": frequencies are a poor background here; --background takes another" if poor else ""
             notes.append(f"The score {_plain(detector.score)} prefers the outliers itself{why}.")
     if all(detector.score != "complexity" for detector in detectors):
@@ -226,22 +174,15 @@ def _name(against: str) -> str:
     return against if against in (*SYNTHETIC, *DATA) else Path(against).expanduser().resolve().stem
 
 
-def _write(result: Anomaly, found: Scores, shown: Examples, opened: Run) -> None:
+def _write(result: Anomaly, found: Scores, shown: Split, opened: Run) -> None:
     """Write the files of a result, and some of its outliers."""
     files = result.files
-    with written(files["scores"]) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["set", *found])
-        for i, side in enumerate(("own", "outliers")):
-            columns = [[f"{value:.9g}" for value in scores[i].tolist()] for scores in found.values()]
-            writer.writerows([side, *row] for row in zip(*columns, strict=True))
-    panels = {
-        f"{NAMES[d.score]}\n{_plain(d.score)}: AUROC {d.metrics.auroc:.3f}": {
-            f"own: {result.data}": found[d.score][0], f"outliers: {_name(result.against)}": found[d.score][1],
-        } for d in result.detectors
-    }  # fmt: skip
-    title = f"{opened.config['model']['name']} on {result.data} against {_name(result.against)}"
-    histograms_png(panels, title, files["histograms"])
+    rows = []
+    for i, side in enumerate(("own", "outliers")):
+        columns = [[f"{value:.9g}" for value in sides[i].tolist()] for sides in found.values()]
+        rows += [[side, *row] for row in zip(*columns, strict=True)]
+    write_csv(["set", *found], rows, files["scores"])
+    _draw(result, found, f"{opened.config['model']['name']} on {result.data} against {_name(result.against)}")
     media = media_of(opened.density.spec.without_noise())
     seen = media.write_samples(torch.from_numpy(shown.x), files["metrics"].with_name("outliers"))
     files.update({f"outliers, {kind}": path for kind, path in seen.items()})
@@ -252,3 +193,32 @@ def _write(result: Anomaly, found: Scores, shown: Examples, opened: Run) -> None
         "files": {kind: path.name for kind, path in files.items()},
     }  # fmt: skip
     write_json(plain, files["metrics"])
+
+
+def _draw(result: Anomaly, found: Scores, title: str) -> None:
+    """Draw histograms of the scores of both sides, overlaid, a panel for each score."""
+    from matplotlib.figure import Figure
+
+    names = f"own: {result.data}", f"outliers: {_name(result.against)}"
+    rows = -(-len(found) // 2)
+    figure = Figure(figsize=(9.6, 0.9 + 2.7 * rows), layout="constrained")
+    for place, detector in enumerate(result.detectors, 1):
+        axes, sides = figure.add_subplot(rows, 2, place), found[detector.score]
+        low = min(np.quantile(side, TAIL) for side in sides)
+        high = max(np.quantile(side, 1 - TAIL) for side in sides)
+        edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+        for colour, name, side in zip(COLOURS, names, sides, strict=True):
+            shown = side.clip(edges[0], edges[-1])  # what lies beyond is in the outermost bar
+            weights = np.full(len(side), 1 / len(side))
+            look = {"color": colour, "edgecolor": colour, "alpha": 0.5, "histtype": "stepfilled"}
+            axes.hist(shown, edges, weights=weights, label=name, **look)
+        axes.set_title(f"{_plain(detector.score)}: AUROC {detector.metrics.auroc:.3f}", fontsize=10)
+        axes.set_xlabel(AXES[detector.score], fontsize=9)
+        axes.set_ylabel("fraction of examples", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.locator_params(axis="x", nbins=7)
+    figure.suptitle(title, fontsize=11)
+    handles = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=2, frameon=False, fontsize=10)
+    with written(result.files["histograms"]) as partial:
+        figure.savefig(partial, format="png", dpi=120)

@@ -1,12 +1,11 @@
 """Outliers, which a density is to tell from its own data: noise, constants, another dataset, or files.
 
-All of them are brought to the shape, levels, units and characters of the density. Labels are dropped, also of the
-density's own examples: outliers have none.
+All of them are brought to the shape, levels, units and characters of the density: levels int64, also where the density
+reads them with noise, or real values float32. Labels are dropped, also of its own examples: outliers have none.
 """
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,64 +26,44 @@ from ar_lightning.inference.inputs import InputDataset, read_inputs
 from ar_lightning.inference.open import open_run
 from ar_lightning.inference.translate import translator
 from ar_lightning.media.choose import media_of
+from ar_lightning.media.plots import evenly
 from ar_lightning.media.table import Tables
 
-__all__ = ["SYNTHETIC", "Examples", "fitted_levels", "is_image", "outliers", "own_examples", "training_examples"]
+__all__ = ["SYNTHETIC", "fitted_levels", "is_image", "outliers", "own_examples", "spread", "training_examples"]
 
 SYNTHETIC = ("noise", "constant")
 
 
-class Examples(NamedTuple):
-    """Examples without labels, in the terms of a density.
-
-    Args:
-        x: levels `(N, C, *sites)` int64, also where the density reads them with noise; else real values, float32.
-        features: `(N, F, *sites)` that go with them, None where the density reads none.
-    """
-
-    x: np.ndarray
-    features: np.ndarray | None = None
-
-    def spread(self, n: int) -> "Examples":
-        """Return n examples, spread evenly over all of them, or all."""
-        if n >= len(self.x):
-            return self
-        rows = np.arange(n) * len(self.x) // n
-        return Examples(self.x[rows], None if self.features is None else self.features[rows])
-
-
-def own_examples(density: Density, data: ArrayDataModule, n: int) -> Examples:
+def own_examples(density: Density, data: ArrayDataModule, n: int) -> Split:
     """Return n test examples of the density's own data, spread evenly."""
-    return _as_examples(density, data.split("test", n))
+    return _examples(density, data.split("test", n))
 
 
-def training_examples(density: Density, data: ArrayDataModule, n: int, seed: int) -> Examples:
+def training_examples(density: Density, data: ArrayDataModule, n: int, seed: int) -> Split:
     """Return n training examples, spread evenly, as the training saw them: flipped or binarised at random, say."""
     x, cond = data.split("train", n)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _as_examples(density, (data.dataset.augment(x), cond))
+        return _examples(density, (data.dataset.augment(x), cond))
 
 
-def outliers(run: str, against: str, density: Density, train: Examples, own: Examples, n: int, seed: int) -> Examples:
-    """Return up to n outliers.
+def spread(split: Split, n: int) -> Split:
+    """Return n examples without labels, spread evenly over all of them, or all."""
+    rows = evenly(len(split.x), n)
+    return Split(split.x[rows], None, None if split.features is None else split.features[rows])
 
-    Where the density reads features and the outliers have none, they get the features of its own examples.
 
-    Args:
-        run: the run directory or checkpoint of the density.
-        against: one of `SYNTHETIC`, the name of a dataset, whose test examples are taken, or a file or folder.
-        density: of the run.
-        train: its training examples, whose range is that of real noise.
-        own: its test examples.
-        n: number of outliers.
-        seed: of synthetic outliers.
+def outliers(run: str, against: str, density: Density, train: Split, own: Split, n: int, seed: int) -> Split:
+    """Return up to n outliers: one of `SYNTHETIC`, test examples of the dataset of that name, or of a file or folder.
+
+    Real noise has the range of the training examples. Where the density reads features and the outliers have none, they
+    get the features of its own examples.
 
     Raises:
         UserError: `against` is unknown, or the density does not take it.
     """
     if against in SYNTHETIC:
-        found = Examples(_synthetic(against, density.spec, train.x, n, np.random.RandomState(seed % 2**32)))
+        found = Split(_synthetic(against, density.spec, train.x, n, np.random.RandomState(seed % 2**32)))
     elif against in DATA:
         found = _of_dataset(run, against, density, n)
     else:
@@ -93,11 +72,10 @@ def outliers(run: str, against: str, density: Density, train: Examples, own: Exa
             hint = did_you_mean(against, [*SYNTHETIC, *DATA])
             raise UserError(f"--against {against}: no such file, dataset or synthetic data{hint}")
         split = read_inputs(path, density.spec).split
-        found = Examples(_typed(torch.from_numpy(split.x), density.spec), split.features).spread(n)
-    if density.model.features and found.features is None:
-        found = found.spread(len(own.x))
-        features = None if own.features is None else own.features[: len(found.x)]
-        found = found._replace(features=features)
+        found = spread(Split(_typed(torch.from_numpy(split.x), density.spec), None, split.features), n)
+    if own.features is not None and found.features is None:
+        x = spread(found, len(own.x)).x
+        return Split(x, None, own.features[: len(x)])
     return found
 
 
@@ -120,7 +98,7 @@ def _synthetic(kind: str, spec: DataSpec, train: np.ndarray, n: int, random: np.
     return np.broadcast_to(low + (high - low) * uniform, shape).astype(np.float32)
 
 
-def _of_dataset(run: str, name: str, density: Density, n: int) -> Examples:
+def _of_dataset(run: str, name: str, density: Density, n: int) -> Split:
     """Return test examples of another dataset, with the settings of the run's own data where it has the same ones."""
     spec = density.spec
     config = open_run(run, [f"data.name={name}"]).config
@@ -133,17 +111,12 @@ def _of_dataset(run: str, name: str, density: Density, n: int) -> Examples:
             plain = {key: fields[key].default for key in ("levels", "binarize", "size") if key in fields}
             dataset = build_dataset(section | plain)
         x, _ = ArrayDataModule(dataset).split("test", n)
-        return Examples(fitted_levels(x.numpy(), dataset.spec, spec))
+        return Split(fitted_levels(x.numpy(), dataset.spec, spec))
     data = ArrayDataModule(dataset, config["seed"], dequantise=spec.quantised is not None and bool(dataset.spec.levels))
-    batch = data.split("test", n)
+    x, cond = data.split("test", n)
     same = replace(data.spec, classes=spec.classes, features=spec.features)  # neither labels nor features are read
-    if density.model.features and data.spec.features == spec.features:
-        features = as_condition(batch[1]).features
-    else:
-        features = None
-    unlabelled = ArrayDataModule(InputDataset(Split(batch[0].numpy()), same))
-    x = translator(density, unlabelled)(batch[0], torch.arange(len(batch[0])))
-    return Examples(_typed(x, spec), None if features is None else features.numpy())
+    read = translator(density, ArrayDataModule(InputDataset(Split(x.numpy()), same)))
+    return _examples(density, (read(x, torch.arange(len(x))), cond if data.spec.features == spec.features else None))
 
 
 def is_image(spec: DataSpec) -> bool:
@@ -153,16 +126,7 @@ def is_image(spec: DataSpec) -> bool:
 
 
 def fitted_levels(x: np.ndarray, of: DataSpec, spec: DataSpec) -> np.ndarray:
-    """Bring images to the shape and levels of a density, as `read_image` brings files.
-
-    Args:
-        x: levels `(N, C, H, W)`.
-        of: their spec.
-        spec: of the density.
-
-    Returns:
-        Levels `(N, *spec.shape)`, int64.
-    """
+    """Bring images of a spec, levels `(N, C, H, W)`, to that of a density, as `read_image` brings files; int64."""
     levels = spec.without_noise().levels or 0
     if (of.shape, of.levels) == (spec.shape, levels):
         return x.astype(np.int64)
@@ -174,10 +138,11 @@ def fitted_levels(x: np.ndarray, of: DataSpec, spec: DataSpec) -> np.ndarray:
     return fit.astype(np.int64) * levels // 256
 
 
-def _as_examples(density: Density, batch: Batch) -> Examples:
+def _examples(density: Density, batch: Batch) -> Split:
+    """Return a batch without labels, and without features that the density does not read."""
     features = as_condition(batch[1]).features
     kept = features.numpy() if density.model.features and features is not None else None
-    return Examples(_typed(batch[0], density.spec), kept)
+    return Split(_typed(batch[0], density.spec), None, kept)
 
 
 def _typed(x: Tensor, spec: DataSpec) -> np.ndarray:

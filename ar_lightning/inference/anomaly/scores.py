@@ -19,7 +19,7 @@ from ar_lightning.inference.anomaly.outliers import is_image
 from ar_lightning.inference.codec.content import png
 from ar_lightning.media.choose import media_of
 
-__all__ = ["Metrics", "code_bits", "complexity", "independent_nll", "likelihood_ratio", "metrics_of", "typicality"]
+__all__ = ["Metrics", "code_bits", "independent_nll", "metrics_of", "scores_of"]
 
 PNG_FRAME = 57  # bytes of every PNG that are not its pixels: the signature, the header, and the frames of the chunks
 RATE = 0.95  # of the outliers that are found, where false alarms are counted
@@ -27,17 +27,11 @@ CHUNK = 2**22  # values counted at a time
 
 
 class Metrics(NamedTuple):
-    """Metrics of a score; outliers are the positives, the density's own examples the negatives.
+    """Metrics of a score; outliers are the positives, the density's own examples the negatives."""
 
-    Args:
-        auroc: probability that an outlier has the higher score; 0.5 by chance.
-        aupr: average precision; the fraction of outliers by chance.
-        fpr95: fraction of the own examples that are taken for outliers where 95% of the outliers are found.
-    """
-
-    auroc: float
-    aupr: float
-    fpr95: float
+    auroc: float  # probability that an outlier has the higher score; 0.5 by chance
+    aupr: float  # average precision; the fraction of outliers by chance
+    fpr95: float  # fraction of the own examples that are taken for outliers where 95% of the outliers are found
 
 
 def metrics_of(own: np.ndarray, outliers: np.ndarray) -> Metrics:
@@ -45,46 +39,37 @@ def metrics_of(own: np.ndarray, outliers: np.ndarray) -> Metrics:
     truth, score = np.repeat([0, 1], [len(own), len(outliers)]), np.concatenate([own, outliers])
     false, true, _ = roc_curve(truth, score, drop_intermediate=False)
     first = int((true >= RATE).argmax())
-    return Metrics(
-        float(roc_auc_score(truth, score)), float(average_precision_score(truth, score)), float(false[first])
-    )
+    values = roc_auc_score(truth, score), average_precision_score(truth, score), false[first]
+    return Metrics(*map(float, values))
 
 
-def likelihood_ratio(nll: np.ndarray, background_nll: np.ndarray) -> np.ndarray:
-    """Return `log p_background(x) - log p(x)` `(N,)` in nats: what is unlikely for more than its background.
+def scores_of(
+    nll: np.ndarray, background_nll: np.ndarray, entropy: float, bits: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Return the scores `(N,)` of examples by name, the likelihood first.
 
-    Ren et al., "Likelihood ratios for out-of-distribution detection", NeurIPS 2019.
+    Args:
+        nll: -log p(x) `(N,)` in nats.
+        background_nll: the same under a background density. The ratio, in nats, finds what is unlikely for more than
+            its background (Ren et al., "Likelihood ratios for out-of-distribution detection", NeurIPS 2019).
+        entropy: H, the mean of -log p of training examples. Typicality, in nats, is to be neither more nor less likely
+            (Nalisnick et al., "Detecting out-of-distribution inputs to deep generative models using typicality", 2019;
+            for batches of one example).
+        bits: what a lossless coder takes for each, `(N,)`; None for no complexity, which is in bits (Serra et al.,
+            "Input complexity and out-of-distribution detection with likelihood-based generative models", ICLR 2020).
     """
-    return nll - background_nll
-
-
-def complexity(nll: np.ndarray, bits: np.ndarray) -> np.ndarray:
-    """Return `-log2 p(x) - L(x)` `(N,)` in bits, where a lossless coder takes L(x) bits.
-
-    Serra et al., "Input complexity and out-of-distribution detection with likelihood-based generative models", ICLR
-    2020.
-    """
-    return nll / math.log(2) - bits
-
-
-def typicality(nll: np.ndarray, entropy: float) -> np.ndarray:
-    """Return `|-log p(x) - H|` `(N,)` in nats, H the mean of -log p of training examples: neither more nor less likely.
-
-    Nalisnick et al., "Detecting out-of-distribution inputs to deep generative models using typicality", 2019; for
-    batches of one example.
-    """
-    return np.abs(nll - entropy)
+    return {
+        "likelihood": nll,
+        "likelihood_ratio": nll - background_nll,
+        **({} if bits is None else {"complexity": nll / math.log(2) - bits}),
+        "typicality": np.abs(nll - entropy),
+    }
 
 
 def code_bits(x: np.ndarray, spec: DataSpec) -> np.ndarray | None:
-    """Return how many bits a lossless coder takes for each example: optimised PNG for pictures, zlib for the rest.
+    """Return the bits `(N,)` of a lossless code of levels `(N, C, *sites)`: optimised PNG for pictures, else zlib.
 
-    Args:
-        x: levels `(N, C, *sites)`.
-        spec: of the data.
-
-    Returns:
-        `(N,)`; None for real values, of which there is no such code. What all PNG files have in common is left out.
+    What all PNG files have in common is left out. None for real values, of which there is no such code.
     """
     values = spec.without_noise()
     if values.levels is None:
@@ -98,13 +83,8 @@ def code_bits(x: np.ndarray, spec: DataSpec) -> np.ndarray | None:
 def independent_nll(train: np.ndarray, x: np.ndarray, spec: DataSpec) -> np.ndarray:
     """Return -log p(x) `(N,)` in nats where every value is on its own: the plainest background model.
 
-    Levels have their frequencies in the training data, counted from one; real values are Gaussian. Each site has its
-    own distribution, except in sound and text, where each channel has one.
-
-    Args:
-        train: training examples `(M, C, *sites)`.
-        x: examples `(N, C, *sites)`.
-        spec: of the data.
+    Levels have their frequencies in the training examples `(M, C, *sites)`, counted from one; real values are Gaussian.
+    Each site has its own distribution, except in sound and text, where each channel has one.
     """
     train, x = (_columns(values, spec) for values in (train, x))
     levels = spec.without_noise().levels

@@ -38,15 +38,10 @@ Progress = Callable[[int], Any]
 
 
 class Decoded(NamedTuple):
-    """Decoded examples.
+    """Decoded examples."""
 
-    Args:
-        x: data values `(N, C, *sites)`.
-        labels: `(N,)` of a conditional density, else None.
-    """
-
-    x: Tensor
-    labels: Tensor | None
+    x: Tensor  # data values `(N, C, *sites)`
+    labels: Tensor | None  # `(N,)` of a conditional density, else None
 
 
 def encode(
@@ -140,15 +135,7 @@ def level_probs(density: Density, params: Tensor, earlier: Tensor | None = None)
 
 
 class _Coding(Draw):
-    """Codes the value of a site of a batch where the sampler would draw it.
-
-    Args:
-        density: of the values.
-        code: writes or reads values.
-        x: what to write `(B, D)`, or None where it is read.
-        padding: True where a value is 0 and not coded `(B, D)`.
-        progress: called with the number of values after each coding of them.
-    """
+    """Writes the value of a site, of `x` `(B, D)`, or reads it, where the sampler would draw it; but for padding."""
 
     def __init__(
         self, density: Density, code: Code, x: Tensor | None, padding: Tensor, progress: Progress | None = None

@@ -26,29 +26,18 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 class Content(NamedTuple):
-    """Values of a file, and what it takes to write the file again.
+    """Values of a file, and what it takes to write the file again."""
 
-    Args:
-        x: levels `(N, C, *sites)`.
-        fields: what else it takes to write the file again, the ending of its name first.
-        labels: `(N,)`, where the density needs them.
-    """
-
-    x: Tensor
-    fields: list[str]
-    labels: Tensor | None = None
+    x: Tensor  # levels `(N, C, *sites)`
+    fields: list[str]  # what else it takes to write the file again, the ending of its name first
+    labels: Tensor | None = None  # `(N,)`, where the density needs them
 
 
 def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
-    """Read a file to compress.
-
-    Args:
-        path: an .npz file with a `test` array or one array; a picture; or, where the data is text, any other file.
-        spec: of the density, which is over levels.
-        conditional: the density is given labels, which the file must have.
+    """Read an .npz file with a `test` array or one array, a picture or, where the data is text, any other file.
 
     Raises:
-        UserError: the file cannot be read, or holds what the density gives no probability.
+        UserError: the file cannot be read, holds what the density gives no probability, or lacks labels.
     """
     if not path.is_file():
         raise UserError("no such file", path, nearby(path))
@@ -66,12 +55,7 @@ def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
 
 
 def read_examples(source: str, data: ArrayDataModule, conditional: bool) -> Content:
-    """Return test examples of a run, as they lie in an .npz file that `data.name=npz` reads.
-
-    Args:
-        source: `data:test` for all, `data:test[:N]` for N of them, spread evenly; or of another split.
-        data: of the run.
-        conditional: the density is given labels.
+    """Return examples of a run, `data:test` or N of them `data:test[:N]`, as they lie in an .npz file.
 
     Raises:
         UserError: no such examples.

@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.files import written
+from ar_lightning.core.files import write_bytes
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.inference.codec.codec import check_codable, decode, encode
@@ -41,27 +41,16 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Compressed:
-    """The result of compressing a file.
+    """The result of compressing a file."""
 
-    Args:
-        path: of the compressed file.
-        spec: of the examples.
-        examples: number N of them.
-        size: of the compressed file, in bytes.
-        nats: `-log p` of all examples together.
-        label_nats: what their labels take, N log(classes); 0 where the density is given none.
-        others: bytes that other lossless formats take for the same values.
-        seconds: that encoding took.
-    """
-
-    path: Path
-    spec: DataSpec
-    examples: int
-    size: int
-    nats: float
-    label_nats: float
-    others: dict[str, int]
-    seconds: float
+    path: Path  # of the compressed file
+    spec: DataSpec  # of the examples
+    examples: int  # number N of them
+    size: int  # of the compressed file, in bytes
+    nats: float  # `-log p` of all examples together
+    label_nats: float  # what their labels take, N log(classes); 0 where the density is given none
+    others: dict[str, int]  # bytes that other lossless formats take for the same values
+    seconds: float  # that encoding took
 
     def __str__(self) -> str:
         dims = self.examples * self.spec.dims
@@ -103,7 +92,7 @@ def compress(run: str, source: str, out: str | None = None) -> Compressed:
     body = HEADER.pack(_crc_of(x, labels), digest) + line.encode() + b"\n" + payload
     packed = FRAME.pack(MAGIC, zlib.crc32(body)) + body
     path = Path(out).expanduser() if out else default
-    _write(path, packed)
+    write_bytes(packed, path)
     label_nats = 0.0 if labels is None else n * math.log(density.spec.classes)
     others = _others(x, padding, density.spec)
     return Compressed(path, density.spec, n, len(packed), nats, label_nats, others, seconds)
@@ -143,7 +132,7 @@ def decompress(run: str, source: str, out: str | None = None) -> Path:
         raise UserError(f"{source}: does not come out as it went in: {why}; decompress it there")
     stem = Path(Path(source).name.removesuffix(SUFFIX)).stem
     path = (Path(out) if out else Path(source).with_name(f"{stem}-decoded.{fields[0]}")).expanduser()
-    _write(path, restored(fields, x, labels, density.spec))
+    write_bytes(restored(fields, x, labels, density.spec), path)
     return path
 
 
@@ -216,11 +205,3 @@ def _crc_of(x: Tensor, labels: Tensor | None) -> int:
 
 def _bar(total: int, title: str) -> Any:
     return tqdm(total=total, desc=title, unit=" values", leave=False, disable=None)
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        with written(path) as partial:
-            partial.write_bytes(content)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None

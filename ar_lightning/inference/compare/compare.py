@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ar_lightning.core.errors import UserError
-from ar_lightning.core.files import written
+from ar_lightning.core.files import write_bytes
 from ar_lightning.inference.compare.curves import all_curves_png
 from ar_lightning.inference.compare.page import comparison_page
 from ar_lightning.inference.compare.runs import read_runs
@@ -15,15 +14,10 @@ __all__ = ["Comparison", "compare"]
 
 
 class Comparison(NamedTuple):
-    """The result of a comparison.
+    """The result of a comparison."""
 
-    Args:
-        tables: the rows of each table.
-        files: what was written, by kind.
-    """
-
-    tables: list[Group]
-    files: dict[str, Path]
+    tables: list[Group]  # the rows of each table
+    files: dict[str, Path]  # what was written, by kind
 
 
 def compare(
@@ -46,13 +40,9 @@ def compare(
     contents = {
         "page": ("index.html", comparison_page(rows, by).encode()),
         "curves": ("curves.png", all_curves_png(groups)),
-        "table": ("table.md", as_markdown(tables).encode()),
+        "table": ("table.md", "\n".join(map(as_markdown, tables)).encode()),
         "numbers": ("table.csv", as_csv(rows).encode()),
     }
-    try:
-        for name, content in contents.values():
-            with written(folder / name) as partial:
-                partial.write_bytes(content)
-    except OSError as error:
-        raise UserError(f"--out {folder}: cannot be written ({error.strerror})") from None
+    for name, content in contents.values():
+        write_bytes(content, folder / name)
     return Comparison(tables, {kind: folder / name for kind, (name, _) in contents.items()})

@@ -34,12 +34,7 @@ class Samples(NamedTuple):
 
 
 def comparison_page(rows: Group, by: str | None = None) -> str:
-    """Return the HTML.
-
-    Args:
-        rows: of the table.
-        by: data for a table in each section; null for one table of all.
-    """
+    """Return the HTML, with a table in each section (`by` data), or with one table of all."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

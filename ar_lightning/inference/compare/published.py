@@ -15,29 +15,17 @@ TWIN = "the baseline of Serdyuk, Ke, Sordoni, Trischler, Pal & Bengio, 2018, Twi
 
 @dataclass(frozen=True)
 class Published:
-    """A published number.
-
-    Args:
-        data: name of the dataset.
-        regime: what the regime of a run must contain.
-        examples: number of test examples; None where a run tests one of several folds.
-        model: name of the model.
-        value: -log p, as a mean over test examples; lower is better.
-        unit: nats an example, or bits/dim.
-        setting: what it holds for.
-        source: where it is published.
-        requires: values that a run's settings must be among, by dotted key, for the number to be of the same thing.
-    """
+    """A published number."""
 
     data: str
-    regime: str
-    examples: int | None
+    regime: str  # what the regime of a run must contain
+    examples: int | None  # number of test examples; None where a run tests one of several folds
     model: str
-    value: float
-    unit: Literal["nats", "bits/dim"]
-    setting: str
-    source: str
-    requires: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    value: float  # -log p, as a mean over test examples; lower is better
+    unit: Literal["nats", "bits/dim"]  # nats are of an example
+    setting: str  # what it holds for
+    source: str  # where it is published
+    requires: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # what settings must be among, by dotted key
 
     def __str__(self) -> str:
         return f"{self.value:.2f} {self.unit}, {self.data}, {self.model}: {self.setting} ({self.source})"
@@ -107,9 +95,7 @@ PUBLISHED = (
 def published_for(result: Mapping[str, Any], config: Mapping[str, Any]) -> Published | None:
     """Return the published number that a run's test likelihood may be set beside, if there is one.
 
-    Args:
-        result: content of `result.json`.
-        config: settings of the run, by dotted key. All published densities are given no labels.
+    Of the run, its `result.json` and its settings by dotted key. All published densities are given no labels.
     """
     if "test/nll" not in result or "dequantised" in result["regime"] or config.get("trainer.limit_test") is not None:
         return None

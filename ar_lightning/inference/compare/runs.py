@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,19 +22,12 @@ SAME = 1e-6  # relative difference of two evaluations of one density on one spli
 
 
 class Setting(NamedTuple):
-    """The settings in which two comparable likelihoods agree.
+    """The settings in which two comparable likelihoods agree."""
 
-    Args:
-        data: name of the dataset.
-        regime: its version and split.
-        part: the examples that were scored.
-        given: what the density was told of an example, nothing if empty.
-    """
-
-    data: str
-    regime: str
-    part: str
-    given: str
+    data: str  # name of the dataset
+    regime: str  # its version and split
+    part: str  # the examples that were scored
+    given: str  # what the density was told of an example, nothing if empty
 
 
 class Point(NamedTuple):
@@ -46,31 +40,18 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class DoneRun:
-    """A run that is done.
+    """A run that is done."""
 
-    Args:
-        name: unique among the runs that are compared.
-        folder: the run directory.
-        config: its settings, by dotted key.
-        result: content of `result.json`.
-        setting: what its likelihood is of.
-        nll: nats per example.
-        bpd: bits per dimension.
-        errors: standard errors of both, where `run.py test` has written them.
-        curve: validation bits/dim.
-        notes: what a reader of its numbers must know.
-    """
-
-    name: str
-    folder: Path
-    config: Settings
-    result: dict[str, Any]
-    setting: Setting
-    nll: float
-    bpd: float
-    errors: tuple[float | None, float | None]
-    curve: tuple[Point, ...]
-    notes: tuple[str, ...]
+    name: str  # unique among the runs that are compared
+    folder: Path  # the run directory
+    config: Settings  # its settings, by dotted key
+    result: dict[str, Any]  # content of `result.json`
+    setting: Setting  # what its likelihood is of
+    nll: float  # nats per example
+    bpd: float  # bits per dimension
+    errors: tuple[float | None, float | None]  # standard errors of both, where `run.py test` has written them
+    curve: tuple[Point, ...]  # validation bits/dim
+    notes: tuple[str, ...]  # what a reader of its numbers must know
 
     @property
     def model(self) -> str:
@@ -81,11 +62,6 @@ class DoneRun:
     def pruned(self) -> bool:
         """True if a sweep stopped the run early."""
         return self.result.get("state") == "pruned"
-
-    @property
-    def tested(self) -> bool:
-        """True if the likelihood is of test data; trials of a sweep have one of validation data."""
-        return "test/nll" in self.result
 
 
 def read_runs(paths: Iterable[str | Path]) -> list[DoneRun]:
@@ -224,10 +200,7 @@ def _curve(file: Path, seconds: float | None) -> tuple[Point, ...]:
     spent: dict[int, float] = {}
     if seconds and list(rates) == list(range(len(rates))) and all(rate > 0 for rate in rates.values()):
         whole = sum(1 / rate for rate in rates.values())
-        behind = 0.0
-        for epoch, rate in rates.items():
-            behind += seconds / (rate * whole)
-            spent[epoch] = behind
+        spent = dict(enumerate(accumulate(seconds / (rate * whole) for rate in rates.values())))
     return tuple(Point(epoch + 1, spent.get(epoch), value) for epoch, value in bpd.items())
 
 

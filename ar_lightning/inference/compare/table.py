@@ -25,19 +25,12 @@ PADDING = 3  # characters between columns
 
 @dataclass(frozen=True)
 class Row:
-    """A run in the table.
-
-    Args:
-        run: the run.
-        label: its data, with a number where the runs have several settings on data of this name.
-        best: whether no comparable run has fewer nats, and there is another one.
-        published: the published number it may be set beside.
-    """
+    """A run in the table."""
 
     run: DoneRun
-    label: str
-    best: bool
-    published: Published | None
+    label: str  # its data, with a number where the runs have several settings on data of this name
+    best: bool  # whether no comparable run has fewer nats, and there is another one
+    published: Published | None  # what it may be set beside
 
     @property
     def difference(self) -> float | None:
@@ -152,13 +145,7 @@ def _described(setting: Setting) -> str:
 
 
 def as_rich(rows: Sequence[Row], width: int, title: str = "") -> "RenderableType":
-    """Return the table for a terminal, with the notes below it.
-
-    Args:
-        rows: of the table.
-        width: of the terminal, in characters; columns that find no room are left to the files, and it says which.
-        title: above it.
-    """
+    """Return the table for a terminal of that width, in characters, with notes and what found no room below it."""
     from rich import box
     from rich.console import Group as Stack
     from rich.table import Table
@@ -188,12 +175,8 @@ def _width(shown: dict[str, list[Cell]]) -> int:
     return sum(min(length, FOLDED) + PADDING for length in longest)
 
 
-def as_markdown(groups: Sequence[Sequence[Row]]) -> str:
-    """Return a table for each group of rows, the best in bold."""
-    return "\n".join(_markdown(rows) for rows in groups)
-
-
-def _markdown(rows: Sequence[Row]) -> str:
+def as_markdown(rows: Sequence[Row]) -> str:
+    """Return the table with the best in bold, and what is below it."""
     shown = columns(rows)
     lines = [f"| {' | '.join(shown)} |", f"|{'---|' * len(shown)}"]
     for row, cells in zip(rows, zip(*shown.values(), strict=True), strict=True):
@@ -204,10 +187,8 @@ def _markdown(rows: Sequence[Row]) -> str:
 
 def as_csv(rows: Sequence[Row]) -> str:
     """Return all rows with their exact numbers."""
-    text = StringIO()
-    writer = csv.DictWriter(text, list(_record(rows[0])), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(_record, rows))
+    text, records = StringIO(), [_record(row) for row in rows]
+    csv.writer(text, lineterminator="\n").writerows([records[0], *(record.values() for record in records)])
     return text.getvalue()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ar_lightning.core.files import written
+from ar_lightning.media.plots import evenly
 
 __all__ = ["embed", "embedding_png"]
 
@@ -34,24 +35,17 @@ def embed(x: np.ndarray) -> tuple[np.ndarray, str]:
 
 
 def embedding_png(panels: dict[str, np.ndarray], labels: np.ndarray | None, path: Path, title: str) -> None:
-    """Write embeddings of several kinds of features `(N, F)` of the same examples, side by side.
-
-    Args:
-        panels: the features, by the title of their panel.
-        labels: classes `(N,)`, or None.
-        path: the PNG file.
-        title: above all.
-    """
+    """Write embeddings of kinds of features `(N, F)` of the same examples side by side, coloured by labels `(N,)`."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     n = len(next(iter(panels.values())))
-    rows = np.arange(n) if n <= POINTS else np.arange(POINTS) * n // POINTS
+    rows = evenly(n, POINTS)
     classes = np.array([]) if labels is None else np.unique(labels[rows])
     figure = Figure(figsize=(5 * len(panels) + 1, 5.2), layout="constrained")
     size = 60 if n < 100 else 16 if n < 1000 else 7
-    for i, (name, features) in enumerate(panels.items()):
-        axes = figure.add_subplot(1, len(panels), i + 1)
+    for place, (name, features) in enumerate(panels.items(), 1):
+        axes = figure.add_subplot(1, len(panels), place)
         places, method = embed(features[rows])
         x, y = places.T
         axes.set_title(f"{name} ({method})", fontsize=10)
@@ -66,7 +60,7 @@ def embedding_png(panels: dict[str, np.ndarray], labels: np.ndarray | None, path
                 axes.scatter(x[here], y[here], color=palette(k), alpha=0.8, label=str(label), s=size, linewidths=0)
         else:
             drawn = axes.scatter(x, y, c=labels[rows], cmap="turbo", alpha=0.8, s=size, linewidths=0)
-            if i == len(panels) - 1:
+            if place == len(panels):
                 figure.colorbar(drawn, ax=axes, label="class")
     if 0 < len(classes) <= NAMED:
         handles, names = figure.axes[0].get_legend_handles_labels()

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -13,7 +12,7 @@ from tqdm import tqdm
 from ar_lightning.config.registry import DATA
 from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError, did_you_mean
-from ar_lightning.core.files import write_json, written
+from ar_lightning.core.files import write_json, write_npz
 from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import MAX_CLASSES, Density
@@ -26,7 +25,7 @@ from ar_lightning.inference.translate import translator
 __all__ = ["POOLS", "Features", "Pool", "features", "read_examples", "representations"]
 
 Pool = Literal["mean", "max", "last", "none"]
-POOLS: tuple[Pool, ...] = ("mean", "max", "last", "none")
+POOLS: tuple[Pool, ...] = get_args(Pool)
 PROBED = 10_000  # training examples of a probe, at most
 VALUES = 2**22  # read at a time, at most
 NUMBERS = 2**30  # of all representations of a split together, at most
@@ -34,32 +33,21 @@ NUMBERS = 2**30  # of all representations of a split together, at most
 
 @dataclass(frozen=True)
 class Features:
-    """Representations of a split that were written, and what a probe found.
+    """Representations of a split that were written, and what a probe found."""
 
-    Args:
-        layer: which they are of.
-        pool: how they were pooled over its sites.
-        examples: number N of them.
-        features: number F of each.
-        probe: accuracies of linear probes; None where there is nothing to probe for.
-        reason: why there is no probe, where there is none.
-        conditional: the training of the density was told labels.
-        files: what was written, by kind.
-    """
-
-    layer: Layer
-    pool: Pool
-    examples: int
-    features: int
-    probe: ProbeComparison | None
-    reason: str | None
-    conditional: bool
-    files: dict[str, Path]
+    layer: Layer  # which they are of
+    pool: Pool  # how they were pooled over its sites
+    examples: int  # number N of them
+    features: int  # number F of each
+    probe: ProbeComparison | None  # accuracies of linear probes; None where there is nothing to probe for
+    reason: str | None  # why there is no probe, where there is none
+    conditional: bool  # the training of the density was told labels
+    files: dict[str, Path]  # what was written, by kind
 
 
 def representations(
     density: Density, x: Tensor, cond: Tensor | Condition | None = None, layer: str | Layer | None = None,
-    pool: Pool = "mean", batch: int = 256, described: str = "reading",
+    pool: Pool = "mean", batch: int = 256,
 ) -> Tensor:  # fmt: skip
     """Return a hidden representation `(N, F)` of each example, the same in any batch size.
 
@@ -73,7 +61,6 @@ def representations(
         layer: one of `layers(density)`, or its name; null for the hidden units that the output layer reads.
         pool: mean or max over the sites of the layer; its last site, which has read the most; none: all of them.
         batch: examples read at a time.
-        described: what the progress bar says.
 
     Raises:
         UserError: the layer does not represent examples, there are too many classes, or the result would be too large.
@@ -85,26 +72,21 @@ def representations(
         raise UserError(f"this density is of {density.spec.classes} classes: read as of each, {MAX_CLASSES} at most")
     size = chosen.features * (chosen.sites if pool == "none" else 1)
     if len(x) * size > NUMBERS:
-        smaller = "take --pool mean, or another --layer" if pool == "none" else "take another --layer"
-        raise UserError(f"--pool {pool}: {len(x)} x {size:,} numbers of layer {chosen.name} are too many; {smaller}")
+        numbers = f"{len(x)} x {size:,} numbers of layer {chosen.name}"
+        raise UserError(f"--pool {pool}: {numbers} are too many; take --pool mean, or another --layer")
     density.check_values(x)
     condition = as_condition(cond)
     classes = range(density.model.classes or 1)
-    was_training = density.training
-    density.eval()
-    try:
-        parts = []
-        for rows in tqdm(torch.arange(len(x)).split(batch), described, leave=False, unit=" batches", disable=None):
-            here = x[rows].to(density.device)
-            features = None if condition.features is None else condition.features[rows].to(density.device)
-            total = torch.zeros(())
-            for y in classes:
-                labels = torch.full((len(rows),), y, device=density.device)
-                output = layer_outputs(density, here, Condition(labels, features), chosen.name)[chosen.name]
-                total = total.to(here.device) + _pooled(output, pool)
-            parts.append((total / len(classes)).cpu())
-    finally:
-        density.train(was_training)
+    parts = []
+    for rows in tqdm(torch.arange(len(x)).split(batch), "reading", leave=False, unit=" batches", disable=None):
+        here = x[rows].to(density.device)
+        features = None if condition.features is None else condition.features[rows].to(density.device)
+        total = torch.zeros(())
+        for y in classes:
+            labels = torch.full((len(rows),), y, device=density.device)
+            output = layer_outputs(density, here, Condition(labels, features), chosen.name)[chosen.name]
+            total = total.to(here.device) + _pooled(output, pool)
+        parts.append((total / len(classes)).cpu())
     return torch.cat(parts)
 
 
@@ -148,7 +130,7 @@ def features(
     if split not in SPLITS:
         raise UserError(f"--split {split}: no such split{did_you_mean(split, SPLITS)}")
     opened = open_run(run, [*([] if data is None else [f"data.name={data}"]), *overrides], resize=True)
-    module, chosen = opened.data(), layer_of(opened.density, layer)
+    module, chosen, conditional = opened.data(), layer_of(opened.density, layer), opened.density.conditional
     shown = read_examples(opened, module, split, chosen, pool)
     reason, comparison = _no_probe(module), None
     if reason is None:
@@ -160,17 +142,14 @@ def features(
     folder = Path(out).expanduser() if out else opened.folder / "features"
     files = {"representations": folder / f"{split}.npz", "embedding": folder / "embedding.png"}
     kept = {"features": shown.hidden} | ({} if shown.labels is None else {"labels": shown.labels})
-    with written(files["representations"]) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **kept)
+    write_npz(kept, files["representations"])
     panels = {f"layer {chosen.name}, {_how(chosen, pool)}": shown.hidden, "raw values": shown.raw}
     embedding_png(panels, shown.labels, files["embedding"], f"{opened.config['data']['name']}, {split}")
     if comparison is not None:
         files["probe"] = folder / "probe.json"
-        told = {"layer": chosen.name, "pool": pool, "conditional": opened.density.conditional}
+        told = {"layer": chosen.name, "pool": pool, "conditional": conditional}
         write_json(told | asdict(comparison), files["probe"])
-    conditional = opened.density.conditional
-    n, width = shown.hidden.shape
-    return Features(chosen, pool, n, width, comparison, reason, conditional, files)
+    return Features(chosen, pool, *shown.hidden.shape, comparison, reason, conditional, files)
 
 
 def _how(layer: Layer, pool: Pool) -> str:
@@ -200,7 +179,7 @@ def read_examples(
     x, condition = read(x, torch.arange(len(x))), as_condition(cond)
     with opened.computing():
         size = max(1, min(256, VALUES // density.spec.dims))
-        hidden = representations(density, x, condition, layer, pool, size, split)
+        hidden = representations(density, x, condition, layer, pool, size)
     raw = [x] if condition.features is None or not density.model.features else [x, condition.features]
-    numbers = np.concatenate([t.flatten(1).float().numpy() for t in raw], 1)
-    return Represented(hidden.numpy(), numbers, None if condition.labels is None else condition.labels.numpy())
+    numbers = torch.cat([t.flatten(1).float() for t in raw], 1)
+    return Represented(hidden.numpy(), numbers.numpy(), None if condition.labels is None else condition.labels.numpy())

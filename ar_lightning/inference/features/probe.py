@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from tqdm import tqdm
+
+from ar_lightning.inference.evaluate import standard_error
 
 __all__ = ["Probe", "ProbeComparison", "Represented", "compare_probes"]
 
@@ -22,13 +25,7 @@ Split = tuple[np.ndarray, np.ndarray, np.ndarray]  # of training, validation and
 
 
 class Represented(NamedTuple):
-    """Representations and raw values of examples.
-
-    Args:
-        hidden: `(N, F)`.
-        raw: `(N, D)`: the values, and the aligned features where the density reads those beside them.
-        labels: `(N,)`, or None.
-    """
+    """Representations `(N, F)` of examples, their raw values with the aligned features that are read, and labels."""
 
     hidden: np.ndarray
     raw: np.ndarray
@@ -37,40 +34,24 @@ class Represented(NamedTuple):
 
 @dataclass(frozen=True)
 class Probe:
-    """A linear classifier on test examples.
+    """A linear classifier on test examples."""
 
-    Args:
-        features: number of its inputs.
-        accuracy: fraction of the test examples that it classifies right.
-        accuracy_stderr: standard error of that fraction.
-        C: inverse strength of its regularisation, as chosen by validation.
-    """
-
-    features: int
-    accuracy: float
-    accuracy_stderr: float
-    C: float
+    features: int  # number of its inputs
+    accuracy: float  # fraction of the test examples that it classifies right
+    accuracy_stderr: float  # standard error of that fraction
+    C: float  # inverse strength of its regularisation, as chosen by validation
 
 
 @dataclass(frozen=True)
 class ProbeComparison:
-    """A probe of representations beside one of raw values.
+    """A probe of representations beside one of raw values."""
 
-    Args:
-        hidden: the probe of the representations.
-        raw: the probe of the raw values.
-        commonest: accuracy of always answering the commonest class of the training examples.
-        difference: accuracy of the first probe minus that of the second.
-        difference_stderr: its standard error, over the test examples, each of which both probes classify.
-        examples: numbers of training, validation and test examples.
-    """
-
-    hidden: Probe
-    raw: Probe
-    commonest: float
-    difference: float
-    difference_stderr: float
-    examples: tuple[int, int, int]
+    hidden: Probe  # the probe of the representations
+    raw: Probe  # the probe of the raw values
+    commonest: float  # accuracy of always answering the commonest class of the training examples
+    difference: float  # accuracy of the first probe minus that of the second
+    difference_stderr: float  # its standard error, over the test examples, each of which both probes classify
+    examples: tuple[int, int, int]  # numbers of training, validation and test examples
 
     @property
     def verdict(self) -> str:
@@ -86,12 +67,9 @@ class ProbeComparison:
 
 
 def compare_probes(train: Represented, valid: Represented, test: Represented) -> ProbeComparison:
-    """Probe representations and raw values for the labels, which all examples must have.
+    """Probe representations and raw values for the labels, which all examples must have, of two classes or more.
 
-    Args:
-        train: examples that the probes learn from, of two classes or more.
-        valid: examples that choose how strongly they are regularised.
-        test: examples that they are judged on.
+    Probes learn from `train`; `valid` chooses how strongly they are regularised; they are judged on `test`.
     """
     assert train.labels is not None and valid.labels is not None and test.labels is not None
     labels = train.labels, valid.labels, test.labels
@@ -101,7 +79,7 @@ def compare_probes(train: Represented, valid: Represented, test: Represented) ->
     classes, counts = np.unique(train.labels, return_counts=True)
     commonest = float((test.labels == classes[counts.argmax()]).mean())
     difference = right.astype(float) - raw_right
-    error = _standard_error(difference)
+    error = standard_error(torch.from_numpy(difference)) or 0.0
     n_train, n_valid, n_test = map(len, labels)
     return ProbeComparison(hidden, raw, commonest, float(difference.mean()), error, (n_train, n_valid, n_test))
 
@@ -125,9 +103,5 @@ def _probe(inputs: Split, labels: Split, bar: "tqdm[None]") -> tuple[Probe, np.n
         if score > best:  # of equal ones, the most regularised
             best, right, chosen = score, model.predict(x_test) == y_test, C
         bar.update()
-    return Probe(x.shape[1], float(right.mean()), _standard_error(right.astype(float)), chosen), right
-
-
-def _standard_error(values: np.ndarray) -> float:
-    """Return the standard error of the mean of independent values `(N,)`; 0 of a single one."""
-    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
+    error = standard_error(torch.from_numpy(right.astype(float))) or 0.0
+    return Probe(x.shape[1], float(right.mean()), error, chosen), right
