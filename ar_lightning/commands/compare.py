@@ -17,9 +17,9 @@ def run(args: list[str]) -> int:
     from ar_lightning.inference.compare.compare import compare
     from ar_lightning.inference.compare.table import as_rich, title_of
 
-    found = compare(**vars(parsed))
+    tables, files = compare(**vars(parsed))
     console = Console()
-    for rows in found.tables:
+    for rows in tables:
         console.print(as_rich(rows, console.width, title_of(rows) if parsed.by else ""))
-    print_files(found.files)
+    print_files(files)
     return 0

@@ -1,7 +1,7 @@
-"""Evaluate a trained density on test data: likelihood with its standard error, and by class."""
+"""Evaluate a trained density on data, read in its own units and characters: likelihood, its error, and by class."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -13,13 +13,14 @@ from tqdm import tqdm
 
 from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import MAX_CLASSES, Density
 from ar_lightning.density.metrics import NegativeLogLikelihood
 from ar_lightning.density.stream import Memory, carried
-from ar_lightning.inference.translate import check_data, translator
+from ar_lightning.media.choose import media_of
 
-__all__ = ["EVALUATED", "Evaluation", "evaluate", "log_class_prior", "scores", "standard_error"]
+__all__ = ["EVALUATED", "Evaluation", "evaluate", "log_class_prior", "scores", "standard_error", "translator"]
 
 EVALUATED = ("test", "valid")  # splits that are read in order, and as they are
 
@@ -157,3 +158,51 @@ def _of_class(label: int, nll: Tensor, labels: Tensor, right: Tensor, bits: floa
 def standard_error(values: Tensor) -> float | None:
     """Return the standard error of the mean of independent values `(N,)`; None of a single one."""
     return float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
+
+
+def check_data(density: Density, data: ArrayDataModule) -> None:
+    """Raise `UserError` if shape, values, classes or features of data differ from what the density was trained for."""
+    own, other = density.spec, data.spec
+    media, theirs = media_of(own), media_of(other)
+    recoded = media.recoded and theirs.recoded
+    if own.shape != other.shape or (own.levels != other.levels and not recoded) or own.quantised != other.quantised:
+        how = "; set data.dequantise=true" if own.quantised and own.quantised == other.levels else ""
+        raise UserError(f"data: {_in_full(other)}, but this density was trained for {_in_full(own)}{how}")
+    if type(media) is not type(theirs):
+        raise UserError(f"data: {theirs.name}, but this density was trained for {media.name}")
+    if difference := media.difference(theirs):
+        raise UserError(f"data: {difference}")
+    if density.conditional and other.classes != own.classes:
+        raise UserError(f"data: {other.classes} classes, but this density is conditional on {own.classes}")
+    if density.model.features and other.features != own.features:
+        raise UserError(f"data: {other.features} features, but this density reads {own.features}")
+    if data.stream and not density.model.carries:
+        raise UserError("data.stream=true: this density carries no state on; set it to false")
+
+
+def translator(density: Density, data: ArrayDataModule) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return a function that puts a batch in the units or characters of a density.
+
+    It takes values `(B, C, *sites)` and the numbers `(B,)` of the examples, and raises `UserError` if an example holds
+    illegal values.
+
+    Raises:
+        UserError: the density cannot take the data.
+    """
+    check_data(density, data)
+    own, media, theirs = density.spec, media_of(density.spec), media_of(data.spec)
+
+    def read(x: Tensor, rows: Tensor) -> Tensor:
+        x = media.translate(x, theirs)
+        legal = x.isfinite() if own.levels is None else (x >= 0) & (x < own.levels) & (x == x.round())
+        if not bool(legal.all()):
+            i = int((~legal).flatten(1).any(1).nonzero()[0])
+            what = media.illegal.format(x[i][~legal[i]][0].item())
+            raise UserError(f"data: example {rows[i]} holds {what}; this density was trained for {_in_full(own)}")
+        return x
+
+    return read
+
+
+def _in_full(spec: DataSpec) -> str:
+    return f"{spec}, dequantised from {spec.quantised} levels" if spec.quantised else str(spec)

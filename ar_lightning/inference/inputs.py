@@ -22,7 +22,7 @@ from ar_lightning.data.user.image_folder import fitted
 from ar_lightning.data.user.npz import channels_first, checked_labels
 from ar_lightning.media.base import Media
 from ar_lightning.media.choose import media_of
-from ar_lightning.media.images import Images
+from ar_lightning.media.images import Images, is_image
 from ar_lightning.media.recording import read_audio
 from ar_lightning.media.sound import Sounds
 from ar_lightning.media.table import Tables
@@ -87,12 +87,7 @@ def input_data(split: Split, spec: DataSpec, seed: int, stream: bool = False) ->
 
 
 def read_inputs(path: Path, spec: DataSpec, split: str = "test") -> Inputs:
-    """Read examples for a density: an .npz file, or a file or folder of what its medium is kept in.
-
-    Args:
-        path: the file or folder.
-        spec: of the density.
-        split: which split to take of an .npz file that has several.
+    """Read examples for a density: a split of an .npz file, or a file or folder of what its medium is kept in.
 
     Raises:
         UserError: the file cannot be read, its examples are of another kind or shape than the density takes, or one
@@ -118,11 +113,7 @@ def read_inputs(path: Path, spec: DataSpec, split: str = "test") -> Inputs:
 
 
 def name_of_examples(arrays: Arrays, split: str, where: object) -> str:
-    """Return the name of the array of a split, or of the only one there is.
-
-    Raises:
-        UserError: the file `where` has neither.
-    """
+    """Return the name of the array of a split, or of the only one; a `UserError` says what is there instead."""
     names = [name for name in arrays if not name.endswith(("_labels", "_features"))]
     for name in (f"{split}_images", split):
         if name in names:
@@ -138,11 +129,7 @@ def key_of_labels(name: str) -> str:
 
 
 def split_of(arrays: Arrays, name: str, spec: DataSpec, where: object) -> Split:
-    """Return the examples of an array of an .npz file, with the labels and features beside it, as `data.name=npz` does.
-
-    Raises:
-        UserError: the density does not take them.
-    """
+    """Return the examples of an array, with labels and features beside it; a `UserError` says what is wrong."""
     place = f"{where}: '{name}'"
     if arrays[name].dtype.kind not in "buif":
         raise UserError(f"{place} holds {arrays[name].dtype} values; save booleans, integers or floats")
@@ -184,7 +171,7 @@ def read_prompt(source: str, spec: DataSpec, keep: float | None = None) -> Tenso
         case Sounds():
             values = torch.from_numpy(_sound(Path(source).expanduser(), media, None)[0])
             most = min(values.shape[1], spec.shape[1] // 2)
-        case Images() if len(spec.shape) == 3 and spec.shape[0] in (1, 3):
+        case Images() if is_image(spec):
             path = Path(source).expanduser()
             if not path.is_file():
                 raise UserError(f"--prompt: no such file {path}")
@@ -222,11 +209,7 @@ def read_image(path: Path, spec: DataSpec) -> np.ndarray:
 
 
 def read_text(path: Path, media: Texts) -> Tensor:
-    """Return the levels `(T,)` of a text file.
-
-    Raises:
-        UserError: the file is no text in UTF-8, or the density does not know one of its characters.
-    """
+    """Return the levels `(T,)` of a text file; a `UserError` names the character that the density does not know."""
     try:
         return media.levels(path.read_bytes()).flatten()
     except UserError as error:
@@ -238,8 +221,12 @@ def _examples(path: Path, media: Media) -> np.ndarray:
     match media:
         case Sounds():
             return _sound(path, media, media.spec.shape[-1])
-        case Texts():
-            return _windows(path, media)
+        case Texts():  # windows that follow each other; what is left over at the end is dropped
+            levels, length = read_text(path, media).numpy(), media.spec.shape[-1]
+            n = len(levels) // length
+            if not n:
+                raise UserError(f"{path}: {len(levels)} characters or bytes are less than a window of {length}")
+            return levels[: n * length].reshape(n, 1, length)
         case Tables():
             return _rows(path, media)
     return read_image(path, media.spec)[None]
@@ -250,15 +237,6 @@ def _sound(path: Path, media: Sounds, length: int | None) -> np.ndarray:
     amplitudes = read_audio(path, media.rate)
     form = SoundFormat(media.rate, length or len(amplitudes), media.spec.without_noise().levels, media.encoding)
     return form.examples(amplitudes, every=True)
-
-
-def _windows(path: Path, media: Texts) -> np.ndarray:
-    """Return windows `(n, 1, T)` of a text that follow each other; what is left over at the end is dropped."""
-    levels, length = read_text(path, media).numpy(), media.spec.shape[-1]
-    n = len(levels) // length
-    if not n:
-        raise UserError(f"{path}: {len(levels)} characters or bytes are less than a window of {length}")
-    return levels[: n * length].reshape(n, 1, length)
 
 
 def _rows(path: Path, media: Tables) -> np.ndarray:

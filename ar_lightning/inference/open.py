@@ -77,11 +77,7 @@ class Run:
 
 
 def read_run(run: str | Path) -> SavedRun:
-    """Read the checkpoint of a run directory, a checkpoint file, or a W&B artifact, which is downloaded.
-
-    Raises:
-        UserError: there is no such run, or its checkpoint cannot be read.
-    """
+    """Read the checkpoint of a run directory, a checkpoint file, or a W&B artifact, which is downloaded."""
     file = checkpoint_of(run)
     return SavedRun(file, read_checkpoint(file))
 

@@ -25,6 +25,7 @@ class Media(ABC):
     completions: ClassVar[int] = 1  # of an example that are shown; 0 where they are not shown
     compared: ClassVar[bool] = False  # samples are shown beside examples of the data
     shift_invariant: ClassVar[bool] = False  # examples are windows cut anywhere: all sites have one distribution
+    illegal: ClassVar[str] = "the value {:g}"  # a value outside the support, in messages
     recoded: ClassVar[bool] = False  # data on other levels can be taken, since `translate` maps the levels
 
     def __init__(self, spec: DataSpec) -> None:
@@ -49,13 +50,9 @@ class Media(ABC):
         """
 
     def write_completions(self, x: Tensor, masks: Tensor, drawn: Tensor, stem: Path) -> Files:
-        """Write completions and mark what was known; return the files by kind, none of a table.
+        """Write completions `(N, M, K, C, *sites)` and mark what was known; return the files by kind, none of a table.
 
-        Args:
-            x: examples `(N, C, *sites)`.
-            masks: True where a value was known, `(M, C, *sites)`; only images can have several, or other than a prefix.
-            drawn: completions `(N, M, K, C, *sites)`.
-            stem: path of the files, without their endings.
+        Masks `(M, C, *sites)` are True where a value was known; only images can have several, or other than a prefix.
         """
         known = prefix_of(masks[0])
         if not known or not self.completions:
@@ -63,26 +60,18 @@ class Media(ABC):
         return as_completions(self.write_samples(drawn[:, 0, 0], stem, known=known))
 
     def show(self, x: Tensor, columns: int = 0) -> "Image":
-        """Return examples `(N, C, *sites)` as one picture, which a notebook displays.
-
-        Raises:
-            ValueError: text and tables have no picture.
-        """
+        """Return examples `(N, C, *sites)` as one picture; a `ValueError` says that text and tables have none."""
         raise ValueError(f"{self.name} has no picture: media_of(spec).write_samples(x, stem) writes it to a file")
 
     def difference(self, other: "Media") -> str | None:
         """Return how other data of this medium differs from what the density was trained for; None if it fits."""
-        if self.spec.medium == other.spec.medium:
+        if self.recoded or self.spec.medium == other.spec.medium:
             return None
         return f"{other.spec.medium}, but this density was trained for {self.spec.medium}"
 
     def translate(self, x: Tensor, other: "Media") -> Tensor:
         """Map values `(N, C, *sites)` of other data of this medium to the units or characters of this one."""
         return x
-
-    def illegal(self, value: float) -> str:
-        """Return what to call a value outside the support."""
-        return f"the value {value:g}"
 
 
 def as_completions(files: Files) -> Files:

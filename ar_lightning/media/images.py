@@ -14,7 +14,7 @@ from ar_lightning.media.base import Files, Media
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Images", "completion_grid", "image_grid", "save_png", "to_rgb"]
+__all__ = ["Images", "completion_grid", "image_grid", "is_image", "save_png", "to_rgb"]
 
 CELL = 56  # pixels that a small image is enlarged to
 GAP = 2
@@ -34,24 +34,26 @@ class Images(Media):
     ) -> Files:
         """Write a grid, `STEM.png`."""
         path = stem.with_name(f"{stem.name}.png")
-        save_png(self._picture(x, columns), path)
+        save_png(image_grid(x, self.spec, columns), path)
         return {"samples": path}
 
     def write_completions(self, x: Tensor, masks: Tensor, drawn: Tensor, stem: Path) -> Files:
         """Write a grid, `STEM.png`, with a row for each example."""
         path = stem.with_name(f"{stem.name}.png")
-        levels = self.spec.without_noise()
-        save_png(completion_grid(self.without_noise(x), masks, self.without_noise(drawn), levels), path)
+        save_png(completion_grid(x, masks, drawn, self.spec), path)
         return {"completions": path}
 
     def show(self, x: Tensor, columns: int = 0) -> "Image":
         """Return a grid as a picture."""
         from PIL import Image
 
-        return Image.fromarray(self._picture(x, columns))
+        return Image.fromarray(image_grid(x, self.spec, columns))
 
-    def _picture(self, x: Tensor, columns: int) -> np.ndarray:
-        return image_grid(self.without_noise(x), self.spec.without_noise(), columns)
+
+def is_image(spec: DataSpec) -> bool:
+    """Return True if the data is images on levels of grey or colour."""
+    levels = spec.without_noise().levels
+    return spec.medium is None and len(spec.shape) == 3 and spec.shape[0] in (1, 3) and 2 <= (levels or 0) <= 256
 
 
 def image_grid(x: Tensor, spec: DataSpec, columns: int = 0) -> np.ndarray:
@@ -76,12 +78,12 @@ def completion_grid(x: Tensor, masks: Tensor, drawn: Tensor, spec: DataSpec) -> 
 
 def to_rgb(x: Tensor, spec: DataSpec) -> np.ndarray:
     """Map values `(N, C, *sites)` to pixels `(N, height, width, 3)` uint8; a sequence becomes one row of pixels."""
-    values = x.detach().cpu().float()
-    if spec.levels is None:
+    values, levels = Images(spec).without_noise(x).detach().cpu().float(), spec.without_noise().levels
+    if levels is None:
         low, high = values.min(), values.max()
         values = (values - low) / (high - low).clamp(min=1e-12)
     else:
-        values = values / (spec.levels - 1)
+        values = values / (levels - 1)
     if values.ndim != 4:
         values = values.flatten(2)[:, :, None]
     if values.shape[1] not in (1, 3):

@@ -1,6 +1,5 @@
 """Sound: recordings to listen to, and sheets of waveforms and spectrograms to look at."""
 
-import wave
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -64,15 +63,14 @@ class Sounds(Media):
 
     def write_wavs(self, x: Tensor, stem: Path) -> list[Path]:
         """Write examples `(N, 1, T)` as `STEM-0.wav`, `STEM-1.wav` .. of 16 bits, each in one step."""
+        from scipy.io import wavfile
+
         digits = len(str(len(x) - 1))
         paths = []
         for i, example in enumerate(self.amplitudes(x)):
             path = stem.with_name(f"{stem.name}-{i:0{digits}}.wav")
-            with written(path) as partial, wave.open(str(partial), "wb") as file:
-                file.setnchannels(1)
-                file.setsampwidth(2)
-                file.setframerate(self.rate)
-                file.writeframes(np.rint(example * 32767).astype("<i2").tobytes())
+            with written(path) as partial:
+                wavfile.write(partial, self.rate, np.rint(example * 32767).astype("<i2"))
             paths.append(path)
         return paths
 

@@ -2,6 +2,7 @@
 
 from itertools import combinations_with_replacement
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,7 +91,7 @@ def pair_plot_png(data: np.ndarray, samples: np.ndarray, columns: tuple[str, ...
     size = max(4.0, 1.55 * k + 0.6)
     figure = Figure(figsize=(size, size), layout="constrained")
     for j, i in combinations_with_replacement(range(k), 2):
-        axes = figure.add_subplot(k, k, i * k + j + 1)
+        axes: Any = figure.add_subplot(k, k, i * k + j + 1)
         axes.set_xlim(limits[j])
         axes.tick_params(labelsize=7, length=2, labelbottom=i == k - 1, labelleft=j == 0)
         axes.tick_params(axis="x", rotation=30)

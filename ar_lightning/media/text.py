@@ -22,6 +22,7 @@ class Texts(Media):
     name = "text"
     unit = "characters"
     shift_invariant = True
+    illegal = "a character that it does not know"
     recoded = True
 
     def __init__(self, spec: DataSpec) -> None:
@@ -80,10 +81,6 @@ class Texts(Media):
             partial.write_bytes("".join(parts).encode("utf-8"))  # bytes: the ends of lines stay as they are
         return {"samples": path}
 
-    def difference(self, other: Media) -> str | None:
-        """Return None: text in other characters is translated."""
-        return None
-
     def translate(self, x: Tensor, other: Media) -> Tensor:
         """Return the levels of the same characters here; -1 for a character that is not among them."""
         assert isinstance(other, Texts)
@@ -92,7 +89,3 @@ class Texts(Media):
         if self.symbols is None or other.symbols is None:
             raise UserError("data: bytes are no characters; set data.unit as in the training of this density")
         return torch.tensor([self.symbols.find(symbol) for symbol in other.symbols])[x]
-
-    def illegal(self, value: float) -> str:
-        """Return what to call a level outside the support."""
-        return "a character that it does not know"

@@ -233,7 +233,7 @@ def test_the_page_in_a_browser(scheme: str, copy: Copy, tmp_path: Path) -> None:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
         file.writeframes(b"\0\1" * 800)
     runs = [*sorted((RESULTS / "digits").iterdir()), *sorted((RESULTS / "binarized_mnist").iterdir())]
-    page = compare([evil, sound, text, RESULTS / "wine" / "rnade", *runs], out=tmp_path / "c").files["page"]
+    page = compare([evil, sound, text, RESULTS / "wine" / "rnade", *runs], out=tmp_path / "c")[1]["page"]
     assert not re.search(r'(src|srcset|href)="(?!data:)', page.read_text())
     with chromium() as browser:
         features = [{"name": "prefers-color-scheme", "value": scheme}]

@@ -7,6 +7,7 @@ log p(x) = log sum_y p(x | y) p(y). Windows of a text are scored independently.
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,13 +103,10 @@ def _scores(opened: Run, data: ArrayDataModule, behind: Run | None, train: Split
     """Return every score that there is of own examples and of outliers."""
     spec = opened.density.spec
     entropy = float(_nll(opened, data, spread(train, len(sides[0].x))).mean())
-    behind_data = behind.data() if behind else None
+    ground = (behind, behind.data()) if behind else None
     found = []
     for side in sides:
-        if behind and behind_data:
-            background = _nll(behind, behind_data, side)
-        else:
-            background = independent_nll(train.x, side.x, spec)
+        background = _nll(*ground, side) if ground else independent_nll(train.x, side.x, spec)
         found.append(scores_of(_nll(opened, data, side), background, entropy, code_bits(side.x, spec)))
     return {name: (found[0][name], found[1][name]) for name in found[0]}
 
@@ -203,7 +201,8 @@ def _draw(result: Anomaly, found: Scores, title: str) -> None:
     rows = -(-len(found) // 2)
     figure = Figure(figsize=(9.6, 0.9 + 2.7 * rows), layout="constrained")
     for place, detector in enumerate(result.detectors, 1):
-        axes, sides = figure.add_subplot(rows, 2, place), found[detector.score]
+        axes: Any = figure.add_subplot(rows, 2, place)
+        sides = found[detector.score]
         low = min(np.quantile(side, TAIL) for side in sides)
         high = max(np.quantile(side, 1 - TAIL) for side in sides)
         edges = np.linspace(low, high if high > low else low + 1, BINS + 1)

@@ -22,14 +22,15 @@ from ar_lightning.data.base import Split
 from ar_lightning.data.module import ArrayDataModule, Batch
 from ar_lightning.data.user.image_folder import fitted
 from ar_lightning.density.density import Density
+from ar_lightning.inference.evaluate import translator
 from ar_lightning.inference.inputs import InputDataset, read_inputs
 from ar_lightning.inference.open import open_run
-from ar_lightning.inference.translate import translator
 from ar_lightning.media.choose import media_of
+from ar_lightning.media.images import is_image
 from ar_lightning.media.plots import evenly
 from ar_lightning.media.table import Tables
 
-__all__ = ["SYNTHETIC", "fitted_levels", "is_image", "outliers", "own_examples", "spread", "training_examples"]
+__all__ = ["SYNTHETIC", "fitted_levels", "outliers", "own_examples", "spread", "training_examples"]
 
 SYNTHETIC = ("noise", "constant")
 
@@ -104,7 +105,7 @@ def _of_dataset(run: str, name: str, density: Density, n: int) -> Split:
     config = open_run(run, [f"data.name={name}"]).config
     section = config["data"]
     dataset = build_dataset(section)
-    if is_image(spec) and is_image(dataset.spec) and dataset.spec.medium is None:
+    if is_image(spec) and is_image(dataset.spec):
         if (dataset.spec.shape, dataset.spec.levels) != (spec.shape, spec.without_noise().levels):
             # As it comes: quantised twice, or shrunk after it was quantised, it would be coarser than the run's data.
             fields = schema_of(DATA[name]).fields
@@ -117,12 +118,6 @@ def _of_dataset(run: str, name: str, density: Density, n: int) -> Split:
     same = replace(data.spec, classes=spec.classes, features=spec.features)  # neither labels nor features are read
     read = translator(density, ArrayDataModule(InputDataset(Split(x.numpy()), same)))
     return _examples(density, (read(x, torch.arange(len(x))), cond if data.spec.features == spec.features else None))
-
-
-def is_image(spec: DataSpec) -> bool:
-    """Return True if the data is images on levels of grey or colour."""
-    levels = spec.without_noise().levels
-    return spec.medium is None and len(spec.shape) == 3 and spec.shape[0] in (1, 3) and 2 <= (levels or 0) <= 256
 
 
 def fitted_levels(x: np.ndarray, of: DataSpec, spec: DataSpec) -> np.ndarray:

@@ -15,9 +15,9 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.inference.anomaly.outliers import is_image
 from ar_lightning.inference.codec.content import png
 from ar_lightning.media.choose import media_of
+from ar_lightning.media.images import is_image
 
 __all__ = ["Metrics", "code_bits", "independent_nll", "metrics_of", "scores_of"]
 
@@ -86,7 +86,8 @@ def independent_nll(train: np.ndarray, x: np.ndarray, spec: DataSpec) -> np.ndar
     Levels have their frequencies in the training examples `(M, C, *sites)`, counted from one; real values are Gaussian.
     Each site has its own distribution, except in sound and text, where each channel has one.
     """
-    train, x = (_columns(values, spec) for values in (train, x))
+    distributions = (train.shape[1], -1) if media_of(spec).shift_invariant else (-1, 1)
+    train, x = (values.reshape(len(values), *distributions) for values in (train, x))
     levels = spec.without_noise().levels
     if levels is None:
         mean, std = train.mean((0, 2), dtype=np.float64), train.std((0, 2), dtype=np.float64).clip(1e-6)
@@ -100,11 +101,6 @@ def independent_nll(train: np.ndarray, x: np.ndarray, spec: DataSpec) -> np.ndar
     table = counts.reshape(width, levels)
     nll = -np.log(table / table.sum(1, keepdims=True)).ravel()
     return np.concatenate([nll[bins].sum((1, 2)) for bins in _bins(x, levels)])
-
-
-def _columns(x: np.ndarray, spec: DataSpec) -> np.ndarray:
-    """Return values as `(N, distributions, values of each)`."""
-    return x.reshape(len(x), x.shape[1], -1) if media_of(spec).shift_invariant else x.reshape(len(x), -1, 1)
 
 
 def _bins(x: np.ndarray, levels: int) -> Iterator[np.ndarray]:

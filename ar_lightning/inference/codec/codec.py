@@ -138,7 +138,7 @@ class _Coding(Draw):
     """Writes the value of a site, of `x` `(B, D)`, or reads it, where the sampler would draw it; but for padding."""
 
     def __init__(
-        self, density: Density, code: Code, x: Tensor | None, padding: Tensor, progress: Progress | None = None
+        self, density: Density, code: Code, x: Tensor | None, padding: Tensor, progress: Progress | None
     ) -> None:
         super().__init__(density.likelihood, padding.new_zeros(len(padding), 0), dtype=density.dtype, progress=progress)
         self.density, self.code, self.x, self.padding = density, code, x, padding

@@ -18,6 +18,7 @@ from ar_lightning.data.cache import open_image
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.inference.inputs import key_of_labels, name_of_examples, read_text, split_of
 from ar_lightning.media.choose import media_of
+from ar_lightning.media.images import is_image
 from ar_lightning.media.text import Texts
 
 __all__ = ["Content", "blanks", "png", "read_content", "read_examples", "restored"]
@@ -55,11 +56,7 @@ def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
 
 
 def read_examples(source: str, data: ArrayDataModule, conditional: bool) -> Content:
-    """Return examples of a run, `data:test` or N of them `data:test[:N]`, as they lie in an .npz file.
-
-    Raises:
-        UserError: no such examples.
-    """
+    """Return examples of a run, `data:test` or N of them `data:test[:N]`, as they would lie in an .npz file."""
     asked = re.fullmatch(r"data:(train|valid|test)(?:\[:([1-9]\d*)\])?", source)
     if not asked:
         raise UserError(f"{source}: expected data:test, or data:test[:N] for N of the examples")
@@ -88,21 +85,16 @@ def _of_arrays(arrays: dict[str, np.ndarray], name: str, spec: DataSpec, conditi
 
 
 def blanks(fields: list[str], spec: DataSpec) -> tuple[int, Tensor | None]:
-    """Return how many examples there are, and where they only fill up the last one; None for nowhere.
-
-    Raises:
-        ValueError, IndexError: fields of no content.
-    """
+    """Return how many examples there are, and where they only fill up the last one; None for nowhere."""
     match fields[0]:
         case "npz":
             return int(fields[1].partition(",")[0]), None
         case "png":
             return 1, None
-        case "txt":
+        case _:
             length, window = int(fields[1]), spec.dims
             n = -(-length // window)
             return n, (torch.arange(n * window) >= length).view(n, *spec.shape)
-    raise ValueError(f"no kind of file '{fields[0]}'")
 
 
 def restored(fields: list[str], x: Tensor, labels: Tensor | None, spec: DataSpec) -> bytes:
@@ -153,7 +145,7 @@ def _read_text(path: Path, media: Texts) -> Content:
 def _read_picture(path: Path, spec: DataSpec) -> Content:
     from PIL import Image
 
-    if len(spec.shape) != 3 or spec.shape[0] not in (1, 3):
+    if not is_image(spec):
         raise UserError(f"{path}: is a picture, and this density is over {spec}; give an .npz file or data:test")
     rgb = open_image(path, 3)
     with Image.open(path) as image:

@@ -14,7 +14,6 @@ import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -29,6 +28,7 @@ from ar_lightning.density.density import Density
 from ar_lightning.inference.codec.codec import check_codable, decode, encode
 from ar_lightning.inference.codec.content import Content, blanks, png, read_content, read_examples, restored
 from ar_lightning.inference.open import SavedRun, read_run
+from ar_lightning.media.images import is_image
 
 __all__ = ["Compressed", "compress", "decompress"]
 
@@ -85,7 +85,7 @@ def compress(run: str, source: str, out: str | None = None) -> Compressed:
     n, padding = blanks(fields, density.spec)
     nats = _nats(density, content, padding)
     start = time.perf_counter()
-    with _bar(n * density.spec.dims, "encoding") as bar:
+    with tqdm(total=n * density.spec.dims, desc="encoding", unit=" values", leave=False, disable=None) as bar:
         payload = encode(density, x, labels, padding, bar.update)
     seconds = time.perf_counter() - start
     line = "\t".join([*_environment(), *(quote(field, safe="<>=,") for field in fields)])
@@ -112,15 +112,12 @@ def decompress(run: str, source: str, out: str | None = None) -> Path:
     density, digest = _codable(run, read_run(run))
     body = _opened(Path(source).expanduser())
     values_crc, by = HEADER.unpack_from(body)
-    try:
-        line, _, payload = body[HEADER.size :].partition(b"\n")
-        version, processor, *fields = map(unquote, line.decode().split("\t"))
-    except ValueError:
-        raise UserError(f"{source}: its header cannot be read; it was written by another version") from None
+    line, _, payload = body[HEADER.size :].partition(b"\n")
+    version, processor, *fields = map(unquote, line.decode().split("\t"))
     if by != digest:
         raise UserError(f"{source}: was compressed by another density than {run}: weights or config are not the same")
     n, padding = blanks(fields, density.spec)
-    with _bar(n * density.spec.dims, "decoding") as bar:
+    with tqdm(total=n * density.spec.dims, desc="decoding", unit=" values", leave=False, disable=None) as bar:
         try:
             x, labels = decode(density, payload, n, padding, bar.update)
             same = _crc_of(x, labels) == values_crc
@@ -188,11 +185,10 @@ def _nats(density: Density, content: Content, padding: Tensor | None) -> float:
 def _others(x: Tensor, padding: Tensor | None, spec: DataSpec) -> dict[str, int]:
     """Return the bytes of the values as plain bytes (of binary ones: bits), in gzip and, of images, in PNG."""
     kept = x if padding is None else x[~padding]
-    few = (spec.levels or 0) <= 256
-    array = kept.numpy().astype(np.uint8 if few else np.uint16)
+    array = kept.numpy().astype(np.uint8 if (spec.levels or 0) <= 256 else np.uint16)
     plain = np.packbits(kept.numpy().astype(np.uint8)) if spec.levels == 2 else array
     others = {"plain": plain.nbytes, "gzip": len(gzip.compress(plain.tobytes(), 9))}
-    if len(spec.shape) == 3 and spec.shape[0] in (1, 3) and few:
+    if is_image(spec):
         sheet = x.movedim(1, 0).flatten(1, 2)  # (C, N * H, W): one picture, one header
         others["PNG"] = len(png(sheet, spec))
     return others
@@ -201,7 +197,3 @@ def _others(x: Tensor, padding: Tensor | None, spec: DataSpec) -> dict[str, int]
 def _crc_of(x: Tensor, labels: Tensor | None) -> int:
     crc = zlib.crc32(x.numpy().astype("<i4").tobytes())
     return crc if labels is None else zlib.crc32(labels.numpy().astype("<i4").tobytes(), crc)
-
-
-def _bar(total: int, title: str) -> Any:
-    return tqdm(total=total, desc=title, unit=" values", leave=False, disable=None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from ar_lightning.core.files import write_bytes
 from ar_lightning.inference.compare.curves import all_curves_png
@@ -10,20 +10,15 @@ from ar_lightning.inference.compare.page import comparison_page
 from ar_lightning.inference.compare.runs import read_runs
 from ar_lightning.inference.compare.table import Group, as_csv, as_markdown, by_data, make_rows
 
-__all__ = ["Comparison", "compare"]
-
-
-class Comparison(NamedTuple):
-    """The result of a comparison."""
-
-    tables: list[Group]  # the rows of each table
-    files: dict[str, Path]  # what was written, by kind
+__all__ = ["compare"]
 
 
 def compare(
     runs: Iterable[str | Path], by: Literal["data"] | None = None, out: str | Path = "comparison"
-) -> Comparison:
-    """Compare runs by their likelihoods, curves and samples; nothing is written unless all of them can be read.
+) -> tuple[list[Group], dict[str, Path]]:
+    """Compare runs by their likelihoods, curves and samples; return the rows of each table, and the files by kind.
+
+    Nothing is written unless all runs can be read.
 
     Args:
         runs: run directories; a sweep directory stands for its complete trials.
@@ -45,4 +40,4 @@ def compare(
     }
     for name, content in contents.values():
         write_bytes(content, folder / name)
-    return Comparison(tables, {kind: folder / name for kind, (name, _) in contents.items()})
+    return tables, {kind: folder / name for kind, (name, _) in contents.items()}

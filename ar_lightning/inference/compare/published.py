@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 __all__ = ["PUBLISHED", "Published", "published_for", "published_like"]
 
+DOWNSAMPLED = "downsampled ImageNet of van den Oord et al. 2016"
 PIXELRNN = "van den Oord, Kalchbrenner & Kavukcuoglu, 2016"
 GATED = "van den Oord et al., 2016, Conditional image generation with PixelCNN decoders"
 MADE = "Germain et al., 2015, table 6"
@@ -20,9 +22,9 @@ class Published:
     data: str
     regime: str  # what the regime of a run must contain
     examples: int | None  # number of test examples; None where a run tests one of several folds
+    unit: Literal["nats", "bits/dim"]  # nats are of an example
     model: str
     value: float  # -log p, as a mean over test examples; lower is better
-    unit: Literal["nats", "bits/dim"]  # nats are of an example
     setting: str  # what it holds for
     source: str  # where it is published
     requires: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # what settings must be among, by dotted key
@@ -33,18 +35,13 @@ class Published:
 
 def _mnist(model: str, nats: float, setting: str, source: str, **requires: tuple[Any, ...]) -> Published:
     keys = {f"model.{key}": values for key, values in requires.items()}
-    return Published(
-        "binarized_mnist", "fixed binarisation (Larochelle split)", 10000, model, nats, "nats", setting, source, keys
-    )
+    regime = "fixed binarisation (Larochelle split)"
+    return Published("binarized_mnist", regime, 10_000, "nats", model, nats, setting, source, keys)
 
 
-def _cifar(model: str, bits: float, setting: str, source: str) -> Published:
-    return Published("cifar10", "256 levels", 10000, model, bits, "bits/dim", setting, source)
-
-
-def _imagenet(size: int, model: str, bits: float, setting: str, source: str) -> Published:
-    version = "downsampled ImageNet of van den Oord et al. 2016"
-    return Published(f"imagenet{size}", version, 49999, model, bits, "bits/dim", setting, source)
+_cifar = partial(Published, "cifar10", "256 levels", 10_000, "bits/dim")
+_imagenet32 = partial(Published, "imagenet32", DOWNSAMPLED, 49_999, "bits/dim")
+_imagenet64 = partial(Published, "imagenet64", DOWNSAMPLED, 49_999, "bits/dim")
 
 
 def _table(data: str, gaussians: float, laplaces: float) -> list[Published]:
@@ -52,7 +49,7 @@ def _table(data: str, gaussians: float, laplaces: float) -> list[Published]:
     kinds = {"gaussian": (gaussians, ("auto", "gaussian_mixture")), "laplace": (laplaces, ("laplace_mixture",))}
     return [
         Published(
-            data, "fold", None, "rnade", -value, "nats", f"{kind} mixtures, mean of 10 folds", RNADE,
+            data, "fold", None, "nats", "rnade", -value, f"{kind} mixtures, mean of 10 folds", RNADE,
             {"likelihood.name": likelihoods, "data.units": ("standardised",)},
         )
         for kind, (value, likelihoods) in kinds.items()
@@ -80,10 +77,10 @@ PUBLISHED = (
     _cifar("diagonal_bilstm", 3.00, "12 layers, h = 128", PIXELRNN),
     _cifar("gated_pixelcnn", 3.03, "unconditional", GATED),
     _cifar("pixelcnnpp", 2.92, "6 blocks of 5 resnets", "Salimans et al., 2017"),
-    _imagenet(32, "row_lstm", 3.86, "size of CIFAR-10's", PIXELRNN),
-    _imagenet(32, "gated_pixelcnn", 3.83, "unconditional", GATED),
-    _imagenet(64, "row_lstm", 3.63, "size of CIFAR-10's", PIXELRNN),
-    _imagenet(64, "gated_pixelcnn", 3.57, "unconditional", GATED),
+    _imagenet32("row_lstm", 3.86, "size of CIFAR-10's", PIXELRNN),
+    _imagenet32("gated_pixelcnn", 3.83, "unconditional", GATED),
+    _imagenet64("row_lstm", 3.63, "size of CIFAR-10's", PIXELRNN),
+    _imagenet64("gated_pixelcnn", 3.57, "unconditional", GATED),
     *_table("red_wine", -9.36, -9.46),
     *_table("white_wine", -10.23, -10.38),
     *_table("parkinsons", -0.90, -2.63),

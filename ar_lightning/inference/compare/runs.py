@@ -107,7 +107,9 @@ def _read(folder: Path) -> DoneRun:
         if result.get(key) is not None:
             _number(result[key], f"{file}: {key}")
     errors, notes = _errors(folder, result, nll)
-    setting = Setting(result["data"], result["regime"], _part(config, result, split), _condition(config))
+    told = {"model.conditional": "the label", "model.local": "aligned features"}
+    given = " and ".join(what for key, what in told.items() if config.get(key))
+    setting = Setting(result["data"], result["regime"], _part(config, result, split), given)
     curve = _curve(folder / "metrics.csv", result.get("seconds_training"))
     about = (*_notes(config, result), *notes)
     return DoneRun(result["experiment"], folder, config, result, setting, nll, bpd, errors, curve, about)
@@ -140,11 +142,6 @@ def _part(config: Settings, result: dict[str, Any], split: str) -> str:
         return f"{result['test_examples']} test examples" if "test_examples" in result else "test"
     limit = config.get("trainer.limit_val")
     return "validation" if limit is None else f"the first {limit} batches of validation"
-
-
-def _condition(config: Settings) -> str:
-    told = {"model.conditional": "the label", "model.local": "aligned features"}
-    return " and ".join(what for key, what in told.items() if config.get(key))
 
 
 def _notes(config: Settings, result: dict[str, Any]) -> list[str]:

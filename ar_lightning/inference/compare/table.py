@@ -126,7 +126,10 @@ def _duration(seconds: float) -> str:
 def footnotes(rows: Sequence[Row]) -> list[str]:
     """Return the data behind the rows, and the sources of published numbers."""
     settings: dict[str, Setting] = {row.label: row.run.setting for row in rows}
-    lines = [f"{label}: {_described(setting)}" for label, setting in settings.items()]
+    lines = []
+    for label, setting in settings.items():
+        density = f"p(x | {setting.given})" if setting.given else "p(x)"
+        lines.append(f"{label}: -log {density} of {setting.part}; {setting.regime}")
     if len(settings) > 1:
         lines.append("Likelihoods are comparable where the data column says the same, and nowhere else.")
     sources = dict.fromkeys(str(row.published) for row in rows if row.published)
@@ -137,11 +140,6 @@ def footnotes(rows: Sequence[Row]) -> list[str]:
             "model and its training may be of another size than the run's."
         )
     return lines
-
-
-def _described(setting: Setting) -> str:
-    density = f"p(x | {setting.given})" if setting.given else "p(x)"
-    return f"-log {density} of {setting.part}; {setting.regime}"
 
 
 def as_rich(rows: Sequence[Row], width: int, title: str = "") -> "RenderableType":

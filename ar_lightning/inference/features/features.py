@@ -16,11 +16,11 @@ from ar_lightning.core.files import write_json, write_npz
 from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import MAX_CLASSES, Density
+from ar_lightning.inference.evaluate import translator
 from ar_lightning.inference.features.embedding import embedding_png
 from ar_lightning.inference.features.hidden import Layer, layer_of, layer_outputs
 from ar_lightning.inference.features.probe import ProbeComparison, Represented, compare_probes
 from ar_lightning.inference.open import Run, open_run
-from ar_lightning.inference.translate import translator
 
 __all__ = ["POOLS", "Features", "Pool", "features", "read_examples", "representations"]
 
@@ -143,20 +143,14 @@ def features(
     files = {"representations": folder / f"{split}.npz", "embedding": folder / "embedding.png"}
     kept = {"features": shown.hidden} | ({} if shown.labels is None else {"labels": shown.labels})
     write_npz(kept, files["representations"])
-    panels = {f"layer {chosen.name}, {_how(chosen, pool)}": shown.hidden, "raw values": shown.raw}
+    panels = {f"layer {chosen.name}, {pool} over {chosen.sites} sites": shown.hidden, "raw values": shown.raw}
     embedding_png(panels, shown.labels, files["embedding"], f"{opened.config['data']['name']}, {split}")
     if comparison is not None:
         files["probe"] = folder / "probe.json"
         told = {"layer": chosen.name, "pool": pool, "conditional": conditional}
         write_json(told | asdict(comparison), files["probe"])
-    return Features(chosen, pool, *shown.hidden.shape, comparison, reason, conditional, files)
-
-
-def _how(layer: Layer, pool: Pool) -> str:
-    """Say what a representation is of the sites of a layer."""
-    if layer.sites == 1:
-        return "one site"
-    return {"none": f"{layer.sites} sites", "last": "last site"}.get(pool, f"{pool} of {layer.sites} sites")
+    n, width = shown.hidden.shape
+    return Features(chosen, pool, n, width, comparison, reason, conditional, files)
 
 
 def _no_probe(module: ArrayDataModule) -> str | None:
