@@ -163,8 +163,13 @@ def test_a_process_of_its_own_decodes(run: str, runs: Path) -> None:
         assert apart["test"].shape[0] == 5 and (apart["test"] == here["test"]).all()
 
 
-@pytest.mark.parametrize("kind", ["u1", "<i8", ">i2", "<f8", "<f2"])
-@pytest.mark.parametrize("shape", [(7, 8, 8), (7, 1, 8, 8), (7, 8, 8, 1)], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        ("u1", (7, 8, 8)), ("<i8", (7, 8, 8)), (">i2", (7, 1, 8, 8)), ("<f8", (7, 8, 8, 1)), ("<f2", (7, 8, 8)),
+    ],
+    ids=str,
+)  # fmt: skip
 def test_arrays_come_back_bit_for_bit(kind: str, shape: tuple[int, ...], runs: Path, tmp_path: Path) -> None:
     array = np.random.default_rng(0).integers(0, 17, shape).astype(kind)
     np.savez(tmp_path / "a.npz", **{"my\tname": array})  # type: ignore[arg-type]
@@ -231,6 +236,7 @@ def test_another_rounding_is_noticed(runs: Path, tmp_path: Path, monkeypatch: py
         ("compress", "nade", "high.npz", "0..16"),
         ("compress", "nade", "halves.npz", "whole numbers"),
         ("compress", "nade", "nan.npz", "whole numbers"),
+        ("compress", "nade", "minus.npz", "-0"),
         ("compress", "nade", "two.npz", "no array 'test'"),
         ("compress", "nade", "song.txt", "cannot be read as"),
         ("compress", "labels", "good.npz", "good_labels"),
@@ -255,26 +261,27 @@ def test_another_rounding_is_noticed(runs: Path, tmp_path: Path, monkeypatch: py
     ],
 )
 def test_what_cannot_be_coded_is_one_line(
-    command: str, run: str, file: str, message: str, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, run: str, file: str, message: str, runs: Path, bad: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_bad_files(runs, tmp_path)
-    capsys.readouterr()
-    before = sorted((*runs.rglob("*"), *tmp_path.rglob("*")))
-    where = file if file.startswith("data:") else str(tmp_path / file)
+    before = sorted((*runs.rglob("*"), *bad.rglob("*")))
+    where = file if file.startswith("data:") else str(bad / file)
     assert run_here(command, str(runs / run), *([where] if file else [])) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1 and error.startswith("error: ")
-    assert sorted((*runs.rglob("*"), *tmp_path.rglob("*"))) == before
+    assert sorted((*runs.rglob("*"), *bad.rglob("*"))) == before
 
 
-def make_bad_files(runs: Path, folder: Path) -> None:
-    good = np.zeros((3, 8, 8), np.uint8)
+@pytest.fixture(scope="module")
+def bad(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files that a density cannot take, and a good one."""
+    folder, good = tmp_path_factory.mktemp("bad"), np.zeros((3, 8, 8), np.uint8)
     arrays = {
         "good": {"good": good},
         "wrong": {"test": np.zeros((3, 9), np.uint8)},
         "high": {"test": good + 17},
         "halves": {"test": good + 0.5},
         "nan": {"test": good + math.nan},
+        "minus": {"test": good * -0.0},
         "two": {"a": good, "b": good},
         "odd": {"test": good, "test_labels": np.full(3, 10)},
     }
@@ -291,3 +298,4 @@ def make_bad_files(runs: Path, folder: Path) -> None:
     (folder / "flipped.arl").write_bytes(packed[:-3] + bytes([packed[-3] ^ 1]) + packed[-2:])
     (folder / "short.arl").write_bytes(packed[:9])
     (folder / "newer.arl").write_bytes(packed[:3] + b"\x02" + packed[4:])
+    return folder

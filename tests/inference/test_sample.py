@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 
 from ar_lightning import load
+from ar_lightning.core.medium import Text
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.density.draw import Draw
 from ar_lightning.inference.inputs import read_prompt
@@ -80,6 +82,10 @@ def test_melodies_follow_the_features_of_test_examples(runs: Path, capsys: pytes
     drawn(runs, str(runs / "melody"), "--n", "2")
     assert run_here("sample", str(runs / "melody"), "--length", "99") == 2
     assert "features" in capsys.readouterr().err
+
+
+def test_a_prompt_may_be_longer_than_the_name_of_a_file() -> None:
+    assert read_prompt("do " * 100, DataSpec((1, 400), 3, medium=Text("do "))).shape == (1, 300)
 
 
 def test_tables_are_drawn_in_their_units(runs: Path) -> None:
