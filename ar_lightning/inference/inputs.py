@@ -62,16 +62,13 @@ class InputDataset(Dataset):
 
     @property
     def spec(self) -> DataSpec:
-        """Spec of the examples."""
         return self.input_spec
 
     @property
     def regime(self) -> str:
-        """Number of examples."""
         return f"{len(self.split.x)} given examples"
 
     def load(self) -> Splits:
-        """Return all examples as each split."""
         return dict.fromkeys(("train", "valid", "test"), self.split)
 
 

@@ -49,9 +49,8 @@ def training_examples(density: Density, data: ArrayDataModule, n: int, seed: int
 
 
 def spread(split: Split, n: int) -> Split:
-    """Return n examples without labels, spread evenly over all of them, or all."""
-    rows = evenly(len(split.x), n)
-    return Split(split.x[rows], None, None if split.features is None else split.features[rows])
+    """Return n examples, spread evenly over all of them, or all."""
+    return split.at(evenly(len(split.x), n))
 
 
 def outliers(run: str, against: str, density: Density, train: Split, own: Split, n: int, seed: int) -> Split:
