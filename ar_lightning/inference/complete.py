@@ -1,6 +1,7 @@
 """Completions of a partly known example, beside it: `python run.py complete RUN --input FILE`."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -136,9 +137,9 @@ def _example(opened: Run, source: str) -> tuple[Tensor, Tensor | Condition | Non
             raise UserError(f"--input {source}: expected data:SPLIT:INDEX, such as data:test:3")
     if int(index) >= data.size(split):
         raise UserError(f"--input {source}: {split} has {data.size(split)} examples, numbered from 0")
-    loader = data.test_dataloader() if split == "test" else data.val_dataloader()
-    example: tuple[Tensor, Tensor | Condition | None] = loader.dataset[int(index)]  # a batch of one, and nothing else
-    return example
+    examples: Any = (data.test_dataloader() if split == "test" else data.val_dataloader()).dataset
+    batch: tuple[Tensor, Tensor | Condition | None] = examples.__getitems__([int(index)])
+    return batch
 
 
 def _label(density: Density, own: Tensor | None, label: int | None) -> Tensor | None:
