@@ -33,11 +33,7 @@ def build_data_module(config: dict[str, Any], dataset: "Dataset") -> "ArrayDataM
 
 
 def build_density(config: dict[str, Any], spec: DataSpec) -> "Density":
-    """Build the density that the `model` and `likelihood` sections describe, for data of this spec.
-
-    Raises:
-        UserError: the model or likelihood cannot take the data, or one of its arguments.
-    """
+    """Build the density that the `model` and `likelihood` sections describe, for data of this spec."""
     from ar_lightning.density.density import Density
     from ar_lightning.density.orderless import OrderlessDensity
 
@@ -62,10 +58,7 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> "Density":
 
 
 def auto_likelihood(spec: DataSpec, joint_colours: bool = False) -> str:
-    """Return the name of the likelihood that fits the data best.
-
-    A model that leaves the colours of a pixel to the likelihood gets one that models them jointly.
-    """
+    """Return the name of the likelihood that suits the data, of joint colours where a model leaves these to it."""
     if spec.support == "real":
         return "gaussian_mixture"
     if spec.support == "binary" and (spec.shape[0] == 1 or not joint_colours):

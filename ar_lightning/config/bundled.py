@@ -30,11 +30,7 @@ def bundled(kind: Kind) -> dict[str, Path]:
 
 
 def find(kind: Kind, given: str) -> Path:
-    """Return the file that a path or the name of a bundled file means; a file of the user's goes first.
-
-    Raises:
-        UserError: there is neither; a path that ends in .yaml is answered where it is read.
-    """
+    """Return the file that a path or the name of a bundled file means; a file of the user's goes first."""
     path = Path(given)
     if path.is_file():
         return path

@@ -25,9 +25,6 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> dict[
     """Read a config file and its bases, apply the overrides, and return the resolved config as plain containers.
 
     Every section is complete: each key that the chosen names take is there, with its default if nothing set it.
-
-    Raises:
-        UserError: one line that says which file, or the command line, is wrong and what to do.
     """
     below = [] if path is None else read_overlays(Path(path))
     return _resolved([*below, parse_overrides(overrides)], path)
@@ -40,12 +37,9 @@ def explicit_settings(path: str | Path, *more: Overlay) -> Settings:
 
 
 def resolve(settings: Settings, values: Settings, where: str) -> dict[str, Any]:
-    """Return the complete config of explicit settings with other values laid over them.
+    """Return the complete config of what `explicit_settings` returned, with values by dotted key laid over it.
 
-    Args:
-        settings: what `explicit_settings` returned.
-        values: by dotted key; a name among them drops what `settings` has for another name alone.
-        where: where the values come from, for messages.
+    A name among the values drops what `settings` has for another name alone. Messages say `where` they come from.
     """
     return _resolved([(where, settings), (where, values)], where)
 

@@ -33,10 +33,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Schema:
-    """What the source of one registered class or function declares.
-
-    `attributes` are its literal class attributes, such as the number of dimensions a model can take.
-    """
+    """What the source of one registered class or function declares; `attributes` are its literal class attributes."""
 
     summary: str
     fields: dict[str, Field]
@@ -45,11 +42,7 @@ class Schema:
 
 @lru_cache
 def schema_of(target: str) -> Schema:
-    """Read the schema of `package.module:Name`, a class or a function.
-
-    Raises:
-        LookupError: the module or the name is not there.
-    """
+    """Read the schema of `package.module:Name`, a class or a function; a `LookupError` if it is not there."""
     path, name = _path(target), target.partition(":")[2]
     known = _definitions(path)
     if name not in known:

@@ -20,7 +20,7 @@ def check_value(annotation: Any, value: Any, key: str, where: str = "") -> Any:
 
 
 def conform(annotation: Any, value: Any) -> Any:
-    """Return a value from YAML as the annotation's type, where it is one and lies in its range.
+    """Return a value from YAML as the annotation's type and in its range, else raise `ValueError`.
 
     A whole number is a float too, a number where text is wanted is its digits, and a list may be a tuple. Nothing else
     is converted: `1` is no bool, `true` no number.
@@ -29,9 +29,6 @@ def conform(annotation: Any, value: Any) -> Any:
         >>> from ar_lightning.core.fields import PositiveFloat
         >>> conform(tuple[PositiveFloat, str], [1, 2])
         (1.0, '2')
-
-    Raises:
-        ValueError: it is not; the message says what was expected.
     """
     origin, args, kind = get_origin(annotation), get_args(annotation), type(value)
     if kind is int and abs(value) >= 2**63:

@@ -72,12 +72,9 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 
 
 def nearby(path: Path, fits: Callable[[Path], bool] = lambda path: True, kind: str = "") -> str:
-    """Return `; did you mean 'X'?` for the entry of a path's folder with the nearest name.
+    """Return `; did you mean 'X'?` for the nearest name in a path's folder, of the entries that fit.
 
-    Args:
-        path: of which there is none.
-        fits: which entries count.
-        kind: what these are, such as "table": where no name is near, say which there are.
+    Where no name is near and there is a `kind`, such as "table", say which there are.
     """
     folder = path.parent
     if not folder.is_dir():

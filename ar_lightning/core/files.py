@@ -23,10 +23,8 @@ CHECKPOINT_KEY = "ar_lightning"  # in a checkpoint, of the config, data and vers
 def written(path: Path, shared: bool = False) -> Iterator[Path]:
     """Yield the place to write to instead of `path`, which becomes `path` at the end; its folder is made if need be.
 
-    Args:
-        path: the file.
-        shared: other processes, maybe on other machines, may write it at the same time: the last one wins. What they
-            leave behind when they are killed, nobody writes over.
+    If `shared`, other processes, maybe on other machines, may write it at the same time: the last one wins. What they
+    leave behind when they are killed, nobody writes over.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     mine = f".{socket.gethostname()}-{os.getpid()}" if shared else ""

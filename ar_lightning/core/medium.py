@@ -26,11 +26,7 @@ class Audio:
 
 @dataclass(frozen=True)
 class Text:
-    """A window of text, `(1, T)`.
-
-    Args:
-        symbols: the character of each level; None where the levels are bytes of UTF-8.
-    """
+    """A window of text, `(1, T)`: the character of each level, or None where the levels are bytes of UTF-8."""
 
     symbols: str | None = None
 

@@ -18,13 +18,7 @@ __all__ = ["mixture"]
 
 
 def mixture(parts: list[Any], x: Tensor, order: Tensor) -> Distribution:
-    """Return the conditionals of a mixture, of batch shape `(B, C, *sites)`.
-
-    Args:
-        parts: those of each member.
-        x: the values `(B, C, *sites)` that they are given.
-        order: in which all members visit them, `(D,)`.
-    """
+    """Return the conditionals `(B, C, *sites)` of a mixture at `x`, whose members have this one order `(D,)`."""
     weights = _log_weights(parts, x, order).unbind(-1)
     if isinstance(parts[0], Categorical):
         logits = torch.stack([w[..., None] + p.logits for w, p in zip(weights, parts, strict=True)])

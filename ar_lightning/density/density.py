@@ -26,11 +26,7 @@ MAX_CLASSES = 100  # of the Bayes classifier, which takes a forward pass per cla
 class Step(NamedTuple):
     """A step of a training, which the randomness of its objective is a function of.
 
-    Args:
-        number: of the optimizer step.
-        seed: of the run.
-        rank: of this process.
-        world: number of processes.
+    It is the optimizer step `number` of the run with this seed, on process `rank` of `world`.
     """
 
     number: int = 0
@@ -247,14 +243,9 @@ class Density(nn.Module):
             self.train(was_training)
 
     def fill(self, draw: Draw, x: Tensor, cond: Condition, u: Tensor, naive: bool = False) -> Tensor:
-        """Fill a batch `x` (B, C, *sites) with samples: those of one member are drawn together.
+        """Fill a batch of zeros `x` (B, C, *sites) with samples: those of one member are drawn together.
 
-        Args:
-            draw: chooses the values.
-            x: zeros.
-            cond: what is given of each.
-            u: uniforms `(B, 1, ...)` that choose the members; not read where there is one.
-            naive: a full forward pass per value.
+        Where there are several, uniforms `u` `(B, 1, ...)` choose them; `naive` is a full forward pass per value.
         """
         loop = sample_naive if naive else loop_of(self.model)
         members = self.draw_members(draw, cond, u)

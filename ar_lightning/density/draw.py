@@ -17,14 +17,8 @@ __all__ = ["Draw", "site_index"]
 class Draw:
     """Chooses the value of one site of a batch: known, or drawn from the likelihood.
 
-    Args:
-        likelihood: what the parameters mean.
-        noise: uniforms `(B, D, likelihood.noise)`.
-        known: values to keep `(B, D)`, or None.
-        mask: True where a value is known `(B, D)`, or None.
-        temperature: below 1 sharpens, above 1 flattens each conditional.
-        dtype: of the network's inputs.
-        progress: called with the number of values after each choice of them.
+    The uniforms `noise` are `(B, D, likelihood.noise)`; `known` has values to keep where `mask` is True, `(B, D)` both,
+    or None. `dtype` is that of the network's inputs. `progress` is called with the number of values just chosen.
     """
 
     def __init__(
@@ -40,10 +34,7 @@ class Draw:
         return Draw(self.likelihood, self.noise[rows], known, mask, self.temperature, self.dtype, self.progress)
 
     def __call__(self, params: Tensor, site: int | Tensor, earlier: Tensor | None = None) -> Tensor:
-        """Return the values `(B,)` of a site, given its parameters `(B, P)`.
-
-        `earlier` `(B, c)` are the channels of its pixel that come before, where the parameters are for all of them.
-        """
+        """Return values `(B,)` of a site by parameters `(B, P)` and, where joint, the `earlier` channels `(B, c)`."""
         here = site_index(site)
         drawn = self.likelihood.sample(params, self.noise[here], self.temperature, earlier)
         if self.known is None or self.mask is None:
@@ -51,15 +42,10 @@ class Draw:
         return torch.where(self.mask[here], self.known[here], drawn)
 
     def fill(self, x: Tensor, params: Tensor, token: int | Tensor) -> Tensor:
-        """Choose the values of one group of channels at a site, write them into `x`, and return them encoded.
+        """Choose the values of one group of channels at a site and write them into `x` (B, C, *sites).
 
-        Args:
-            x: values `(B, C, *sites)`.
-            params: of the group, `(B, P)`.
-            token: its index in the flattened `(groups, *sites)`; `(B,)` where each example has its own.
-
-        Returns:
-            `(B, C / groups * E)`.
+        The parameters of the group are `(B, P)`; `token` is its index in the flattened `(groups, *sites)`, or `(B,)`
+        where each example has its own. Return the values encoded, `(B, C / groups * E)`.
         """
         values, sites = x.flatten(1), x.shape[2:].numel()  # values is a view: x fills up
         written: list[Tensor] = []

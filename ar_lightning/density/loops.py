@@ -19,16 +19,7 @@ __all__ = ["in_batches", "loop_of", "sample_naive", "sample_orderless", "sample_
 
 
 def in_batches(n: int, size: int, draw: Callable[[Tensor], Tensor]) -> Tensor:
-    """Draw n samples in batches, which are halved whenever the GPU has no memory for one.
-
-    Args:
-        n: number of samples.
-        size: of a batch, at most.
-        draw: draws the samples of these numbers `(B,)`.
-
-    Raises:
-        torch.OutOfMemoryError: there is no memory for a single one.
-    """
+    """Draw n samples by their numbers `(B,)`, in batches that are halved whenever the GPU has no memory for one."""
     parts: list[Tensor] = []
     start = 0
     while start < n or not parts:

@@ -41,11 +41,7 @@ class NegativeLogLikelihood(Metric):
 
 
 class BitsPerDim(NegativeLogLikelihood):
-    """Mean negative log-likelihood in bits per dimension.
-
-    Args:
-        dims: dimensions of an example, channels included.
-    """
+    """Mean negative log-likelihood in bits per dimension, of which an example has `dims`, channels included."""
 
     def __init__(self, dims: int) -> None:
         super().__init__()

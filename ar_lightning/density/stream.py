@@ -17,15 +17,11 @@ Memory = dict[str, dict[str, Any]]  # what each module that remembers has read, 
 
 @contextmanager
 def carried(model: SequenceModel, memory: Memory, lanes: int) -> Iterator[None]:
-    """Let a model read on where `memory` ends, and keep there where it ends itself, without gradients.
+    """Let a model that `carries` read on where `memory` ends, and keep there where it ends itself, without gradients.
 
     Truncated backpropagation through time: the forward pass goes on over windows of a stream, the backward pass ends at
     the start of each (Williams & Peng, 1990). What precedes the first token is the last one of the window before.
-
-    Args:
-        model: one that `carries`.
-        memory: of the windows before, empty at the start of a stream; changed in place.
-        lanes: the first of those remembered that go on; a lane that ended is forgotten.
+    `memory`, empty at the start of a stream, is changed in place; its first `lanes` go on, the others are forgotten.
     """
     modules: dict[str, Any] = {n: m for n, m in model.named_modules() if isinstance(m, Streaming)}
     for past in memory.values():

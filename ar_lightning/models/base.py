@@ -114,12 +114,8 @@ class Model(nn.Module, ABC):
         """Return the hidden units `(B, S, F)` of each example at each site, by the name of the layer.
 
         They are the outputs of the modules whose names match `hidden_layers`, in the order in which they are computed;
-        the last is what the output layer reads. A model whose hidden units no module returns overrides this.
-
-        Args:
-            z: encoded values `(B, C * E, *sites)`.
-            cond: as of `forward`.
-            only: the name of one layer, which saves memory; None for all.
+        the last is what the output layer reads. A model whose hidden units no module returns overrides this. One layer
+        `only` takes less memory.
         """
         found: defaultdict[str, list[Tensor]] = defaultdict(list)
 
@@ -145,11 +141,7 @@ class Model(nn.Module, ABC):
 
 
 def _check_declaration(cls: type[Model]) -> None:
-    """Answer what a subclass of `Model` forgets or misspells.
-
-    Raises:
-        TypeError: an abstract method is missing, or an attribute is none that a model may declare.
-    """
+    """Raise `TypeError` for what a subclass of `Model` forgets or misspells, a method or an attribute."""
     missing = [name for name, member in inspect.getmembers(cls) if getattr(member, "__isabstractmethod__", False)]
     if missing and not any(name in vars(cls) for name in missing):  # else it is a base of other models itself
         raise TypeError(f"{cls.__name__} needs {', '.join(f'a method `{name}`' for name in missing)}")
@@ -203,7 +195,6 @@ class SequenceModel(Model):
         """
 
     def forward(self, z: Tensor, cond: Any = None) -> Tensor:
-        """Return the parameters `(B, groups * P, *sites)` of every site, given `z` `(B, C * E, *sites)`."""
         ordered = self.scan(self.tokens_before(z), cond)
         order = token_order(self.order, self.shapes)
         return self.at_sites(torch.empty_like(ordered).index_copy(1, order, ordered))
@@ -273,7 +264,6 @@ class RasterModel(Model):
         return [list(column) for column in zip(*(self.columns(f) for f in features), strict=True)]
 
     def forward(self, z: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Return the parameters `(B, groups * P, H, W)` of every pixel, given `z` `(B, C * E, H, W)`."""
         above = F.pad(z, (0, 0, 1, 0))[:, :, :-1]
         left = F.pad(z, (1, 0))[..., :-1]
         features = self.pixel(left, self.row(above, cond), cond)

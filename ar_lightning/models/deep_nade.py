@@ -118,17 +118,12 @@ class DeepNADE(SequenceModel):
     def visit(
         self, past: Tensor, path: Tensor, a: Tensor | None = None, cond: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Read tokens one by one, and predict the next token after each.
+        """Read the encoded tokens `past` `(B, n, E)` one by one, and predict the next token after each.
 
-        Args:
-            past: the encoded tokens `(B, n, E)`; at the very start the first stands for none.
-            path: their indices, and then that of the last token to predict: `(n + 1,)`, or `(B, n + 1)` where the
-                examples go different ways.
-            a: the pre-activations of the first layer `(B, H)` so far; None at the very start.
-            cond: labels `(B,)`.
-
-        Returns:
-            Parameters `(B, n, P)` of the tokens `path[1:]`, and the pre-activations `(B, H)` after all of `past`.
+        `path` has their indices, and then that of the last token to predict: `(n + 1,)`, or `(B, n + 1)` where the
+        examples go different ways. `a` are the pre-activations `(B, H)` of the first layer so far; at the very start it
+        is None, and the first token stands for none. Return parameters `(B, n, P)` of the tokens `path[1:]`, and the
+        pre-activations after all of `past`.
         """
         outs = []
         for i in range(0, past.shape[1], BLOCK):
@@ -160,10 +155,7 @@ class DeepNADE(SequenceModel):
 
 
 def at(weight: Tensor, tokens: Tensor, x: Tensor) -> Tensor:
-    """Map `(B, n, I)` to `(B, n, O)` by the matrices of these tokens in `weight` `(D, I, O)`.
-
-    `tokens` are `(n,)`, or `(B, n)` where each example has its own.
-    """
+    """Map `(B, n, I)` to `(B, n, O)` by the matrices of `tokens`, `(n,)` or `(B, n)`, in `weight` `(D, I, O)`."""
     w = weight[tokens]
     if x.shape[2] == 1:
         return x * w.squeeze(-2)  # faster than a product of matrices

@@ -96,15 +96,9 @@ class GatedPixelCNN(RasterModel):
 
 
 class GatedLayer(nn.Module):
-    """One layer of both stacks.
+    """One layer of both stacks, each of `hidden` channels in as many groups as there are colours.
 
-    Args:
-        hidden: channels of either stack.
-        kernel: width of the kernels.
-        colours: number of groups of channels.
-        classes: number of classes to condition on, 0 for none.
-        dropout: probability of dropping what a gate lets through.
-        last: no layer follows, which would read the vertical stack.
+    After the `last` one, no layer reads the vertical stack. `classes` is 0 for an unconditional model.
     """
 
     def __init__(

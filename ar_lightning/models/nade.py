@@ -26,13 +26,7 @@ __all__ = ["NADE"]
 class PrefixHidden(Streaming):
     """Hidden units that have read the values before each site, and the outputs they give there.
 
-    Args:
-        dims: number of sites D.
-        inputs: encoded inputs per site E.
-        hidden: hidden units H.
-        params: outputs per site P.
-        activation: f.
-        block: sites computed at a time.
+    There are `dims` sites D of `inputs` E and `params` P each, and H units; `block` sites are computed at a time.
     """
 
     def __init__(self, dims: int, inputs: int, hidden: int, params: int, activation: Activation, block: int) -> None:
@@ -47,12 +41,7 @@ class PrefixHidden(Streaming):
         self.compiled = False  # its kernel is to be compiled
 
     def forward(self, past: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Map the values before each of n sites `(B, n, E)` to the outputs `(B, n, P)`.
-
-        Args:
-            past: encoded values; while streaming, those of the next n sites.
-            bias: added to c for each example `(B, H)`, or None.
-        """
+        """Map the values before each of n sites `(B, n, E)`, and a bias added to c `(B, H)`, to outputs `(B, n, P)`."""
         n = past.shape[1]
         start = self.advance(n)
         W, V, b = (t[start : start + n] for t in (self.W, self.V, self.b))

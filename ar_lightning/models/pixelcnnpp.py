@@ -109,14 +109,9 @@ class PixelCNNpp(RasterModel):
 
 
 class Level(nn.Module):
-    """Both streams at one resolution: resnets down, what the coarser levels make of it, resnets up with shortcuts.
+    """Both streams at one resolution: resnets down, what the `coarser` levels make of it, resnets up with shortcuts.
 
-    Args:
-        filters: channels of both streams.
-        resnets: gated resnets down; one more up, but at the coarsest level, whose last one down has no shortcut.
-        coarser: the next level, None at the coarsest.
-        dropout: probability of dropping an activation in each resnet.
-        classes: number of classes to condition on.
+    One resnet more goes up than down, except at the coarsest level, whose last one down has no shortcut.
     """
 
     def __init__(self, filters: int, resnets: int, coarser: "Level | None", dropout: float, classes: int) -> None:
@@ -172,15 +167,7 @@ class Level(nn.Module):
 
 
 class GatedResnet(nn.Module):
-    """A gated residual block; see the equation above.
-
-    Args:
-        conv: makes a convolution of so many channels in and out.
-        filters: channels of its input and output.
-        shortcut: it has a shortcut.
-        dropout: probability of dropping an activation.
-        classes: number of classes whose bias is added to the gates.
-    """
+    """A gated residual block, see the equation above; `conv` makes a convolution of so many channels in and out."""
 
     def __init__(self, conv: "Conv", filters: int, shortcut: bool, dropout: float, classes: int) -> None:
         super().__init__()

@@ -25,13 +25,7 @@ __all__ = ["RNADE"]
 class RescaledPrefix(Streaming):
     """Hidden units that have read the values before each dimension, rescaled there, and the outputs they give.
 
-    Args:
-        dims: number of dimensions D.
-        inputs: encoded inputs per dimension E.
-        hidden: hidden units H.
-        params: outputs per dimension P.
-        activation: f.
-        dropout: probability of dropping a unit at a dimension.
+    There are `dims` dimensions D of `inputs` E and `params` P each, and H units.
     """
 
     def __init__(

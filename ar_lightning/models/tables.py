@@ -26,11 +26,7 @@ MAX_ENTRIES = 2**26
 
 
 class ContextTable(Streaming):
-    """Logits looked up by position and by the `k` values before it; rows exist only for contexts that can occur.
-
-    Raises:
-        ValueError: the table would be larger than memory allows, or cannot tell the levels.
-    """
+    """Logits looked up by position and by the `k` values before it; rows exist only for contexts that can occur."""
 
     offset: Tensor
     weights: Tensor

@@ -81,7 +81,6 @@ class WaveNet(SequenceModel):
 
     @property
     def receptive_field(self) -> int:
-        """Number of tokens before it that a prediction sees."""
         return self.dilated.reach
 
     def by_example(self, output: Tensor) -> Tensor:

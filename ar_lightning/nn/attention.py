@@ -10,16 +10,7 @@ __all__ = ["CausalSelfAttention"]
 
 
 class CausalSelfAttention(Streaming):
-    """Multi-head attention, in which each token reads itself and those before it.
-
-    Args:
-        width: features of a token.
-        heads: attention heads, of `width / heads` features each.
-        tokens: number of all tokens.
-
-    Raises:
-        ValueError: the features cannot be divided among the heads.
-    """
+    """Multi-head attention, in which each token reads itself and those before it, `width / heads` features a head."""
 
     def __init__(self, width: int, heads: int, tokens: int) -> None:
         super().__init__()

@@ -21,14 +21,7 @@ __all__ = ["CausalConv", "FirstConv", "Pointwise", "RowConv", "odd", "output_lay
 class CausalConv(nn.Conv2d, Streaming):
     """A convolution that sees `above` rows over a pixel, and in its own row the pixels up to and including itself.
 
-    Args:
-        channels: channels of the input.
-        out: channels of the output.
-        above: rows above the pixel that it sees.
-        left: columns left of the pixel, in all rows.
-        right: columns right of the pixel, in the rows above.
-        bias: add a bias.
-        colours: number of groups of channels.
+    It sees `left` columns left of the pixel in all rows, and `right` columns right of it in the rows above.
     """
 
     mask: Tensor | None
@@ -137,10 +130,6 @@ class FirstConv(nn.Module):
     """The first layer of the PixelRNN family, a 7x7 convolution of mask A: it sees all around a pixel but the pixel.
 
     Its parts read the finished rows, the pixels to the left and the colours before; each is fed its input shifted.
-
-    Args:
-        shapes: of the data, the encoded inputs and the parameters.
-        out: channels of the output.
     """
 
     def __init__(self, shapes: Shapes, out: int) -> None:
@@ -171,11 +160,7 @@ def round_up(channels: int, colours: int) -> int:
 
 
 def odd(kernel: int) -> int:
-    """Return the width of a kernel, which must have a pixel in its middle.
-
-    Raises:
-        ValueError: it is even.
-    """
+    """Return the width of a kernel, or raise `ValueError` if it is even: a kernel has a pixel in its middle."""
     if kernel % 2 == 0:
         raise ValueError(f"kernel={kernel} has no middle: take {kernel - 1} or {kernel + 1}")
     return kernel

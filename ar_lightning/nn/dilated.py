@@ -27,18 +27,12 @@ Layer = Callable[[int, Tensor], tuple[Tensor, Tensor]]  # (index, inputs) -> (un
 class DilatedStack(Streaming):
     """Gated residual layers, each a dilated causal convolution, and the sum of their skip connections.
 
+    The residual stream has C channels, a layer as many gated units and `kernel` taps k, `dilations` d sites apart.
+    There are `classes` labels y and `features` u of a site to condition on, 0 for none.
+
     References:
         van den Oord et al., WaveNet: A Generative Model for Raw Audio (2016).
         Le Paine et al., Fast Wavenet Generation Algorithm (2016): the queues of past inputs.
-
-    Args:
-        channels: C of the residual stream, and gated units of a layer.
-        skip: channels of the output.
-        kernel: taps k of a convolution.
-        dilations: sites d between the taps of each layer.
-        dropout: probability of dropping a gated unit.
-        classes: number of labels y to condition on, 0 for none.
-        features: number of features u of a site to condition on, 0 for none.
     """
 
     def __init__(
@@ -68,10 +62,7 @@ class DilatedStack(Streaming):
     def forward(self, x: Tensor, labels: Tensor | None = None, features: Tensor | None = None) -> Tensor:
         """Map inputs `(n, B, C)`, time first, to the sum of the skips `(n, B, skip)`; while streaming, the next n.
 
-        Args:
-            x: inputs.
-            labels: `(B,)`, where there are classes.
-            features: `(T, B, F)` of all sites, also of those that are yet to come, where there are features.
+        Labels are `(B,)`, features `(T, B, F)` those of all sites, also of those that are yet to come.
         """
         if self.past is not None and torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False):  # what is read in pieces is small
@@ -158,10 +149,6 @@ class Rings(nn.Module):
     """Where each layer keeps its last `(k - 1) d` inputs: in a ring, in which the newest overwrites the oldest.
 
     The rings of all layers lie one after another in one tensor `(sum of sizes, B, C)`. Nothing in them is moved.
-
-    Args:
-        kernel: taps k of a layer.
-        dilations: d of each layer.
     """
 
     delays: Tensor

@@ -40,13 +40,7 @@ class RowLSTMLayer(Streaming):
     """An LSTM that runs down the rows, all columns of a row at once.
 
     The input-to-state kernel reads the pixel and the k // 2 to its left, the state-to-state kernel k columns of the row
-    above.
-
-    Args:
-        channels: channels of the input map.
-        hidden: channels of the state.
-        colours: number of groups of channels.
-        kernel: k, odd.
+    above, k odd.
     """
 
     def __init__(self, channels: int, hidden: int, colours: int = 1, kernel: int = 3) -> None:
@@ -94,11 +88,6 @@ class DiagonalLSTMLayer(Streaming):
     Both read the pixel above; one reads the pixel to the left, the other the pixel to the right. The cell comes from
     the side. The second map is shifted down by a row before it is added: unshifted, it would tell a pixel what is to
     its right. The paper skews the image so that diagonals become columns; here they are read in place, unpadded.
-
-    Args:
-        channels: channels of the input map.
-        hidden: channels of the state.
-        colours: number of groups of channels.
     """
 
     def __init__(self, channels: int, hidden: int, colours: int = 1) -> None:

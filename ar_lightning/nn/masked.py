@@ -55,12 +55,9 @@ def masked_linear(x: Tensor, weight: Tensor, degrees: Tensor, below: Tensor, sta
 class MaskedMLP(Streaming):
     """Multilayer perceptron whose units read those of no higher degree.
 
-    Args:
-        widths: units of every layer, from the inputs to the outputs.
-        activation: activation of the hidden units.
-        direct: the outputs also read the inputs directly.
-        classes: number of classes, each with a bias of its own for every unit; 0 for none.
-        ascending: the degrees of the units of every layer, if they ascend and never change.
+    `widths` are the units of every layer, from the inputs to the outputs, which read the inputs too if `direct`. Every
+    unit has a bias of its own for each class. `ascending` are the degrees of all layers, if they ascend and never
+    change.
     """
 
     def __init__(

@@ -18,13 +18,6 @@ class Recurrent(Streaming):
 
     Recurrent weights start orthogonal, a gate at a time, and forget gates open: a state is kept, and so is its
     gradient, until training finds what to forget (Gers et al., "Learning to forget", 2000; Jozefowicz et al., 2015).
-
-    Args:
-        cell: kind of layer.
-        width: features of an input.
-        hidden: units of a layer.
-        layers: number of layers.
-        dropout: probability of dropping a unit between two layers.
     """
 
     def __init__(self, cell: Cell, width: int, hidden: int, layers: int, dropout: float = 0.0) -> None:

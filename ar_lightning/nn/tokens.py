@@ -13,10 +13,6 @@ class TokenReader(nn.Module):
     """Maps encoded tokens to features: an embedding of each level, or a linear map of numbers.
 
     The zeros before the first token are the level 0, which has an embedding of its own, or the number 0.
-
-    Args:
-        shapes: how values are encoded.
-        width: features of a token.
     """
 
     def __init__(self, shapes: Shapes, width: int) -> None:

@@ -33,10 +33,7 @@ def normalise_weights(model: nn.Module) -> None:
 def initialise_from_data(model: nn.Module, run: Callable[[], Any], scales: Mapping[nn.Module, float] = {}) -> None:
     """Set g and bias of every weight-normed convolution to normalise its outputs, in the order they are computed.
 
-    Args:
-        model: the model, whose dropout is off meanwhile.
-        run: runs one forward pass on a batch.
-        scales: standard deviations s of the outputs, where not 1.
+    `run` makes one forward pass on a batch, without dropout; `scales` are the outputs' standard deviations s, else 1.
     """
     was_training = model.training
     model.eval()

@@ -41,7 +41,6 @@ class DilatedLayer(torch.autograd.Function):
         """Return the units z `(n * B, C)` and the inputs of the next layer.
 
         Args:
-            ctx: of autograd.
             x: inputs `(n * B, C)`, time first.
             h: what else is added to the pre-activations `(n * B, 2C)`: bias, label, features.
             W: taps `(k * C, 2C)`, the oldest first.

@@ -111,7 +111,6 @@ class RowScan(torch.autograd.Function):
         """Return states `(B, h, H, W)`.
 
         Args:
-            ctx: of autograd.
             v: input maps `(B, C, H, W)`.
             weight: W `(4h, (k // 2 + 1) C + k h)`: from the pixels of the input, then from the states; left first.
             bias: b `(4h, 1)`.
@@ -198,7 +197,6 @@ class DiagonalScan(torch.autograd.Function):
         """Return the states of both LSTMs `(2, h, H, W, B)`, those of the second mirrored.
 
         Args:
-            ctx: of autograd.
             v: input maps `(B, C, H, W)`.
             weight: W `(2, 4h, C + 2h)`: from the pixel, then from the states beside and above.
             bias: b `(2, 4h, 1)`.
