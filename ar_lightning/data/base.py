@@ -87,10 +87,7 @@ class Dataset(Protocol):
 
 
 def read_npz(file: Path | IO[bytes], keys: Iterable[str] | None = None, where: str = "") -> dict[str, np.ndarray]:
-    """Read the arrays of an .npz file, or only those named in `keys`; nothing is ever unpickled.
-
-    Messages call it `where`, by default its path.
-    """
+    """Read the arrays of an .npz file, or only those of `keys`, never unpickling; messages call the file `where`."""
     where = where or str(file)
     try:
         if not zipfile.is_zipfile(file):

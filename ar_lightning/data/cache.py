@@ -25,17 +25,11 @@ CHUNK = 32  # files decoded before they are written: large ones must fit in memo
 
 
 def cached_split(path: Path, read: Callable[[], Blocks], fix: str) -> Split:
-    """Map a split from `path`, with its labels from beside it; write both first if need be.
+    """Map a split from `path`, with its labels from beside it; write both first, from what `read` returns, if need be.
 
-    A file appears under its name only when it is whole, so that processes may do this at the same time.
-
-    Args:
-        path: an .npy file, named after everything that its content depends on; an existing one is read as it is.
-        read: called for the examples where the file is missing.
-        fix: what to do where the file cannot be written.
-
-    Raises:
-        UserError: the file cannot be written, or is damaged.
+    A file appears under its name only when it is whole, so that processes may do this at the same time. It is named
+    after everything that its content depends on: an existing one is read as it is. The error of one that cannot be
+    written ends in `fix`.
     """
     labels = path.with_name(f"{path.stem}-labels.npy")
     if not path.is_file():
@@ -59,12 +53,8 @@ def cached_files(
 ) -> Split:
     """Map the examples in some files; the files are decoded once, and what they make is kept.
 
-    Args:
-        stem: what the path of the file they are kept in begins with.
-        files: in the order of the examples.
-        labels: class `(len(files),)` of the examples in each file, or None.
-        settings: all else that the examples depend on.
-        read: returns the examples `(n, C, *sites)` in a file.
+    It is kept beside `stem`, which its name begins with, and made anew when the files, their `labels` `(len(files),)`
+    or `settings`, all else that it depends on, change. `read` returns the examples `(n, C, *sites)` of a file.
     """
     classes = None if labels is None else labels.tolist()
     key = fingerprint(*settings, classes, [(file.parent, *stamp(file)) for file in files])

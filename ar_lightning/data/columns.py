@@ -24,13 +24,8 @@ DELIMITERS = (",", ";", "\t")
 def read_columns(path: Path, drop: Sequence[str] = (), key: str | None = None) -> Columns:
     """Read the names of the columns and the rows by split; all rows are `data` if the file has no splits.
 
-    Args:
-        path: a Parquet, Excel, .npz or .hdf5 file; any other is read as CSV.
-        drop: columns to leave out, by name or number from 0.
-        key: the dataset in an .hdf5 file.
-
-    Raises:
-        UserError: the file holds other things than numbers; the message names the row and the column.
+    Columns to `drop` are given by name or number from 0, the dataset in an .hdf5 file by its `key`. What is no Parquet,
+    Excel, .npz or .hdf5 file is read as CSV.
     """
     suffix = path.suffix.lower()
     if suffix in (".hdf5", ".h5"):

@@ -22,16 +22,9 @@ def data_root(data_dir: str | None) -> Path:
 
 
 def obtain(known: dict[str, str], base_url: str, folder: Path, *elsewhere: Path) -> dict[str, Path]:
-    """Return a verified path for each file; download the missing ones into `folder`.
+    """Return a verified path for each file of a `known` md5 or sha256; download the missing ones into `folder`.
 
-    Args:
-        known: md5 or sha256 of each file name.
-        base_url: address of the files, with its final slash.
-        folder: where to look first and to download to; it is made if need be.
-        elsewhere: more folders to look in.
-
-    Raises:
-        UserError: a file is not the published one, or cannot be downloaded or written.
+    They are looked for in `folder`, which is made if need be, and `elsewhere`. The address ends in a slash.
     """
     paths = {}
     for name, checksum in known.items():

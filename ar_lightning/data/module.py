@@ -120,11 +120,7 @@ class ArrayDataModule(lightning.LightningDataModule):
         return batches.read(torch.arange(size) if n is None or n >= size else torch.arange(n) * size // n)
 
     def class_prior(self) -> Tensor:
-        """Return the frequency of each class among the training labels, `(classes,)` float64 of sum 1.
-
-        Raises:
-            UserError: the data has no labels.
-        """
+        """Return the frequency of each class among the training labels, `(classes,)` float64 of sum 1."""
         self.setup()
         labels = self._batches["train"].labels
         if labels is None:
@@ -142,7 +138,6 @@ class ArrayDataModule(lightning.LightningDataModule):
         return None if log_p is None else -float(log_p.mean())
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled training batches, through `augment`."""
         rank, world = self._rank_and_world("train")
         if self.batch_size % world:
             what = f"data.batch_size={self.batch_size} cannot be divided among {world} processes"
@@ -158,11 +153,9 @@ class ArrayDataModule(lightning.LightningDataModule):
         return _loader(examples, self.batch_size // world, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Validation batches, in order."""
         return self._eval_dataloader("valid")
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        """Test batches, in order."""
         return self._eval_dataloader("test")
 
     def _eval_dataloader(self, name: str) -> DataLoader[Batch]:

@@ -19,18 +19,10 @@ NAMES = {"train": ("train",), "valid": ("valid", "val", "validation"), "test": (
 
 
 class SplitFolder:
-    """Files of a folder, split and labelled by the sub-folders they lie in; reads none of them.
+    """Files of a folder, split and labelled by the sub-folders they lie in, as `ImageFolder` says; reads none of them.
 
-    Sub-folders `train`, `valid` (or `val`) and `test` are the splits, and other files are then left out; one that is
-    missing is held out of train, a tenth of it. Below that, where every file lies in a sub-folder, the names of these
-    are the classes, if there are two or more. Hidden files are left out.
-
-    Args:
-        path: the folder, `data.path`.
-        dataset: name of the dataset, for messages and as the folder of what is kept.
-        things: what the files are, in the plural.
-        suffixes: of the files, in small letters.
-        seed: of the held-out splits, where the folder has none.
+    `dataset` is its name, for messages and the folder of what is kept; `things` are the files, in the plural, with
+    these `suffixes` in small letters; `seed` is that of the held-out splits, where the folder has none.
     """
 
     def __init__(self, path: str | None, dataset: str, things: str, suffixes: tuple[str, ...], seed: int) -> None:

@@ -23,12 +23,7 @@ __all__ = ["Dequantised", "mutated"]
 
 
 class Dequantised(Dataset):
-    """Another dataset, dequantised: fresh noise in every training batch, one fixed draw for validation and test.
-
-    Args:
-        dataset: the data on levels.
-        seed: of the noise of the validation and test examples.
-    """
+    """Another dataset, dequantised: fresh noise in every training batch, one fixed draw for validation and test."""
 
     def __init__(self, dataset: Dataset, seed: int = 0) -> None:
         self.dataset, self.seed = dataset, seed
@@ -71,13 +66,9 @@ class Dequantised(Dataset):
 
 
 def mutated(x: Tensor, fraction: float, levels: int) -> Tensor:
-    """Replace each value by a level drawn uniformly, with probability `fraction`, from torch's global generator.
+    """Replace each level of `x` `(B, C, *sites)` by one drawn uniformly, with probability `fraction`.
 
-    A density of such data learns the background of pictures rather than what is in front.
-
-    Args:
-        x: levels `(B, C, *sites)`.
-        fraction: of the values that are replaced, in the mean.
-        levels: number K of them.
+    A density of such data learns the background of pictures rather than what is in front. The draws are from torch's
+    global generator.
     """
     return torch.where(torch.rand(x.shape) < fraction, torch.randint(levels, x.shape).to(x.dtype), x)

@@ -67,11 +67,7 @@ def _resized(spec: DataSpec, length: int, model: dict[str, Any]) -> DataSpec:
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:
-    """Read a checkpoint of this project into main memory, executing no code in it.
-
-    Raises:
-        UserError: it is damaged, none of this project's, or of a version that this one does not understand.
-    """
+    """Read a checkpoint of this project into main memory, executing no code in it."""
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can fail anywhere in the unpickler
@@ -95,9 +91,6 @@ def checkpoint_of(run: str | Path) -> Path:
     """Return the checkpoint that a path means: itself, or the best (else the last) of a run directory.
 
     What is no path but the name of a W&B artifact, `entity/project/name:alias`, is downloaded.
-
-    Raises:
-        UserError: there is none.
     """
     path = Path(run).expanduser()
     if is_artifact(run) and not path.exists():

@@ -32,11 +32,7 @@ __all__ = ["build_lit", "run"]
 
 
 def build_lit(config: dict[str, Any], data: ArrayDataModule) -> LitDensity:
-    """Build the LightningModule; its initial weights are a function of the seed.
-
-    Raises:
-        UserError: the model does not take the data, or does not fit in memory.
-    """
+    """Build the LightningModule; its initial weights are a function of the seed."""
     torch.manual_seed(config["seed"])
     try:
         return LitDensity(build_density(config, data.spec), config)
@@ -51,17 +47,9 @@ def run(
 ) -> dict[str, Any]:
     """Train, test and sample; return the content of `result.json` on rank 0, an empty dict on other ranks.
 
-    Args:
-        config: the resolved config.
-        dataset: what the `data` section describes.
-        run_dir: where everything is written; new or empty unless resuming.
-        resume: continue from `checkpoints/last.ckpt`, or from the start if none was written.
-        trial: reports to the sweep that this training is a trial of. A trial is judged on validation data: it is not
-            tested, and draws no samples where it is stopped early.
-
-    Raises:
-        UserError: the config, data or machine does not allow it, or the training diverged.
-        SystemExit: Lightning's answer to Ctrl-C; the run can be resumed.
+    `run_dir` is new or empty, unless to `resume`: then training goes on from its `checkpoints/last.ckpt`, or from the
+    start if none was written. A trial of a sweep is judged on validation data: it is not tested, and draws no samples
+    where it is stopped early. Ctrl-C ends in Lightning's `SystemExit`; the run can be resumed.
     """
     _quieten()
     started = time.perf_counter()

@@ -26,9 +26,7 @@ INITIAL = 64  # training examples that weights are initialised on, where the mod
 class LitDensity(pl.LightningModule):
     """Minimises the mean of `density.loss`; scores by exact nats per example and bits per dimension.
 
-    Args:
-        density: the model and its likelihood.
-        config: the resolved config; kept in every checkpoint, so that `load` needs nothing else.
+    The resolved config is kept in every checkpoint, so that `load` needs nothing else.
     """
 
     def __init__(self, density: Density, config: dict[str, Any]) -> None:
@@ -93,11 +91,7 @@ class LitDensity(pl.LightningModule):
             self._update("val", -self.density.log_prob(*batch), index)
 
     def on_validation_epoch_end(self) -> None:
-        """Stop a training that has diverged.
-
-        Raises:
-            UserError: the likelihood is no longer a number.
-        """
+        """Stop a training that has diverged: its likelihood is no longer a number."""
         metric: Any = self.metrics["val_nll"]
         if not torch.isfinite(metric.compute()):
             raise UserError(

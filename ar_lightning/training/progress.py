@@ -28,11 +28,8 @@ class EpochLines(pl.Callback):
 class Throughput(pl.Callback):
     """Logs training examples per second once an epoch, over all ranks, and counts the seconds of training.
 
-    `seconds` is the time of training alone, `total_seconds` includes validation and sampling. Both continue on a resume
-    from the values in its checkpoint.
-
-    Args:
-        started: when this process began, by `time.perf_counter`.
+    `seconds` is the time of training alone, `total_seconds` since this process `started` (`time.perf_counter`) includes
+    validation and sampling. Both continue on a resume from the values in its checkpoint.
     """
 
     def __init__(self, started: float) -> None:

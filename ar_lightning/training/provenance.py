@@ -18,8 +18,7 @@ WRITTEN = ("RESULTS.md", "benchmarks/results")
 def machine(device: str | None = None) -> str:
     """Return processor, cores, threads of PyTorch, and GPUs, such as "AMD EPYC, 2 cores, 1 thread; NVIDIA H200".
 
-    Args:
-        device: what was computed on; GPUs are left out if it is `cpu`.
+    GPUs are left out if the device that was computed on is `cpu`.
     """
     parts = [f"{_processor()}, {_counted(cores(), 'core')}, {_counted(torch.get_num_threads(), 'thread')}"]
     if device != "cpu":
@@ -45,8 +44,7 @@ def _counted(n: int, thing: str) -> str:
 def git_revision(folder: Path = Path(__file__).parent) -> str | None:
     """Return the commit of the code, with `-dirty` if files other than results have changed; None outside a checkout.
 
-    Args:
-        folder: a folder of the checkout. One without tracked files, as where the package is installed, is outside.
+    A folder without tracked files, as where the package is installed, is outside.
     """
     revision, tracked = _git(folder, "rev-parse", "--short=12", "HEAD"), _git(folder, "ls-files", ".")
     if revision is None or revision.returncode or tracked is None or not tracked.stdout:

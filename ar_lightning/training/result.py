@@ -22,15 +22,9 @@ def result_of(
     config: dict[str, Any], trainer: pl.Trainer, lit: LitDensity, data: ArrayDataModule, throughput: Throughput,
     pictures: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
-    """Return what `result.json` says of a training that has ended.
+    """Return what `result.json` says of a training that has ended; `pictures` are files of samples, by kind.
 
-    Args:
-        config: the resolved config.
-        trainer: has trained and, except in a trial of a sweep, tested.
-        lit: the density with its best weights.
-        data: what it was trained on.
-        throughput: the seconds spent.
-        pictures: files of samples, by kind.
+    The density has its best weights and, except in a trial of a sweep, has been tested.
     """
     metrics = trainer.callback_metrics
     best = trainer.checkpoint_callbacks[0].best_model_score  # type: ignore[attr-defined]

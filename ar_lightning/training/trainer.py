@@ -80,9 +80,6 @@ def make_trainer(
         limit_val: validation batches.
         limit_test: test batches.
         progress: show progress.
-
-    Raises:
-        UserError: the machine has no such devices, or the settings contradict each other.
     """
     checkpoints = run_dir / "checkpoints"
     if threads:

@@ -10,12 +10,9 @@ __all__ = ["TrialReporter"]
 
 
 class TrialReporter(pl.Callback):
-    """Sends the metrics of an epoch to the worker; rank 0 gets the verdict, and all ranks follow it.
+    """Sends the metrics of an epoch to the worker; rank 0 has the pipe and gets the verdict, and all ranks follow it.
 
     `best` holds the metrics of the epoch with the lowest `val/nll`, whose checkpoint is kept; it survives a resume.
-
-    Args:
-        pipe: to the worker; None on ranks other than 0.
     """
 
     def __init__(self, pipe: TrialPipe | None) -> None:

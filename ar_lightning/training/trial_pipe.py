@@ -58,12 +58,7 @@ def attach(rank: int) -> "TrialPipe | None":
 
 
 class TrialPipe:
-    """Lines of JSON to and from the worker.
-
-    Args:
-        read: file descriptor to read verdicts from; its end means that the worker is gone.
-        write: file descriptor to write reports to.
-    """
+    """Lines of JSON to and from the worker, by file descriptors; the end of `read` means that the worker is gone."""
 
     def __init__(self, read: int, write: int) -> None:
         for descriptor in (read, write):

@@ -72,11 +72,9 @@ class Tones(Dataset):
         return dict(self._splits)
 
     def true_log_prob(self, x: np.ndarray, features: np.ndarray | None = None) -> np.ndarray | None:
-        """Return log p(x) `(N,)` in nats, over all notes and phases; of melodies log p(x | features), over all phases.
+        """Return log p(x) `(N,)` in nats, over all notes and phases; -inf for levels that cannot come about.
 
-        Args:
-            x: levels `(N, 1, T)`; those that cannot come about have log p of -inf.
-            features: `(N, 8, T)`, of melodies; None is returned where they are missing.
+        Of melodies it is log p(x | features) over all phases, or None where the features `(N, 8, T)` are missing.
         """
         if self.melody and features is None:
             return None

@@ -159,13 +159,7 @@ class NpzArrays(Images):
 def channels_first(x: np.ndarray, where: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """Return examples `(N, C, *sites)` whose channels may come last, or be left out if there is one.
 
-    Args:
-        x: the examples.
-        where: the file, and the array in it where it has several, for the message.
-        shape: `(C, *sites)` that a density takes; null to tell it from the array, with 1 or 3 channels.
-
-    Raises:
-        UserError: the examples are of another shape, or there are none.
+    `shape` `(C, *sites)` is what a density takes; null to tell it from the array, with 1 or 3 channels.
     """
     channels, *sites = shape or _shape_of(x, where)
     if len(x) and x.shape[1:] in ((channels, *sites), tuple(sites) if channels == 1 else None):
@@ -188,17 +182,7 @@ def _shape_of(x: np.ndarray, where: str) -> tuple[int, ...]:
 
 
 def checked_labels(labels: np.ndarray, n: int, where: str, classes: int = 0) -> np.ndarray:
-    """Return labels as they are, checked to be one class for each of `n` examples.
-
-    Args:
-        labels: as they are in the file.
-        n: number of examples.
-        where: the file and the array, for the message.
-        classes: number of classes of the density; 0 for any number.
-
-    Raises:
-        UserError: they are not integers `(n,)`, or a class is negative or unknown.
-    """
+    """Return the labels of `n` examples, checked to be one of so many classes each; 0 classes for any number."""
     if labels.dtype.kind not in "bui" or labels.ndim != 1:
         raise UserError(f"{where} is {labels.dtype} of shape {labels.shape}; save integers >= 0 of shape ({n},)")
     if len(labels) != n:
