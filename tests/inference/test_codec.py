@@ -152,7 +152,7 @@ def test_test_examples_come_back_and_take_what_the_test_said(run: str, runs: Pat
         assert -float(density.log_prob(x, labels).double().sum()) == pytest.approx(outcome.nats, rel=1e-6)
 
 
-@pytest.mark.parametrize("run", ["pixelcnn", "colour"])
+@pytest.mark.parametrize("run", ["colour"])
 def test_a_process_of_its_own_decodes(run: str, runs: Path) -> None:
     packed = runs / "apart.arl"
     outcome = compress(str(runs / run), "data:test[:5]", str(packed))
