@@ -42,9 +42,6 @@ class Watch:
 
     Only time between two looks at the study counts, a quarter of the lease at most, so that no worker is taken for dead
     because the storage was away.
-
-    Args:
-        lease: seconds of silence after which a worker is taken for dead.
     """
 
     def __init__(self, lease: float) -> None:

@@ -91,11 +91,7 @@ class Sweep:
         return max(config["trainer"]["max_epochs"] for config in configs)
 
     def config_of(self, settings: Settings, where: str = "space") -> dict[str, Any]:
-        """Return the complete config of a trial.
-
-        Raises:
-            UserError: a value is not legal.
-        """
+        """Return the complete config of a trial."""
         return resolve({"experiment": self.study, **self.base}, settings, where)
 
     def save(self) -> None:
@@ -108,11 +104,7 @@ class Sweep:
 
 
 def saved_sweep(folder: Path) -> Sweep:
-    """Return the sweep of a sweep directory.
-
-    Raises:
-        UserError: it is none.
-    """
+    """Return the sweep of a sweep directory."""
     file = folder / SAVED
     if not file.is_file():
         raise UserError(f"{folder}: no {SAVED} there, so it is no directory of a sweep")

@@ -49,12 +49,7 @@ INSTEAD = {"run_dir": "sweep_dir", "experiment": "study"}
 def read_sweep(file: str | Path, overrides: Sequence[str] = ()) -> Sweep:
     """Read a sweep file and check all it says, every end point of its space included.
 
-    Args:
-        file: the sweep file.
-        overrides: `key=value`, of the sweep (`trials=5`) or of the config (`trainer.max_epochs=5`).
-
-    Raises:
-        UserError: one line that says what is wrong, where, and what to do.
+    Overrides are `key=value`, of the sweep (`trials=5`) or of the config (`trainer.max_epochs=5`).
     """
     path = find("sweeps", str(file))
     mine, others = _split(overrides)

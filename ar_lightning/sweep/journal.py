@@ -26,11 +26,7 @@ LOCK_GRACE = 10  # seconds after which the lock of an append, a matter of millis
 
 
 def open_journal(path: Path) -> "JournalStorage":
-    """Open a journal, or create it.
-
-    Raises:
-        UserError: it cannot be read or written, or is not a journal.
-    """
+    """Open a journal, or create it."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
@@ -51,13 +47,7 @@ def mend_journal(path: Path) -> int:
     """Remove an incomplete last record from a journal, as a power cut or a full disk leaves it, and keep a copy.
 
     Optuna's readers skip it, but the next record would be appended to it, and both be lost. Call this before the
-    workers start.
-
-    Returns:
-        Bytes removed: 0 if the journal is complete or does not exist.
-
-    Raises:
-        UserError: an earlier record is damaged, with its line number, or the file is not a journal.
+    workers start. Return the bytes removed: 0 if the journal is complete or does not exist.
     """
     try:
         if not path.exists():
@@ -105,11 +95,7 @@ def _is_record(line: bytes) -> bool:
 
 
 def _torn(path: Path) -> int:
-    """Return the bytes of an incomplete last line; 0 if the last line is a record.
-
-    Raises:
-        UserError: an earlier line is damaged.
-    """
+    """Return the bytes of an incomplete last line, 0 if it is a record; refuse a damaged line before it."""
     damaged = torn = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):

@@ -43,10 +43,6 @@ def launch(sweep: Sweep) -> int:
     """Run a sweep on this machine until all its trials are done; return the exit code.
 
     The same call continues an interrupted sweep, and joins one that runs on other machines.
-
-    Raises:
-        UserError: the storage or the devices are missing, or the study is another one, before anything starts; or
-            every trial failed, with the reason of the last.
     """
     accelerator = sweep.config_of({})["trainer"]["accelerator"]
     slots = slots_of(accelerator, sweep.devices, sweep.devices_per_trial, sweep.workers)
@@ -94,11 +90,7 @@ def launch(sweep: Sweep) -> int:
 
 
 def report(sweep: Sweep, folder: Path) -> None:
-    """Write the report of a sweep into its directory, and print the summary.
-
-    Raises:
-        UserError: the storage cannot be opened, or does not have the study.
-    """
+    """Write the report of a sweep into its directory, and print the summary."""
     storage = open_storage(sweep.storage_url, folder)
     try:
         study = load_study(study_name=sweep.study, storage=storage)
@@ -157,11 +149,7 @@ class Crew:
             worker.wait()
 
     def check_exits(self) -> None:
-        """Check that no worker gave up.
-
-        Raises:
-            UserError: what its log says last.
-        """
+        """Raise `UserError` if a worker gave up, with what its log says last."""
         for i, worker in enumerate(self.workers):
             if worker.returncode not in (0, INTERRUPTED):
                 reason = last_line(self._log(i), "it was killed").removeprefix("error: ")

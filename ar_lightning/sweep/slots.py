@@ -25,11 +25,9 @@ GPUS = ("auto", "gpu", "cuda")  # accelerators that may be GPUs with names
 
 @dataclass(frozen=True)
 class Slot:
-    """The devices of one trial at a time.
+    """The devices of one trial at a time: names of GPUs, as CUDA_VISIBLE_DEVICES takes them, empty for none.
 
-    Args:
-        gpus: comma-separated GPU names, as CUDA_VISIBLE_DEVICES takes them; empty for none.
-        threads: CPU threads of each of its processes; None leaves them to PyTorch.
+    `threads` of each of its processes are those on the CPU; None leaves them to PyTorch.
     """
 
     gpus: str = ""
@@ -51,16 +49,10 @@ def scrubbed(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def slots_of(accelerator: str, devices: str | None, per_trial: int, workers: int | None) -> list[Slot]:
-    """Divide the machine into slots, one for each worker.
+    """Divide the machine into slots, one for each worker; more workers than groups of devices share GPUs.
 
-    Args:
-        accelerator: the config's `trainer.accelerator`.
-        devices: groups such as `0,1;2,3`, or None for the visible ones in order.
-        per_trial: devices of a trial.
-        workers: trials at the same time; one for each group if None. More workers than groups share GPUs.
-
-    Raises:
-        UserError: there are not enough devices.
+    Groups such as `0,1;2,3` have so many devices `per_trial`; None are the visible ones in order. There are as many
+    workers as groups if None.
     """
     groups = groups_of(devices, per_trial, accelerator) if devices else _visible_groups(accelerator, per_trial)
     count = workers or len(groups) or 1
@@ -75,11 +67,7 @@ def _most_threads() -> int:
 
 
 def groups_of(devices: str, per_trial: int, accelerator: str = "auto") -> list[str]:
-    """Return the groups of GPUs in `0,1;2,3`.
-
-    Raises:
-        UserError: it names no GPUs, GPUs that may not be used here, or groups of another size.
-    """
+    """Return the groups of GPUs in `0,1;2,3`; refuse groups of another size, and GPUs that may not be used here."""
     groups = [group.replace(" ", "") for group in devices.split(";")]
     names = [name for group in groups for name in group.split(",")]
     if not all(re.fullmatch(r"\d+|(GPU|MIG)-[\w-]+", name) for name in names):

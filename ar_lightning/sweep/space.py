@@ -47,8 +47,7 @@ class Space:
     def chosen(self, choose: Callable[["Dimension"], Any]) -> tuple[Params, Settings]:
         """Choose a value, or a label, for every dimension that there is, depth first.
 
-        Returns:
-            The choices by name, and the config settings that they stand for.
+        Return the choices by name, and the config settings that they stand for.
         """
         params: Params = {}
         settings = dict(self.constants)
@@ -107,15 +106,10 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def parse_space(content: Any, where: str, branch: str = "") -> Space:
-    """Read a space, or a branch of one, from plain containers.
+    """Read a space from plain containers, by config key.
 
-    Args:
-        content: by config key, `{type, low, high, log, step}` or `{type: categorical, choices}`.
-        where: the place of it, for the message of an error.
-        branch: the choice that opens it; empty at the top.
-
-    Raises:
-        UserError: it says which key is wrong and what was expected.
+    A key has `{type, low, high, log, step}` or `{type: categorical, choices}`. `branch` is the choice that opens this
+    space, empty at the top; messages begin with its place, `where`.
     """
     if not isinstance(content, dict) or not (content or branch):
         raise UserError(f"expected config keys with what they may be, got {yaml_text(content)}", where)
@@ -222,8 +216,7 @@ def settings_of(space: Space, params: Params) -> Settings:
 def own_values(space: Space, own: Callable[[str], Any]) -> Params:
     """Return the point of the space at which a config stands; `own` has the config's value of a key.
 
-    Raises:
-        ValueError: a value lies outside of the space; the message names its key.
+    A value outside of the space is a `ValueError` that names its key.
     """
 
     def choose(d: Dimension) -> Any:
@@ -258,11 +251,7 @@ def _probes(space: Space) -> Iterator[Params]:
 
 
 def grid(space: Space) -> list[Params]:
-    """Return every point of a space of choices and steps.
-
-    Raises:
-        ValueError: a dimension has no steps, the message names it; or there are too many points.
-    """
+    """Return every point of a space of choices and steps; `ValueError` for a range without steps or too many points."""
     if (size := _size(space)) > MOST_POINTS:
         raise ValueError(f"the grid has {size:,} points, of at most {MOST_POINTS:,}; make step larger")
     return _points(space)

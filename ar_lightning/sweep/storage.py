@@ -36,11 +36,7 @@ LONGEST_PAUSE = 10.0  # seconds between attempts while the server is away
 
 
 def check_storage(storage: str) -> None:
-    """Refuse a malformed storage without importing Optuna or opening anything.
-
-    Raises:
-        UserError: it is neither `journal` nor a PostgreSQL URL, or the package for PostgreSQL is not installed.
-    """
+    """Refuse a malformed storage without importing Optuna or opening anything."""
     if storage == "journal":
         return
     where = f"storage={shown(storage)}"
@@ -85,8 +81,7 @@ def shown(storage: str) -> str:
 def open_storage(storage: str, folder: Path) -> "BaseStorage":
     """Open the storage, or create it: a journal in the folder, or the PostgreSQL database of a URL.
 
-    Raises:
-        UserError: it cannot be opened; the reason is one line, without the password.
+    The error where it cannot be opened is one line, without the password.
     """
     check_storage(storage)
     return open_journal(folder / JOURNAL) if storage == "journal" else _postgres(storage)
@@ -136,9 +131,6 @@ def patiently(call: Callable[[], T], seconds: float = PATIENCE) -> T:
     """Call a function that talks to the storage, again and again after growing pauses while the server is away.
 
     The server may have carried out a call whose connection broke: it must be safe to make it twice.
-
-    Raises:
-        Exception: the last error of the call, or its first one that is not about the server being away.
     """
     deadline, pause = time.monotonic() + seconds, 0.25
     while True:

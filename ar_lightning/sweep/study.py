@@ -48,11 +48,7 @@ PREPARED_WITHIN = 10.0  # seconds that another process gets to fill the queue of
 
 
 def join(sweep: Sweep, storage: BaseStorage) -> Study:
-    """Open the study, or create it and queue its first trials.
-
-    Raises:
-        UserError: the study exists with another space, config or objective.
-    """
+    """Open the study, or create it and queue its first trials; refuse one with another space, config or objective."""
     quiet()
     directions = [StudyDirection[objective["direction"].upper()] for objective in sweep.objectives]
     known: dict[str, Any] = {"study_name": sweep.study, "storage": storage}
@@ -121,11 +117,7 @@ def _prepare(sweep: Sweep, study: Study) -> None:
 
 
 def baseline_of(sweep: Sweep) -> dict[str, Any]:
-    """Return the values of the config itself as a point of the space.
-
-    Raises:
-        ValueError: it is outside the space; the message names the key.
-    """
+    """Return the values of the config itself as a point of the space, or raise `ValueError` if it is outside."""
     return own_values(sweep.space, flat("config", sweep.config_of({})).get)
 
 

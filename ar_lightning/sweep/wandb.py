@@ -39,9 +39,6 @@ def record_sweep(sweep: Sweep, study: Study, files: Mapping[str, Path]) -> None:
     Every machine has one run for a sweep. A later call goes on with it, and its table takes the place of the earlier
     one: made from the study, it has a row for every trial, whatever was interrupted. Of the report's files, pictures
     are shown, and the others uploaded.
-
-    Raises:
-        UserError: WANDB_MODE is no mode.
     """
     tracking = sweep.config_of({})["tracking"]
     mode, host = wandb_mode(tracking["mode"]), socket.gethostname()

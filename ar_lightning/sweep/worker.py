@@ -53,12 +53,7 @@ def failure(reason: str) -> dict[str, Any]:
 
 
 class Worker:
-    """Runs trials in one slot until the sweep is done.
-
-    Args:
-        until: time (`time.time()`) after which no trial starts.
-        command: makes the command line of a trial from its config file, its run directory, and whether to resume.
-    """
+    """Runs trials in one slot until the sweep is done, and starts none after `until` (`time.time()`)."""
 
     def __init__(
         self, sweep: Sweep, study: Study, slot: Slot, until: float = math.inf, command: Command = command_of
@@ -72,11 +67,7 @@ class Worker:
         self.parent = os.getppid()
 
     def run(self) -> int:
-        """Work until all trials are done; return the exit code.
-
-        Raises:
-            UserError: every trial fails.
-        """
+        """Work until all trials are done; return the exit code."""
         while not self.stopping.is_set():
             dead = patiently(lambda: reap(self.study, self.watch))
             trials = patiently(lambda: self.study.get_trials(deepcopy=False))

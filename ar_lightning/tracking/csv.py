@@ -19,9 +19,6 @@ class CSVMetrics(Logger):
 
     Its columns are `step`, `epoch`, then all metrics that are logged, in the order of their first row, by name within a
     row. A new metric adds a column, for which the whole file is written anew.
-
-    Args:
-        path: the file; `resume_at` keeps its rows up to a step.
     """
 
     name, version = "csv", ""

@@ -51,9 +51,6 @@ def make_loggers(
         tags: W&B tags.
         checkpoints: upload the best checkpoint as a W&B artifact.
         tensorboard: also write metrics and samples for TensorBoard, to RUN/tensorboard.
-
-    Raises:
-        UserError: WANDB_MODE is no mode, or TensorBoard is asked for and not installed.
     """
     tracking = {
         "mode": mode, "project": project, "entity": entity, "id": id, "name": name, "group": group,
@@ -96,12 +93,9 @@ class Wandb(Logger):
 
     @rank_zero_only
     def finish(self, summary: Mapping[str, Any], checkpoint: Path | None, exit_code: int = 0) -> None:
-        """Upload the best checkpoint and end the run, within W&B's time limit.
+        """Upload the best checkpoint, if there is one, and end the run, within W&B's time limit.
 
-        Args:
-            summary: final numbers, and how the run ended: `state` and, if it failed, `reason`.
-            checkpoint: the best one, if there is one.
-            exit_code: other than 0 for a run that failed.
+        The summary has the final numbers, and how the run ended: `state` and, if it failed, `reason`.
         """
         run = self.wandb_run
         run.summarise(summary)

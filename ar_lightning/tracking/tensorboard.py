@@ -25,12 +25,7 @@ FOLDER = "tensorboard"  # in the run directory
 class TensorBoard(TensorBoardLogger):
     """Scalars, pictures, sound, text and tables of a training, by the keys and on the x-axis of W&B, on rank zero.
 
-    Args:
-        run_dir: the run's directory; events are written to its folder `tensorboard`.
-        say: prints a line.
-
-    Raises:
-        UserError: TensorBoard is not installed.
+    Events are written to the folder `tensorboard` of the run's directory; `say` prints a line.
     """
 
     def __init__(self, run_dir: Path, say: Callable[[str], None] = rank_zero_info) -> None:

@@ -38,14 +38,8 @@ def is_artifact(run: str | Path) -> bool:
 def download(name: str, folder: Path = Path("runs", "wandb")) -> Path:
     """Download the checkpoint of an artifact to a run directory `FOLDER/ENTITY/PROJECT/NAME-VERSION`.
 
-    A file that exists is kept; a version, such as `:v3`, then needs no network.
-
-    Args:
-        name: `entity/project/name:alias`, with or without `wandb:` before it; the alias is `best`, `latest` or `v0`.
-        folder: where the run directories are.
-
-    Raises:
-        UserError: the name is malformed, W&B cannot be reached, or it has no such checkpoint.
+    A file that exists is kept; a version, such as `:v3`, then needs no network. The name is
+    `entity/project/name:alias`, with or without `wandb:` before it; the alias is `best`, `latest` or `v0`.
     """
     parts = NAME.fullmatch(name.removeprefix(PREFIX))
     if parts is None:
@@ -78,14 +72,7 @@ def download(name: str, folder: Path = Path("runs", "wandb")) -> Path:
 
 @contextmanager
 def wandb_api(purpose: str) -> Iterator[Any]:
-    """Yield a client of W&B's public API, signed in.
-
-    Args:
-        purpose: begins the error message.
-
-    Raises:
-        UserError: the key is missing, or the server cannot be reached or refuses the request.
-    """
+    """Yield a client of W&B's public API, signed in; `purpose` begins the error message."""
     if not has_key():  # W&B would ask for it
         raise UserError(f"{purpose}: W&B has no API key; set WANDB_API_KEY or run `wandb login`")
     for name, value in ENVIRONMENT.items():

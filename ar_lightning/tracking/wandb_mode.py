@@ -20,11 +20,7 @@ ALIASES = {"run": "online", "dryrun": "offline"}  # W&B's older words
 
 
 def wandb_mode(requested: str = "auto") -> str:
-    """Return `online`, `offline` or `disabled`: WANDB_MODE, else the config, else online if a key is at hand.
-
-    Raises:
-        UserError: WANDB_MODE is misspelt.
-    """
+    """Return `online`, `offline` or `disabled`: WANDB_MODE, else the config, else online if a key is at hand."""
     if given := os.environ.get("WANDB_MODE"):
         if given not in (*MODES, *ALIASES):
             raise UserError(f"WANDB_MODE={given}: no such mode{did_you_mean(given, MODES)}")

@@ -35,11 +35,7 @@ ENVIRONMENT = {  # W&B's own variables, where the user has not set them
 def training_run(
     run_dir: Path, config: Mapping[str, Any], tracking: Mapping[str, Any], say: Callable[[str], None]
 ) -> "WandbRun | None":
-    """Return the W&B run of a training, not yet begun; None where W&B is disabled.
-
-    Raises:
-        UserError: WANDB_MODE is no mode.
-    """
+    """Return the W&B run of a training, not yet begun; None where W&B is disabled."""
     mode = wandb_mode(tracking["mode"])
     if mode == "disabled":
         return None
@@ -56,13 +52,9 @@ def has_ended(run_dir: Path) -> bool:
 class WandbRun:
     """One run on W&B. It begins at the first use, and continues the run that was begun in its directory before.
 
-    Args:
-        directory: where W&B keeps its files, in `wandb/`; also the id, so that a resumed training is the same run.
-        mode: `online` or `offline`; online falls back to offline when the server cannot be reached or refuses the key.
-        start: arguments of `wandb.init`.
-        say: prints a line.
-        axis: the metric on the x-axis of every chart.
-        tracked: what is tracked, for messages.
+    W&B keeps its files in `wandb/` of the directory, and the id, so that a resumed training is the same run. `start`
+    are arguments of `wandb.init`, `axis` is the metric on the x-axis of every chart, `say` prints a line, and `tracked`
+    is what messages call the run's subject.
     """
 
     def __init__(

@@ -19,11 +19,7 @@ BY_DATA = "Bits/dim compare on the same data only: filter the runs by `data.name
 
 
 def workspace(project: str = "ar_lightning", entity: str = "", name: str = "Autoregressive densities") -> "Workspace":
-    """Return the workspace, a view of this name, not yet saved; needs no account, key or network.
-
-    Raises:
-        UserError: wandb-workspaces is not installed, or does not take the name.
-    """
+    """Return the workspace, a view of this name, not yet saved; needs no account, key or network."""
     if find_spec("wandb_workspaces") is None:
         raise UserError('dashboard: needs the package wandb-workspaces: pip install -e ".[workspaces]"')
     import wandb_workspaces.workspaces as ws
@@ -47,11 +43,7 @@ def dump(made: "Workspace") -> dict[str, Any]:
 
 
 def save(project: str = "ar_lightning", entity: str | None = None, name: str = "Autoregressive densities") -> str:
-    """Save the workspace to W&B as a new view of the project; return its address.
-
-    Raises:
-        UserError: there is no key, or the server cannot be reached or refuses.
-    """
+    """Save the workspace to W&B as a new view of the project; return its address."""
     with wandb_api("dashboard") as api:
         made = workspace(project, entity or api.default_entity or "", name)
         return str(made.save().url)

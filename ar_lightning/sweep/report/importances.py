@@ -52,10 +52,8 @@ def importances(study: Study, objective: int = 0) -> dict[str, float]:
 def with_pruned_as_worst(study: Study, objective: int = 0) -> Study:
     """Return a copy of one objective of a study whose pruned trials count as complete, and as bad as the worst.
 
-    Optuna leaves pruned trials out, and with them what a bad trial looks like.
-
-    Raises:
-        TooLittleError: the trials are too few, or too alike, to tell good from bad.
+    Optuna leaves pruned trials out, and with them what a bad trial looks like. `TooLittleError` if the trials are too
+    few, or too alike, to tell good from bad.
     """
     trials = study.get_trials(deepcopy=False)
     direction = study.directions[objective]

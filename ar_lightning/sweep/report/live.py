@@ -28,11 +28,7 @@ Objectives = Sequence[Mapping[str, str]]  # metric and direction of each
 class LiveTable:
     """Shows a sweep while it runs, within its `screen`, a context manager around the calls of `update`.
 
-    Args:
-        study: name of the sweep.
-        objectives: metric and direction of each.
-        total: trials to finish; None if the sweep ends by the clock.
-        console: where to show it; standard output.
+    The `total` of trials to finish is None if the sweep ends by the clock.
     """
 
     def __init__(self, study: str, objectives: Objectives, total: int | None, console: Console | None = None) -> None:
@@ -108,14 +104,7 @@ class LiveTable:
 def events(
     before: Mapping[int, str], trials: Sequence[FrozenTrial], objectives: Objectives, now: datetime
 ) -> list[str]:
-    """Return what happened, a line each, oldest first.
-
-    Args:
-        before: what had become of each trial at the last look, by number (`outcome_of`).
-        trials: all trials now.
-        objectives: metric and direction of each.
-        now: for how long trials took.
-    """
+    """Return what happened, a line each, oldest first; `before` has the `outcome_of` each trial at the last look."""
     metric, best, again = objectives[0]["metric"], best_first(trials, _direction(objectives)), retries(trials)
     lines = []
     for trial in ran(trials):

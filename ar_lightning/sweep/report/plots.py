@@ -136,11 +136,7 @@ def _pareto_front(study: Study, metrics: list[str], optunas: Any) -> Any:
 
 
 def _searched(study: Study, trials: int, parameters: int) -> list[str]:
-    """Return the parameters of the complete trials.
-
-    Raises:
-        TooLittleError: there are fewer trials, or parameters, than a picture needs.
-    """
+    """Return the parameters of the complete trials, or raise `TooLittleError`: a picture needs so many of both."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(complete) < trials:
         raise TooLittleError(f"needs {trials} complete trial{'s' * (trials > 1)}, has {len(complete)}")

@@ -25,16 +25,10 @@ __all__ = ["write_report"]
 
 
 def write_report(study: Study, folder: Path) -> dict[str, Path]:
-    """Write the report of a study into a folder; files of an earlier report are replaced, each in one step.
+    """Write the report of a study into a folder, each file in one step over an earlier one; return the files by kind.
 
-    `best.yaml` is the config of the best trial, `pareto/` has the configs of the Pareto front of two objectives,
-    `trials.csv` a row for each trial, `plots/` the pictures, `report.txt` the summary.
-
-    Returns:
-        The files by kind; the best config only if a trial is complete.
-
-    Raises:
-        UserError: the config of the best trial is no longer legal.
+    `best.yaml` is the config of the best trial, if one is complete, `pareto/` has the configs of the Pareto front of
+    two objectives, `trials.csv` a row for each trial, `plots/` the pictures, `report.txt` the summary.
     """
     trials = ran(study.get_trials(deepcopy=False))
     files = {"trials as a table": folder / "trials.csv"}
