@@ -63,17 +63,11 @@ def complete(
 
 
 def mask_of(name: str, density: Density, seed: int = 0) -> Tensor:
-    """Return a mask `(C, *sites)`, True where a value is known.
+    """Return a mask `(C, *sites)`, True where a value is known, such that the density completes the rest exactly.
 
-    Args:
-        name: top-half, bottom-half, left or right of an image (of a sequence, top-half and left are its start);
-            first-half of the values in the density's own order; random:FRACTION of the sites; or an .npy file of
-            booleans that broadcast to `(C, *sites)`.
-        density: that completes the rest.
-        seed: of a random mask.
-
-    Raises:
-        UserError: the mask is unknown, or the density cannot complete it exactly; the message names one that works.
+    Names are top-half, bottom-half, left or right of an image (of a sequence, top-half and left are its start);
+    first-half of the values in the density's own order; random:FRACTION of the sites, by a seed; or an .npy file of
+    booleans that broadcast to `(C, *sites)`.
     """
     mask = _mask(name, density, seed)
     if mask.all() or not mask.any():

@@ -108,9 +108,6 @@ def scores(
 
     Where a conditional density is given no labels, it is scored by log p(x) = log sum_y p(x | y) p(y); `log_prior` is
     log p(y) `(classes,)` in nats, null for no p(x | y) of other classes.
-
-    Raises:
-        UserError: as `evaluate`.
     """
     if split not in EVALUATED:
         raise UserError(f"split '{split}': only {' and '.join(EVALUATED)} are evaluated")
@@ -185,9 +182,6 @@ def translator(density: Density, data: ArrayDataModule) -> Callable[[Tensor, Ten
 
     It takes values `(B, C, *sites)` and the numbers `(B,)` of the examples, and raises `UserError` if an example holds
     illegal values.
-
-    Raises:
-        UserError: the density cannot take the data.
     """
     check_data(density, data)
     own, media, theirs = density.spec, media_of(density.spec), media_of(data.spec)

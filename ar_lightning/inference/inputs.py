@@ -48,12 +48,7 @@ class Inputs(NamedTuple):
 
 
 class InputDataset(Dataset):
-    """Examples as a dataset, the same ones in all splits.
-
-    Args:
-        split: the examples.
-        spec: of their values; levels where a density adds noise to them.
-    """
+    """Examples as a dataset, the same ones in all splits; the spec is of levels where a density adds noise to them."""
 
     def __init__(self, split: Split, spec: DataSpec) -> None:
         self.split = split
@@ -84,12 +79,7 @@ def input_data(split: Split, spec: DataSpec, seed: int, stream: bool = False) ->
 
 
 def read_inputs(path: Path, spec: DataSpec, split: str = "test") -> Inputs:
-    """Read examples for a density: a split of an .npz file, or a file or folder of what its medium is kept in.
-
-    Raises:
-        UserError: the file cannot be read, its examples are of another kind or shape than the density takes, or one
-            holds illegal values; the message names the example.
-    """
+    """Read examples for a density: a split of an .npz file, or a file or folder of what its medium is kept in."""
     if not path.exists():
         raise UserError(f"{path}: no such file")
     if path.suffix == ".npz":
@@ -148,14 +138,8 @@ def split_of(arrays: Arrays, name: str, spec: DataSpec, where: object) -> Split:
 def read_prompt(source: str, spec: DataSpec, keep: float | None = None) -> Tensor:
     """Return what a prompt holds: the first values of a sequence `(C, n)`, or the upper rows of an image `(C, n, W)`.
 
-    Args:
-        source: text, or the path of a text, sound or image file.
-        spec: of the data.
-        keep: fraction of it to take; null for a whole text, for as much of a sound as leaves half of the length free,
-            and for half of an image.
-
-    Raises:
-        UserError: the prompt cannot be read, leaves nothing to draw, or the data has no prompts.
+    It is text, or the path of a text, sound or image file, of which the fraction `keep` is taken; null for a whole
+    text, for as much of a sound as leaves half of the length free, and for half of an image.
     """
     if keep is not None and not 0 < keep <= 1:
         raise UserError(f"--keep {keep:g}: expected a fraction of the prompt, above 0 and at most 1")
@@ -192,11 +176,7 @@ def read_prompt(source: str, spec: DataSpec, keep: float | None = None) -> Tenso
 
 
 def read_image(path: Path, spec: DataSpec) -> np.ndarray:
-    """Return levels `(C, H, W)` of an image file: its central part in the right proportions, as ImageFolder takes it.
-
-    Raises:
-        UserError: it is no image, or the density takes none.
-    """
+    """Return levels `(C, H, W)` of an image file: the central part in its proportions, as ImageFolder takes it."""
     levels = spec.without_noise().levels
     if levels is None or len(spec.shape) != 3 or spec.shape[0] not in (1, 3):
         raise UserError(f"{path}: this density takes {spec}, no levels of grey or colour: give them as an .npz file")

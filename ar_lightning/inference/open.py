@@ -85,13 +85,8 @@ def read_run(run: str | Path) -> SavedRun:
 def open_run(run: str | Path, overrides: Sequence[str] = (), resize: bool = False) -> Run:
     """Load a run's density, with a config in which data and device may differ from those of the training.
 
-    Args:
-        run: as for `read_run`.
-        overrides: `key=value` of the data, and of where to compute.
-        resize: let a density of sequences of any length take the length of the data that the config describes.
-
-    Raises:
-        UserError: there is no such run, or a key cannot be changed.
+    Overrides are `key=value` of the data, and of where to compute. To `resize` lets a density of sequences of any
+    length take the length of the data that the config describes.
     """
     saved = read_run(run)
     where, changed = parse_overrides(overrides)

@@ -41,12 +41,8 @@ class Media(ABC):
     ) -> Files:
         """Write samples as `STEM.png`, `STEM-0.wav` .., `STEM.txt` or `STEM.csv`; return the files by kind.
 
-        Args:
-            x: samples `(N, C, *sites)`.
-            stem: path of the files, without their endings.
-            data: examples of a table, to compare the samples with.
-            columns: of a grid of images; 0 for a grid about as wide as high.
-            known: values at the start of each sequence that the model was told; they are marked.
+        Samples `(N, C, *sites)` of a table are compared with examples `data`. A grid of images has so many columns, 0
+        for one about as wide as high. The first `known` values of each sequence, which the model was told, are marked.
         """
 
     def write_completions(self, x: Tensor, masks: Tensor, drawn: Tensor, stem: Path) -> Files:

@@ -16,12 +16,9 @@ MAX_LEVELS = 65536  # what 16 bits tell apart
 
 
 def to_levels(amplitude: np.ndarray, levels: int, encoding: Encoding) -> np.ndarray:
-    """Return the nearest levels, in the scale of the encoding: uint8 for up to 256 of them, else int32.
+    """Return the nearest of 2 to 65536 levels, in the scale of the encoding: uint8 for up to 256 of them, else int32.
 
-    Args:
-        amplitude: of any shape; what lies outside [-1, 1] is clipped.
-        levels: K, 2 to 65536.
-        encoding: `mu_law` or `linear`.
+    Amplitudes may have any shape; what lies outside [-1, 1] is clipped.
     """
     clipped = np.clip(np.asarray(amplitude, np.float64), -1, 1)
     scaled = mu_law(clipped, levels - 1) if encoding == "mu_law" else clipped

@@ -13,14 +13,9 @@ __all__ = ["count_samples", "read_audio"]
 
 
 def read_audio(path: Path, rate: int) -> np.ndarray:
-    """Read a sound file as `(T,)` float32: the mean of its channels, resampled, mostly in [-1, 1].
+    """Read a sound file as `(T,)` float32: the mean of its channels, resampled to `rate`, mostly in [-1, 1].
 
-    Args:
-        path: a wav, flac or ogg file, or of another format that libsndfile reads.
-        rate: samples a second that it is resampled to, by `scipy.signal.resample_poly`.
-
-    Raises:
-        UserError: there is no such file, it holds no sound, is damaged, or holds NaN.
+    The format is one that libsndfile reads, such as wav, flac or ogg; `scipy.signal.resample_poly` resamples.
     """
     import soundfile
 

@@ -48,9 +48,6 @@ class Texts(Media):
         Example:
             >>> Texts(DataSpec((1, 3), 2, medium=Text("ab"))).levels("abb")
             tensor([[[0, 1, 1]]])
-
-        Raises:
-            UserError: the bytes are no UTF-8, or the density does not know one of the characters.
         """
         if self.symbols is None:
             content = text if isinstance(text, bytes) else text.encode("utf-8")

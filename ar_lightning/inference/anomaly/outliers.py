@@ -58,9 +58,6 @@ def outliers(run: str, against: str, density: Density, train: Split, own: Split,
 
     Real noise has the range of the training examples. Where the density reads features and the outliers have none, they
     get the features of its own examples.
-
-    Raises:
-        UserError: `against` is unknown, or the density does not take it.
     """
     if against in SYNTHETIC:
         found = Split(_synthetic(against, density.spec, train.x, n, np.random.RandomState(seed % 2**32)))

@@ -119,12 +119,9 @@ def check_codable(density: Density) -> None:
 
 
 def level_probs(density: Density, params: Tensor, earlier: Tensor | None = None) -> Tensor:
-    """Return the probability of every level of one value, `(N, K)` float64.
+    """Return the probability of every level of one value, `(N, K)` float64, given what the network says `(N, P)`.
 
-    Args:
-        density: over levels.
-        params: what its network says of a group of channels at a site, `(N, P)`.
-        earlier: the first c channels of the group `(N, c)`, where the value is of the next one; None for the first.
+    Where the channels of a site are joint, `earlier` `(N, c)` are those of its group before; None for the first.
     """
     c = 0 if earlier is None else earlier.shape[1]
     group = torch.zeros(len(params), density.spec.shape[0] if density.likelihood.joint else 1, 1, dtype=torch.long)

@@ -35,11 +35,7 @@ class Content(NamedTuple):
 
 
 def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
-    """Read an .npz file with a `test` array or one array, a picture or, where the data is text, any other file.
-
-    Raises:
-        UserError: the file cannot be read, holds what the density gives no probability, or lacks labels.
-    """
+    """Read an .npz file with a `test` array or one array, a picture or, where the data is text, any other file."""
     if not path.is_file():
         raise UserError("no such file", path, nearby(path))
     if path.suffix.lower() == ".npz":

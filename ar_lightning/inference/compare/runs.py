@@ -65,11 +65,7 @@ class DoneRun:
 
 
 def read_runs(paths: Iterable[str | Path]) -> list[DoneRun]:
-    """Read run directories; a sweep directory stands for its complete trials, and a run named twice counts once.
-
-    Raises:
-        UserError: one is no run directory, is not done, or holds a file that cannot be read.
-    """
+    """Read run directories; a sweep directory stands for its complete trials, and a run named twice counts once."""
     folders = [folder for path in paths for folder in _folders(Path(path).expanduser())]
     if not folders:
         raise UserError("nothing to compare: give run directories")

@@ -35,11 +35,7 @@ def layers(density: Density) -> dict[str, Layer]:
 
 
 def layer_of(density: Density, name: str | None = None) -> Layer:
-    """Return the layer of this name; null for what the output layer reads: hidden units, where there are any.
-
-    Raises:
-        UserError: there is no such layer, or none depends on the data.
-    """
+    """Return the layer of this name; null for what the output layer reads: hidden units, where there are any."""
     found = layers(density)
     if not found:
         raise UserError("this density has no layer that depends on the data, so nothing represents an example")
