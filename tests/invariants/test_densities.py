@@ -80,7 +80,7 @@ def test_samples_have_the_density(case: Case) -> None:
     assert_uniform(density, density.sample(SAMPLES, cond, generator=seeded(1)), cond)
 
 
-@each(TEMPERED)
+@pytest.mark.parametrize("case", TEMPERED, ids=str)
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
 @torch.no_grad()
 def test_samples_have_the_tempered_density(case: Case, temperature: float) -> None:

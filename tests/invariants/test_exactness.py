@@ -119,7 +119,7 @@ def test_sample_frequencies_match_the_probabilities(case: Case) -> None:
     assert_frequencies(density, density.sample(SAMPLES, many, generator=seeded(1)), x, density.log_prob(x, cond))
 
 
-@each(COMPLETED)
+@pytest.mark.parametrize("case", COMPLETED, ids=str)
 @torch.no_grad()
 def test_completions_follow_the_conditional(case: Case) -> None:
     density = case.build()
