@@ -3,8 +3,8 @@
     [o, f, i, g] = input-to-state(v) + state-to-state(h),    c = f c' + i g,    h = o tanh(c)
 
 with sigmoid gates and tanh content. Gates have their channels in the groups of the colours, four gates in each.
-State-to-state kernels read finished pixels only, so that they need no mask. Initial states are learned. The states of
-all pixels are computed by `kernels/lstm_scans.py`, those of the next pixel while streaming here.
+State-to-state kernels read finished pixels only, so that they need no mask. Initial states are learned. `row_reference`
+and `diagonal_reference` are the scans as one would write them; `kernels/lstm_scans.py` computes the same, faster.
 
 References:
     van den Oord, Kalchbrenner & Kavukcuoglu, Pixel Recurrent Neural Networks (2016), sections 3.1 and 3.2.
@@ -20,7 +20,42 @@ from ar_lightning.nn.conv import CausalConv, Pointwise
 from ar_lightning.nn.kernels.lstm_scans import diagonal_scan, row_scan
 from ar_lightning.nn.streaming import Streaming, as_row, as_steps
 
-__all__ = ["DiagonalLSTMLayer", "RowLSTMLayer"]
+__all__ = ["DiagonalLSTMLayer", "RowLSTMLayer", "diagonal_reference", "row_reference"]
+
+
+def row_reference(v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor, kernel: int) -> Tensor:
+    """Run an LSTM down the rows of `v` `(B, C, H, W)`; arguments and states `(B, h, H, W)` as of `RowScan`."""
+    reach, width = kernel // 2, v.shape[3]
+    h, c = (s.expand(len(v), -1, width) for s in (h0, c0))
+    rows = []
+    for row in v.unbind(2):  # (B, C, W)
+        left, above = F.pad(row, (reach, 0)), F.pad(h, (reach, reach))
+        read = [left[..., x : x + width] for x in range(reach + 1)] + [above[..., x : x + width] for x in range(kernel)]
+        o, f, i, g = (weight @ torch.cat(read, 1) + bias).chunk(4, 1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        rows.append(h)
+    return torch.stack(rows, 2)
+
+
+def diagonal_reference(v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor) -> Tensor:
+    """Run an LSTM from the upper left corner of `v` `(B, C, H, W)`, pixel by pixel.
+
+    Arguments are those of `DiagonalScan` for one of its two directions; the other one is the same on the mirrored map.
+    """
+    h0, c0 = (s.expand(len(v), -1, 1)[..., 0] for s in (h0, c0))  # (B, h)
+    above = [h0] * v.shape[3]
+    rows = []
+    for row in v.unbind(2):
+        h, c, states = h0, c0, []
+        for x, h_above in zip(row.unbind(2), above, strict=True):
+            o, f, i, g = (torch.cat([x, h, h_above], 1) @ weight.T + bias.T).chunk(4, 1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            states.append(h)
+        above = states
+        rows.append(torch.stack(states, 2))
+    return torch.stack(rows, 2)  # (B, h, H, W)
 
 
 def lstm_cell(gates: Tensor, c: Tensor, groups: int) -> tuple[Tensor, Tensor]:

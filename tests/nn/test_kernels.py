@@ -1,4 +1,4 @@
-"""Kernels equal their references, in value and in every gradient, in float64; of LSTMs, test_lstm shows it."""
+"""Every hand-written kernel equals its reference, in value and in every gradient, in float64."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ar_lightning.nn.kernels import dilated, nade, nade_compiled
 from ar_lightning.nn.kernels.gate import gate
+from ar_lightning.nn.kernels.lstm_scans import DiagonalScan, RowScan
 from ar_lightning.nn.kernels.staircase import Staircase, reads, staircase
+from ar_lightning.nn.lstm import diagonal_reference, row_reference
 from ar_lightning.nn.masked import spread_degrees
 
 
@@ -71,6 +73,27 @@ def compiled_prefix(sites: int, activation: str) -> Pair:
     )
 
 
+def rows_of_lstms(kernel: int, H: int, W: int) -> Pair:
+    h, channels = 2, 3
+    read = (kernel // 2 + 1) * channels + kernel * h
+    return Pair(
+        lambda *t: RowScan.apply(*t, kernel),
+        partial(row_reference, kernel=kernel),
+        [numbers(2, channels, H, W), numbers(4 * h, read), numbers(4 * h, 1), numbers(h, 1), numbers(h, 1)],
+    )
+
+
+def diagonals_of_lstms(H: int, W: int) -> Pair:
+    h, channels = 2, 3
+
+    def reference(v: Tensor, *weights: Tensor) -> Tensor:
+        both = [diagonal_reference(x, *(t[k] for t in weights)) for k, x in enumerate((v, v.flip(3)))]
+        return torch.stack(both).permute(0, 2, 3, 4, 1)
+
+    weights = numbers(2, 4 * h, channels + 2 * h), numbers(2, 4 * h, 1), numbers(2, h, 1), numbers(2, h, 1)
+    return Pair(DiagonalScan.apply, reference, [numbers(2, channels, H, W), *weights])
+
+
 def layers(kernel: int, shift: int, masked: bool, last: bool) -> Pair:
     n, channels = 7, 3
     mask = (torch.rand(n, channels) < 0.5).double() * 2 if masked else None
@@ -83,6 +106,7 @@ def layers(kernel: int, shift: int, masked: bool, last: bool) -> Pair:
     return Pair(of(dilated.DilatedLayer.apply), of(dilated.reference), [*inputs, *residual])
 
 
+SIZES = [(4, 5), (1, 3), (3, 1)]  # rows, columns
 PAIRS: dict[str, Callable[[], Pair]] = {
     **{f"gate-{g}-{linked}": partial(gates, g, linked) for g in (1, 3) for linked in (False, True)},
     "staircase": partial(stairs, 600, 400),
@@ -93,6 +117,8 @@ PAIRS: dict[str, Callable[[], Pair]] = {
         for e, p in ((1, 1), (3, 2))
     },
     **{f"nade_compiled-{f}-{n}": partial(compiled_prefix, n, f) for f in ("sigmoid", "relu") for n in (1, 4, 7, 8)},
+    **{f"row_lstm-{k}-{H}x{W}": partial(rows_of_lstms, k, H, W) for k in (1, 3, 5) for H, W in SIZES},
+    **{f"diagonal_lstm-{H}x{W}": partial(diagonals_of_lstms, H, W) for H, W in SIZES},
     **{
         f"dilated-{k}-{shift}-{masked}-{last}": partial(layers, k, shift, masked, last)
         for k, shift in ((1, 1), (2, 2), (3, 2), (3, 5))
