@@ -2,13 +2,16 @@
 
 import os
 import sys
+from contextlib import suppress
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from ar_lightning.commands.parser import Parser, add_config, print_facts
 from ar_lightning.core.errors import INTERRUPTED, UserError, nearby
 from ar_lightning.core.program import program
+from ar_lightning.training.claim import LOCK
 from ar_lightning.training.trial_pipe import attach, is_trial
 
 __all__ = ["run"]
@@ -37,13 +40,12 @@ def run(args: list[str]) -> int:
     if parsed.resume is not None:
         if parsed.config is not None:
             raise UserError("command line: --resume takes the config of its run; leave out --config")
-        run_dir = Path(parsed.resume)
-        config = load_config(_config_of(run_dir), _allowed_on_resume(parsed.overrides))
+        config = load_config(_config_of(Path(parsed.resume)), _allowed_on_resume(parsed.overrides))
     else:
         config = load_config(parsed.config and find("conf", parsed.config), parsed.overrides)
-        run_dir = _new_run_dir(config)
-    config["run_dir"] = str(run_dir)
     dataset = check_config(config)
+    run_dir = _new_run_dir(config) if parsed.resume is None else Path(parsed.resume)
+    config["run_dir"] = str(run_dir)
     os.environ["AR_LIGHTNING_RUN_DIR"] = str(run_dir)  # the other processes of a DDP run write to the same place
 
     from ar_lightning.training.fit import run as train
@@ -123,9 +125,21 @@ def _new_run_dir(config: dict[str, Any]) -> Path:
             raise UserError(f"run_dir={run_dir}: {there} is a file; name a new directory")
         if not os.access(there, os.W_OK | os.X_OK):
             raise UserError(f"run_dir={run_dir}: {there} is not writable; name another directory")
-        if _rank() == 0 and run_dir.is_dir() and any(run_dir.iterdir()):
+        if _rank() == 0 and not config["run_dir"]:
+            return _made(run_dir)
+        if _rank() == 0 and run_dir.is_dir() and any(path.name != LOCK for path in run_dir.iterdir()):
             hint = f"continue it with --resume {run_dir}, or" if (run_dir / "config.yaml").exists() else "please"
             raise UserError(f"run_dir={run_dir}: is in use; {hint} name a new directory")
     except (OSError, RuntimeError) as error:  # RuntimeError: no such home directory
         raise UserError(f"run_dir={run_dir}: {getattr(error, 'strerror', None) or error}") from None
     return run_dir
+
+
+def _made(run_dir: Path) -> Path:
+    """Make the directory, with a number behind its name where another training has begun in the same second."""
+    for number in count(1):
+        numbered = run_dir if number == 1 else run_dir.with_name(f"{run_dir.name}_{number}")
+        with suppress(FileExistsError):
+            numbered.mkdir(parents=True)
+            return numbered
+    raise AssertionError

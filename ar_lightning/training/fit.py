@@ -3,6 +3,7 @@
 import logging
 import time
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ar_lightning.tracking.csv import CSVMetrics
 from ar_lightning.tracking.loggers import Wandb, make_loggers
 from ar_lightning.tracking.tensorboard import TensorBoard
 from ar_lightning.training.checkpoints import read_checkpoint
+from ar_lightning.training.claim import claimed
 from ar_lightning.training.lit import LitDensity
 from ar_lightning.training.progress import Throughput
 from ar_lightning.training.result import result_of
@@ -29,6 +31,8 @@ from ar_lightning.training.trainer import make_trainer, with_possible_precision
 from ar_lightning.training.trial import TrialReporter
 
 __all__ = ["build_lit", "run"]
+
+PATIENCE = 60.0  # seconds that a trial, tried again, waits for the processes of its dead worker to end
 
 
 def build_lit(config: dict[str, Any], data: ArrayDataModule) -> LitDensity:
@@ -51,6 +55,14 @@ def run(
     start if none was written. A trial of a sweep is judged on validation data: it is not tested, and draws no samples
     where it is stopped early. Ctrl-C ends in Lightning's `SystemExit`; the run can be resumed.
     """
+    rank = rank_zero_only.rank  # type: ignore[attr-defined]  # known before the Trainer exists
+    with claimed(run_dir, resume, PATIENCE if trial else 0.0) if rank == 0 else nullcontext():
+        return _run(config, dataset, run_dir, resume, trial)
+
+
+def _run(
+    config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: bool, trial: TrialReporter | None
+) -> dict[str, Any]:
     _quieten()
     started = time.perf_counter()
     config = config | {"trainer": with_possible_precision(config["trainer"])}
@@ -59,7 +71,6 @@ def run(
     loggers = make_loggers(run_dir, config, **config["tracking"])
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # known before the Trainer exists
         data.setup()  # now: data that cannot be had leaves no run directory behind
-        run_dir.mkdir(parents=True, exist_ok=True)
         save_config(config, run_dir / "config.yaml")
     throughput = Throughput(started)
     samples = SampleGrids(run_dir / "samples", config["seed"], **config["samples"])

@@ -305,7 +305,7 @@ def test_resume_takes_the_config_of_the_run(trained: list[Any]) -> None:
 def test_processes_of_one_training_share_its_directory(trained: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     main(["--config", "ok.yaml"])
     monkeypatch.setenv("LOCAL_RANK", "1")
-    trained[0][1].mkdir(parents=True)
+    trained[0][1].mkdir(parents=True, exist_ok=True)
     main(["--config", "ok.yaml"])
     assert trained[0][1] == trained[1][1]
 
