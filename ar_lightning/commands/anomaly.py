@@ -1,11 +1,6 @@
 """`anomaly`: measure how well the likelihood, and scores derived from it, detect data of another kind."""
 
-from typing import TYPE_CHECKING
-
 from ar_lightning.commands.parser import positive, print_files, run_parser
-
-if TYPE_CHECKING:
-    from ar_lightning.inference.anomaly.anomaly import Anomaly
 
 __all__ = ["run"]
 
@@ -24,16 +19,12 @@ def run(args: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/anomaly/WHAT)")
     parsed = parser.parse_args(args)
 
-    from ar_lightning.inference.anomaly.anomaly import anomaly
-
-    _print(anomaly(**vars(parsed)))
-    return 0
-
-
-def _print(found: "Anomaly") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from ar_lightning.inference.anomaly.anomaly import anomaly
+
+    found = anomaly(**vars(parsed))
     print(f"{found.data} against {found.against}, {found.examples:,} examples each; scores are higher for outliers")
     table = Table("score")
     for heading in ("own, mean", "outliers, mean", "AUROC", "AUPR", "FPR@95"):
@@ -45,3 +36,4 @@ def _print(found: "Anomaly") -> None:
     for line in (*found.notes, f"likelihood ratio against: {found.background}"):
         print(line)
     print_files(found.files)
+    return 0

@@ -1,11 +1,6 @@
 """`features`: hidden representations of a trained density, and what linear probes find in them."""
 
-from typing import TYPE_CHECKING
-
 from ar_lightning.commands.parser import print_files, run_parser
-
-if TYPE_CHECKING:
-    from ar_lightning.inference.features.features import Features
 
 __all__ = ["run"]
 
@@ -21,6 +16,9 @@ def run(args: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/features)")
     options = parser.parse_intermixed_args(args)
 
+    from rich.console import Console
+    from rich.table import Table
+
     from ar_lightning.inference.features.features import features
     from ar_lightning.inference.features.hidden import layer_of, layers
     from ar_lightning.inference.open import open_run
@@ -32,14 +30,7 @@ def run(args: list[str]) -> int:
             mark = ", the default" if layer == default else ""
             print(f"{name}: {layer.features} features at {layer.sites} sites{mark}")
         return 0
-    _print(features(**vars(options)))
-    return 0
-
-
-def _print(found: "Features") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    found = features(**vars(options))
     print(f"layer {found.layer.name}, {found.pool} over {found.layer.sites} sites: {found.features} features")
     if found.probe is None:
         print(f"no probe: {found.reason}")
@@ -57,3 +48,4 @@ def _print(found: "Features") -> None:
     if found.conditional:
         print("The training of this density was told the labels: what it represents is not learned without them.")
     print_files(found.files)
+    return 0

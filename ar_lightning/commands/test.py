@@ -1,12 +1,9 @@
 """`test`: evaluate the exact likelihood of a trained density on its test data, or on other data."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ar_lightning.commands.parser import print_facts, run_parser
-
-if TYPE_CHECKING:
-    from ar_lightning.inference.evaluate import Evaluation
 
 __all__ = ["run"]
 
@@ -18,6 +15,9 @@ def run(args: list[str]) -> int:
 
     from dataclasses import asdict
 
+    from rich.console import Console
+    from rich.table import Table
+
     from ar_lightning.core.files import write_json
     from ar_lightning.inference.evaluate import evaluate
     from ar_lightning.inference.open import open_run
@@ -28,11 +28,6 @@ def run(args: list[str]) -> int:
     names = {"model": opened.config["model"]["name"], "data": opened.config["data"]["name"]}
     path = Path(parsed.out).expanduser() if parsed.out else opened.folder / "test.json"
     write_json({**names, **asdict(found)}, path)
-    _print(f"{names['model']} on {names['data']}", found, path)
-    return 0
-
-
-def _print(title: str, found: "Evaluation", path: Path) -> None:
     facts = {
         "test nll": f"{_with_error(found.nll, found.nll_stderr)} nats per example",
         "test bits/dim": _with_error(found.bpd, found.bpd_stderr),
@@ -42,11 +37,8 @@ def _print(title: str, found: "Evaluation", path: Path) -> None:
     facts["examples"] = f"{found.examples:,}"
     if not found.independent:
         facts[""] = "windows of one text are not independent: the errors may be too small"
-    print_facts(title, facts | {"regime": found.regime, "written": str(path)})
+    print_facts(f"{names['model']} on {names['data']}", facts | {"regime": found.regime, "written": str(path)})
     if found.classes:
-        from rich.console import Console
-        from rich.table import Table
-
         by_class = Table("class", "examples", "nats per example", "bits/dim")
         if found.accuracy is not None:
             by_class.add_column("accuracy")
@@ -55,6 +47,7 @@ def _print(title: str, found: "Evaluation", path: Path) -> None:
             row: list[Any] = [str(c.label), str(c.examples), *likelihoods]
             by_class.add_row(*row, *([] if c.accuracy is None else [f"{c.accuracy:.4f}"]))
         Console().print(by_class)
+    return 0
 
 
 def _with_error(value: float, error: float | None) -> str:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Condition", "as_condition", "repeated", "rows_of"]
+__all__ = ["Condition", "Given", "as_condition", "repeated", "rows_of"]
 
 
 class Condition(NamedTuple):
@@ -20,17 +20,20 @@ class Condition(NamedTuple):
     features: Tensor | None = None
 
 
-def as_condition(cond: "Tensor | Condition | None") -> Condition:
+Given = Tensor | Condition | None  # labels alone, a condition, or nothing
+
+
+def as_condition(cond: Given) -> Condition:
     """Return labels alone as a condition too."""
     return cond if isinstance(cond, Condition) else Condition(cond)
 
 
-def rows_of(cond: "Tensor | Condition | None", rows: Tensor) -> Condition:
+def rows_of(cond: Given, rows: Tensor) -> Condition:
     """Return the condition of some of the examples."""
     return Condition(*(None if t is None else t[rows.to(t.device)] for t in as_condition(cond)))
 
 
-def repeated(cond: "Tensor | Condition | None", n: int) -> Condition:
+def repeated(cond: Given, n: int) -> Condition:
     """Return the condition of n examples: of those there are, over and over."""
     size = next((len(t) for t in as_condition(cond) if t is not None), 1)
     return rows_of(cond, torch.arange(n) % size)

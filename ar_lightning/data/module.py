@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from ar_lightning.core.condition import Condition
+from ar_lightning.core.condition import Condition, Given
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Decay, PositiveInt
 from ar_lightning.core.spec import DataSpec
@@ -21,7 +21,7 @@ from ar_lightning.data.transforms import Dequantised, mutated
 
 __all__ = ["ArrayDataModule", "Batch"]
 
-Batch = tuple[Tensor, Tensor | Condition | None]
+Batch = tuple[Tensor, Given]
 
 
 class ArrayDataModule(lightning.LightningDataModule):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ar_lightning.core.condition import Condition, as_condition, rows_of
+from ar_lightning.core.condition import Condition, Given, as_condition, rows_of
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.conditionals import mixture
 from ar_lightning.density.draw import Draw
@@ -24,10 +24,7 @@ MAX_CLASSES = 100  # of the Bayes classifier, which takes a forward pass per cla
 
 
 class Step(NamedTuple):
-    """A step of a training, which the randomness of its objective is a function of.
-
-    It is the optimizer step `number` of the run with this seed, on process `rank` of `world`.
-    """
+    """The optimizer step `number` of a run, on process `rank` of `world`; an objective's randomness depends on it."""
 
     number: int = 0
     seed: int = 0
@@ -73,7 +70,7 @@ class Density(nn.Module):
     def dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
 
-    def log_prob(self, x: Tensor, cond: Tensor | Condition | None = None) -> Tensor:
+    def log_prob(self, x: Tensor, cond: Given = None) -> Tensor:
         """Return log p(x | cond) in nats; of real values the log-density, per the unit that `spec` says.
 
         Args:
@@ -95,9 +92,7 @@ class Density(nn.Module):
         return torch.stack(scores).logsumexp(0) - math.log(len(scores)) - self.spec.log_volume
 
     @torch.no_grad()
-    def conditionals(
-        self, x: Tensor, cond: Tensor | Condition | None = None, member: int | None = None
-    ) -> Distribution:
+    def conditionals(self, x: Tensor, cond: Given = None, member: int | None = None) -> Distribution:
         """Return p(x_i | x_<i, cond) of every value, as one distribution of batch shape `(B, C, *sites)`.
 
         Over levels it is `Categorical`: its `probs` are `(B, C, *sites, K)`, the levels last, where PyTorch's
@@ -105,8 +100,7 @@ class Density(nn.Module):
         `log_prob(x)`, summed over an example, is `log_prob(x) + spec.log_volume`.
 
         Args:
-            x: data values `(B, C, *sites)`.
-            cond: labels `(B,)` of a conditional density; with aligned features, a `Condition` of both.
+            x, cond: as of `log_prob`.
             member: of a density of several members, the one to look at; None for their mixture.
 
         Raises:
@@ -126,7 +120,7 @@ class Density(nn.Module):
         parts = [self.likelihood.distribution(self.parameters_of(x, cond, k), x) for k in ks]
         return parts[0] if len(parts) == 1 else mixture(parts, x, orders[0])
 
-    def class_log_probs(self, x: Tensor, cond: Tensor | Condition | None = None) -> Tensor:
+    def class_log_probs(self, x: Tensor, cond: Given = None) -> Tensor:
         """Return log p(x | y) in nats for every class y of a conditional density, a forward pass each.
 
         Args:
@@ -145,11 +139,8 @@ class Density(nn.Module):
         given = as_condition(cond)
         return torch.stack([self.log_prob(x, given._replace(labels=label.expand(len(x)))) for label in labels], 1)
 
-    def loss(self, x: Tensor, cond: Tensor | Condition | None = None, step: Step = Step()) -> Tensor:  # noqa: B008
-        """Return the training objective `(B,)` in nats: -log p, of one member after another where there are several.
-
-        A density with another objective overrides this.
-        """
+    def loss(self, x: Tensor, cond: Given = None, step: Step = Step()) -> Tensor:  # noqa: B008
+        """Return the training objective `(B,)` in nats: -log p, of one member after another where there are several."""
         return -self.terms(x, cond, step.number % self.model.members).flatten(1).sum(1) + self.spec.log_volume
 
     @contextmanager
@@ -165,19 +156,19 @@ class Density(nn.Module):
         """Return the network's inputs `(B, C * E, *sites)` for data values `(B, C, *sites)`."""
         return self.likelihood.encode(x).to(self.dtype)
 
-    def condition_of(self, cond: Tensor | Condition | None) -> Tensor | Condition | None:
+    def condition_of(self, cond: Given) -> Given:
         """Return the part of a condition that the model reads: labels alone, or labels and features."""
         labels, features = as_condition(cond)
         labels = labels if self.conditional else None
         return labels if not self.model.features or features is None else Condition(labels, features.to(self.dtype))
 
-    def parameters_of(self, x: Tensor, cond: Tensor | Condition | None, member: int) -> Tensor:
+    def parameters_of(self, x: Tensor, cond: Given, member: int) -> Tensor:
         """Return what the network says of every value under one member, `(B, groups * P, *sites)`."""
         with self.member(member):
             params: Tensor = self.model(self.encode(x), self.condition_of(cond))
         return params
 
-    def terms(self, x: Tensor, cond: Tensor | Condition | None = None, member: int = 0) -> Tensor:
+    def terms(self, x: Tensor, cond: Given = None, member: int = 0) -> Tensor:
         """Return log p(x_i | x_<i, cond) of every value in nats, `(B, C, *sites)`, under one member; x is unchecked."""
         return self.likelihood.log_prob(self.parameters_of(x, cond, member), x)
 
@@ -185,7 +176,7 @@ class Density(nn.Module):
     def sample(
         self,
         n: int,
-        cond: Tensor | Condition | None = None,
+        cond: Given = None,
         known: Tensor | None = None,
         mask: Tensor | None = None,
         temperature: float = 1.0,
@@ -256,23 +247,23 @@ class Density(nn.Module):
         return x
 
     def draw_members(self, draw: Draw, cond: Condition, u: Tensor) -> Tensor:
-        """Draw the member `(B,)` of each sample, given its known values, by uniforms `(B, 1, ...)`."""
+        """Draw the member `(B,)` of each sample by uniforms `(B, 1, ...)`, given what is known of the sample.
+
+        A member is as likely as it makes those known values that come first in its order. What is known has the same
+        probability under all members of one orderless network.
+        """
         if self.model.members == 1:
             return torch.zeros(len(draw.noise), dtype=torch.long)
-        return choose(self.member_scores(draw, cond), u[:, 0, 0])
-
-    def member_scores(self, draw: Draw, cond: Condition) -> Tensor:
-        """Return log p_k(known values) `(B, K)` of every member, of the values that come first in its order."""
         scores = torch.zeros(len(draw.noise), self.model.members, device=draw.noise.device)
-        if draw.known is None or draw.mask is None:
-            return scores
+        if draw.known is None or draw.mask is None or self.model.orderless:
+            return choose(scores, u[:, 0, 0])
         known = draw.known.view(-1, *self.spec.shape)
         for k in range(self.model.members):
             terms = self.terms(known, cond, k).flatten(1)
             order = self.model.orders[k % len(self.model.orders)]
             first = draw.mask[:, order].long().cumprod(1)  # 1 until the first value that is not known
             scores[:, k] = (terms[:, order] * first).sum(1)
-        return scores
+        return choose(scores, u[:, 0, 0])
 
     def completes(self, mask: Tensor) -> bool:
         """Whether completion is exact where `mask` `(C, *sites)` is known: it comes first in every member's order."""
@@ -294,7 +285,7 @@ class Density(nn.Module):
             raise ValueError(f"expected data (B, {', '.join(map(str, self.spec.shape))}), got {tuple(x.shape)}")
         self.likelihood.check(x)
 
-    def check_condition(self, n: int, cond: Tensor | Condition | None) -> None:
+    def check_condition(self, n: int, cond: Given) -> None:
         """Raise ValueError if the condition of n examples lacks what the density reads, or has classes it lacks."""
         labels, features = as_condition(cond)
         if self.model.features:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ar_lightning.core.condition import Condition
+from ar_lightning.core.condition import Condition, Given
 from ar_lightning.density.density import Density, Step
 from ar_lightning.density.draw import Draw
 from ar_lightning.density.loops import sample_orderless, sample_orderless_naive
@@ -31,7 +31,7 @@ class OrderlessDensity(Density):
     one such site, whose known channels come first.
     """
 
-    def loss(self, x: Tensor, cond: Tensor | Condition | None = None, step: Step = Step()) -> Tensor:  # noqa: B008
+    def loss(self, x: Tensor, cond: Given = None, step: Step = Step()) -> Tensor:  # noqa: B008
         """Return an unbiased estimate `(B,)` of the mean over orders of -log p, in nats, from one pass.
 
         Each example has an order of its own, and a number d of values that are known, uniform over 0..D - 1.
@@ -42,7 +42,7 @@ class OrderlessDensity(Density):
         known = place < (u[:, -1:] * tokens).long().clamp(max=tokens - 1)
         return self.masked_nll(x, known, cond)
 
-    def masked_nll(self, x: Tensor, known: Tensor, cond: Tensor | Condition | None = None) -> Tensor:
+    def masked_nll(self, x: Tensor, known: Tensor, cond: Given = None) -> Tensor:
         """Return D / (D - d) times the sum over the D - d unknown of -log p(x_i | known), `(B,)` in nats.
 
         `known` are booleans `(B, tokens)`: at least one is False.
@@ -53,7 +53,7 @@ class OrderlessDensity(Density):
         weight = known.shape[1] / unknown.flatten(1).sum(1)
         return -weight * (terms * unknown).flatten(1).sum(1) + self.spec.log_volume
 
-    def conditional_log_prob(self, x: Tensor, mask: Tensor, cond: Tensor | Condition | None = None) -> Tensor:
+    def conditional_log_prob(self, x: Tensor, mask: Tensor, cond: Given = None) -> Tensor:
         """Return log p(unknown | known) `(B,)` of what `sample` completes, in nats; of real values per unit of x.
 
         Args:
@@ -84,10 +84,6 @@ class OrderlessDensity(Density):
         orders = orders_of(self.model, self.draw_members(draw, cond, u), mask)
         loop = sample_orderless_naive if naive else sample_orderless
         return loop(self.model, draw, x, orders, self.condition_of(cond))
-
-    def member_scores(self, draw: Draw, cond: Condition) -> Tensor:
-        """Return zeros `(B, K)`: what is known has the same probability under every member."""
-        return torch.zeros(len(draw.noise), self.model.members, device=draw.noise.device)
 
 
 def orders_of(model: Any, members: Tensor, mask: Tensor | None) -> Tensor:

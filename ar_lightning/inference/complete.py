@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ar_lightning.core.condition import Condition, as_condition, rows_of
+from ar_lightning.core.condition import Condition, Given, as_condition, rows_of
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.density.density import Density
 from ar_lightning.inference.evaluate import EVALUATED
@@ -118,7 +118,7 @@ def _fraction(text: str) -> float:
     return fraction
 
 
-def _example(opened: Run, source: str) -> tuple[Tensor, Tensor | Condition | None]:
+def _example(opened: Run, source: str) -> tuple[Tensor, Given]:
     """Return an example `(1, C, *sites)` and its condition."""
     spec = opened.density.spec
     if not source.startswith("data:"):
@@ -132,7 +132,7 @@ def _example(opened: Run, source: str) -> tuple[Tensor, Tensor | Condition | Non
     if int(index) >= data.size(split):
         raise UserError(f"--input {source}: {split} has {data.size(split)} examples, numbered from 0")
     examples: Any = (data.test_dataloader() if split == "test" else data.val_dataloader()).dataset
-    batch: tuple[Tensor, Tensor | Condition | None] = examples.__getitems__([int(index)])
+    batch: tuple[Tensor, Given] = examples.__getitems__([int(index)])
     return batch
 
 

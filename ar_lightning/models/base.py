@@ -86,7 +86,18 @@ class Model(nn.Module, ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _check_declaration(cls)
+        missing = [name for name, member in inspect.getmembers(cls) if getattr(member, "__isabstractmethod__", False)]
+        if missing and not any(name in vars(cls) for name in missing):  # else it is a base of other models itself
+            raise TypeError(f"{cls.__name__} needs {', '.join(f'a method `{name}`' for name in missing)}")
+        for name, value in vars(cls).items():
+            if name.startswith("_") or not isinstance(value, (bool, int, str, tuple)):
+                continue
+            if not hasattr(Model, name) and (hint := nearest(name, Model.__annotations__)):
+                raise TypeError(f"{cls.__name__}.{name} is nothing that a model declares{hint}")
+            if name in Model.__annotations__ and not _is_legal(name, value):
+                raise TypeError(f"{cls.__name__}.{name} = {value!r}: expected {Model.__annotations__[name]}")
+        if cls.initialises != (cls.initialise is not Model.initialise):
+            raise TypeError(f"{cls.__name__} has either `initialises = True` or a method `initialise`, but needs both")
 
     @property
     def order(self) -> Tensor:
@@ -138,22 +149,6 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def by_example(self, output: Tensor) -> Tensor:
         """Return the output of a hidden layer as `(B, S, F)`."""
-
-
-def _check_declaration(cls: type[Model]) -> None:
-    """Raise `TypeError` for what a subclass of `Model` forgets or misspells, a method or an attribute."""
-    missing = [name for name, member in inspect.getmembers(cls) if getattr(member, "__isabstractmethod__", False)]
-    if missing and not any(name in vars(cls) for name in missing):  # else it is a base of other models itself
-        raise TypeError(f"{cls.__name__} needs {', '.join(f'a method `{name}`' for name in missing)}")
-    for name, value in vars(cls).items():
-        if name.startswith("_") or not isinstance(value, (bool, int, str, tuple)):
-            continue
-        if not hasattr(Model, name) and (hint := nearest(name, Model.__annotations__)):
-            raise TypeError(f"{cls.__name__}.{name} is nothing that a model declares{hint}")
-        if name in Model.__annotations__ and not _is_legal(name, value):
-            raise TypeError(f"{cls.__name__}.{name} = {value!r}: expected {Model.__annotations__[name]}")
-    if cls.initialises != (cls.initialise is not Model.initialise):
-        raise TypeError(f"{cls.__name__} has either `initialises = True` or a method `initialise`, but needs both")
 
 
 def _is_legal(name: str, value: object) -> bool:

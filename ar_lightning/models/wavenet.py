@@ -19,7 +19,7 @@ whose entropy is 2.227, `conf/wavenet.yaml`.
 import torch
 from torch import Tensor
 
-from ar_lightning.core.condition import Condition, as_condition
+from ar_lightning.core.condition import Given, as_condition
 from ar_lightning.core.fields import Dropout, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel
@@ -86,7 +86,7 @@ class WaveNet(SequenceModel):
     def by_example(self, output: Tensor) -> Tensor:
         return output.transpose(0, 1)  # layers are time first
 
-    def scan(self, past: Tensor, cond: Tensor | Condition | None = None) -> Tensor:
+    def scan(self, past: Tensor, cond: Given = None) -> Tensor:
         labels, features = as_condition(cond)
         x = self.read(past.transpose(0, 1))  # (n, B, channels)
         if self.features and features is not None:  # (B, F, *sites), to those of the site of every token

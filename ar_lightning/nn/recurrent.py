@@ -25,12 +25,10 @@ class Recurrent(Streaming):
         between = dropout if layers > 1 else 0.0
         self.layers = CELLS[cell](width, hidden, layers, batch_first=True, dropout=between)
         for name, p in self.layers.named_parameters():
-            if name.startswith("weight_hh"):
+            if name.startswith("weight"):
+                initialise = nn.init.orthogonal_ if name.startswith("weight_hh") else nn.init.xavier_uniform_
                 for gate in p.data.split(hidden):
-                    nn.init.orthogonal_(gate)
-            elif name.startswith("weight_ih"):
-                for gate in p.data.split(hidden):
-                    nn.init.xavier_uniform_(gate)
+                    initialise(gate)
             else:
                 nn.init.zeros_(p)
                 if cell == "lstm" and name.startswith("bias_ih"):
@@ -38,16 +36,13 @@ class Recurrent(Streaming):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, n, width)` to the last layer's `(B, n, hidden)`."""
-        read, state = self.layers(x, self._state())
+        state = None  # zeros
+        if self.past:
+            states = tuple(s.transpose(0, 1).contiguous() for s in self.past["state"])
+            state = states if len(states) > 1 else states[0]  # as PyTorch's layers take it
+        read, state = self.layers(x, state)
         if self.past is not None:
             states = state if isinstance(state, tuple) else (state,)
             self.past["state"] = tuple(s.transpose(0, 1) for s in states)  # (B, layers, hidden): lanes first
         h: Tensor = read
         return h
-
-    def _state(self) -> Any:
-        """Return the state as PyTorch's layers take it; None for zeros."""
-        if not self.past:
-            return None
-        states = tuple(s.transpose(0, 1).contiguous() for s in self.past["state"])
-        return states if len(states) > 1 else states[0]

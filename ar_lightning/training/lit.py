@@ -10,7 +10,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from ar_lightning import __version__
 from ar_lightning.config.registry import find
-from ar_lightning.core.condition import Condition, as_condition
+from ar_lightning.core.condition import Given, as_condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import CHECKPOINT_KEY
 from ar_lightning.density.density import MAX_CLASSES, Density, Step
@@ -19,7 +19,7 @@ from ar_lightning.density.stream import Memory, carried
 
 __all__ = ["LitDensity"]
 
-Batch = tuple[Tensor, Tensor | Condition | None]
+Batch = tuple[Tensor, Given]
 INITIAL = 64  # training examples that weights are initialised on, where the model does that
 
 

@@ -4,7 +4,6 @@ import time
 from typing import Any
 
 import lightning.pytorch as pl
-from torch import Tensor
 
 __all__ = ["EpochLines", "Throughput"]
 
@@ -45,12 +44,7 @@ class Throughput(pl.Callback):
         self._examples, self._epoch_seconds, self._since = 0, 0.0, time.perf_counter()
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: tuple[Tensor, ...],
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._examples += len(batch[0])
         if trainer.is_last_batch:

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ar_lightning.core.condition import Condition, repeated, rows_of
+from ar_lightning.core.condition import Condition, Given, repeated, rows_of
 from ar_lightning.core.fields import NonNegativeInt, PositiveFloat, PositiveInt
 from ar_lightning.density.density import Density
 from ar_lightning.media.choose import media_of
@@ -99,12 +99,7 @@ class SampleGrids(pl.Callback):
         return x, masks, drawn.view(n, m, k, *x.shape[1:])
 
     def _shared(
-        self,
-        density: Density,
-        n: int,
-        cond: Tensor | Condition | None,
-        known: Tensor | None = None,
-        mask: Tensor | None = None,
+        self, density: Density, n: int, cond: Given, known: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """Draw n samples, each rank its share; every rank returns all of them."""
         noise = density.noise(n, torch.Generator().manual_seed(self.seed))

@@ -10,13 +10,6 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import (
-    EarlyStopping,
-    EMAWeightAveraging,
-    LearningRateMonitor,
-    ModelCheckpoint,
-    RichProgressBar,
-)
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
@@ -86,13 +79,13 @@ def make_trainer(
         torch.set_num_threads(threads)
     callbacks = [
         *callbacks,  # before EMA: samples are drawn while the averaged weights are in place
-        *([EMAWeightAveraging(decay=ema, use_buffers=False)] if ema is not None else []),
-        *([EarlyStopping("val/nll", patience=early_stopping)] if early_stopping else []),
+        *([pl.callbacks.EMAWeightAveraging(decay=ema, use_buffers=False)] if ema is not None else []),
+        *([pl.callbacks.EarlyStopping("val/nll", patience=early_stopping)] if early_stopping else []),
         *([CompileModel()] if compile else []),
-        LearningRateMonitor("epoch"),
-        *(([RichProgressBar()] if sys.stdout.isatty() else [EpochLines()]) if progress else []),
-        ModelCheckpoint(checkpoints, "best", monitor="val/nll", enable_version_counter=False),
-        ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False),
+        pl.callbacks.LearningRateMonitor("epoch"),
+        *(([pl.callbacks.RichProgressBar()] if sys.stdout.isatty() else [EpochLines()]) if progress else []),
+        pl.callbacks.ModelCheckpoint(checkpoints, "best", monitor="val/nll", enable_version_counter=False),
+        pl.callbacks.ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False),
     ]
     try:
         return pl.Trainer(

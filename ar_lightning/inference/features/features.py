@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ar_lightning.config.registry import DATA
-from ar_lightning.core.condition import Condition, as_condition
+from ar_lightning.core.condition import Condition, Given, as_condition
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import write_json, write_npz
 from ar_lightning.data.base import SPLITS
@@ -46,7 +46,7 @@ class Features:
 
 
 def representations(
-    density: Density, x: Tensor, cond: Tensor | Condition | None = None, layer: str | Layer | None = None,
+    density: Density, x: Tensor, cond: Given = None, layer: str | Layer | None = None,
     pool: Pool = "mean", batch: int = 256,
 ) -> Tensor:  # fmt: skip
     """Return a hidden representation `(N, F)` of each example, the same in any batch size.
