@@ -49,7 +49,7 @@ def run(args: list[str]) -> int:
     os.environ["AR_LIGHTNING_RUN_DIR"] = str(run_dir)  # the other processes of a DDP run write to the same place
 
     from ar_lightning.training.fit import run as train
-    from ar_lightning.training.trial import TrialReporter
+    from ar_lightning.training.progress import TrialReporter
     from ar_lightning.training.trial_pipe import METRICS
 
     trial = TrialReporter(pipe) if is_trial() else None

@@ -19,6 +19,7 @@ __all__ = [
     "SCHEDULES",
     "SWEEP_REGISTRIES",
     "find",
+    "make",
     "target_of",
 ]
 
@@ -130,3 +131,8 @@ def find(section: str, name: str) -> Any:
     """Import and return the registered class or function."""
     module, _, attribute = target_of(section, name).partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def make(section: str, chosen: dict[str, Any], *args: Any) -> Any:
+    """Call the class or function that `chosen` names with these arguments and its other keys."""
+    return find(section, chosen["name"])(*args, **{key: value for key, value in chosen.items() if key != "name"})

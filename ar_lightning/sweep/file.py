@@ -52,7 +52,9 @@ def read_sweep(file: str | Path, overrides: Sequence[str] = ()) -> Sweep:
     Overrides are `key=value`, of the sweep (`trials=5`) or of the config (`trainer.max_epochs=5`).
     """
     path = find("sweeps", str(file))
-    mine, others = _split(overrides)
+    config_keys = (*REGISTRIES, *SECTIONS, *TOP_LEVEL)  # sections and keys of configs; those of sweeps differ
+    others = [o for o in overrides if o.partition("=")[0].partition(".")[0] in config_keys]
+    mine = [o for o in overrides if o not in others]
     content, origin = _content(path, mine)
     for key in content:
         if key not in KNOWN:
@@ -81,13 +83,6 @@ def read_sweep(file: str | Path, overrides: Sequence[str] = ()) -> Sweep:
     except UserError as error:
         raise error.under(path) from None
     return sweep
-
-
-def _split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Tell overrides of the sweep from those of the config: sections and keys of configs have other names."""
-    config = (*REGISTRIES, *SECTIONS, *TOP_LEVEL)
-    of_config = [o for o in overrides if o.partition("=")[0].partition(".")[0] in config]
-    return [o for o in overrides if o not in of_config], of_config
 
 
 def _content(path: Path, overrides: list[str]) -> tuple[dict[str, Any], dict[str, str]]:

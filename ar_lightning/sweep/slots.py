@@ -56,14 +56,10 @@ def slots_of(accelerator: str, devices: str | None, per_trial: int, workers: int
     """
     groups = groups_of(devices, per_trial, accelerator) if devices else _visible_groups(accelerator, per_trial)
     count = workers or len(groups) or 1
-    threads = max(1, min(cores() // (count * per_trial), _most_threads()))
+    allowed = os.environ.get("OMP_NUM_THREADS", "")  # more are far slower on a machine that others use too
+    most = int(allowed) if allowed.isdecimal() and int(allowed) > 0 else sys.maxsize
+    threads = max(1, min(cores() // (count * per_trial), most))
     return [Slot(groups[i % len(groups)] if groups else "", threads) for i in range(count)]
-
-
-def _most_threads() -> int:
-    """Return the threads that OMP_NUM_THREADS allows; more are far slower on a machine that others use too."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdecimal() and int(given) > 0 else sys.maxsize
 
 
 def groups_of(devices: str, per_trial: int, accelerator: str = "auto") -> list[str]:

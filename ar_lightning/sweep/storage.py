@@ -84,10 +84,8 @@ def open_storage(storage: str, folder: Path) -> "BaseStorage":
     The error where it cannot be opened is one line, without the password.
     """
     check_storage(storage)
-    return open_journal(folder / JOURNAL) if storage == "journal" else _postgres(storage)
-
-
-def _postgres(storage: str) -> "BaseStorage":
+    if storage == "journal":
+        return open_journal(folder / JOURNAL)
     try:
         import psycopg  # noqa: F401 - it may be there without the library it needs
         from optuna.storages import RDBStorage

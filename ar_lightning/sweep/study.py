@@ -22,7 +22,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ar_lightning.config.overlay import flat
-from ar_lightning.config.registry import find
+from ar_lightning.config.registry import make
 from ar_lightning.core.errors import UserError
 from ar_lightning.sweep.definition import Sweep
 from ar_lightning.sweep.space import grid, own_values
@@ -63,8 +63,8 @@ def join(sweep: Sweep, storage: BaseStorage) -> Study:
         if "definition" not in study.user_attrs:  # its creator died at once
             study.set_user_attr("definition", sweep.definition)
     _same_definition(sweep, study)
-    study.sampler = find("sampler", sweep.sampler["name"])(**_arguments(sweep.sampler))
-    study.pruner = find("pruner", sweep.pruner["name"])(sweep.max_epochs, **_arguments(sweep.pruner))
+    study.sampler = make("sampler", sweep.sampler)
+    study.pruner = make("pruner", sweep.pruner, sweep.max_epochs)
     if sweep.sampler["name"] == "grid" or "prepared" not in study.user_attrs:
         _prepare(sweep, study)
         study.set_user_attr("prepared", True)
@@ -76,10 +76,6 @@ def quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     warnings.filterwarnings("ignore", message=".*already reported.*")  # by the attempt before
-
-
-def _arguments(section: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in section.items() if key != "name"}
 
 
 def _same_definition(sweep: Sweep, study: Study) -> None:

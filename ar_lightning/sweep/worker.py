@@ -74,7 +74,9 @@ class Worker:
             self._report_dead(trials[t.number] for t in dead)
             if self._is_done(trials):
                 return 0
-            trial = patiently(lambda: claim(self.study, self.sweep.trials)) if self._has_room(trials) else None
+            taken = sum(is_counted(t) or t.state == TrialState.RUNNING for t in trials)
+            has_room = taken < (self.sweep.trials or math.inf)  # finished and running trials do not make up the total
+            trial = patiently(lambda: claim(self.study, self.sweep.trials)) if has_room else None
             if trial is None:
                 self.stopping.wait(PAUSE)
                 self._look_at_parent()
@@ -108,11 +110,6 @@ class Worker:
         if len(counted) >= HOPELESS and (reason := only_failures(counted)):
             raise UserError(f"every trial failed, the last with: {reason}")
         return time.time() >= self.until or len(counted) >= (self.sweep.trials or math.inf)
-
-    def _has_room(self, trials: list[FrozenTrial]) -> bool:
-        """Return whether to start another trial: neither finished nor running trials make up the total."""
-        taken = sum(is_counted(t) or t.state == TrialState.RUNNING for t in trials)
-        return taken < (self.sweep.trials or math.inf)
 
     def _look_at_parent(self) -> None:
         """Stop if the launcher is gone."""

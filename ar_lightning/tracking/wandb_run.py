@@ -122,7 +122,9 @@ class WandbRun:
             os.environ.setdefault(name, value)
         self.start["id"] = self._kept_id()
         (self.folder / ENDED).unlink(missing_ok=True)
-        self._mend_segments()
+        for segment in self.segments():  # `wandb sync` would stop at half a record that a killed process left
+            if not [log for log in segment.glob("*.wandb") if mend(log)]:
+                shutil.rmtree(segment, ignore_errors=True)
         run = self._go_online() if self.mode == "online" else None
         self._run = run or wandb.init(mode="offline", **self.start)
         os.environ.pop("WANDB_SERVICE", None)  # or what this process starts would share, and end, W&B's process
@@ -137,12 +139,6 @@ class WandbRun:
             with written(file) as partial:
                 partial.write_text(asked or secrets.token_hex(4), encoding="utf-8")
         return file.read_text(encoding="utf-8").strip()
-
-    def _mend_segments(self) -> None:
-        """Cut the logs of killed processes after their last whole record, where `wandb sync` would stop."""
-        for segment in self.segments():
-            if not [log for log in segment.glob("*.wandb") if mend(log)]:
-                shutil.rmtree(segment, ignore_errors=True)
 
     def _go_online(self) -> Any:
         """Return the run, or None if the server cannot be reached or refuses the key."""

@@ -24,11 +24,10 @@ from ar_lightning.tracking.tensorboard import TensorBoard
 from ar_lightning.training.checkpoints import read_checkpoint
 from ar_lightning.training.claim import claimed
 from ar_lightning.training.lit import LitDensity
-from ar_lightning.training.progress import Throughput
+from ar_lightning.training.progress import Throughput, TrialReporter
 from ar_lightning.training.result import result_of
 from ar_lightning.training.samples import SampleGrids
 from ar_lightning.training.trainer import make_trainer, with_possible_precision
-from ar_lightning.training.trial import TrialReporter
 
 __all__ = ["build_lit", "run"]
 

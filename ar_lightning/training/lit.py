@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
 from ar_lightning import __version__
-from ar_lightning.config.registry import find
+from ar_lightning.config.registry import make
 from ar_lightning.core.condition import Given, as_condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import CHECKPOINT_KEY
@@ -138,9 +138,9 @@ class LitDensity(pl.LightningModule):
             self.log("train/grad_norm", torch.nn.utils.get_total_norm(grads), batch_size=1)
 
     def configure_optimizers(self) -> Any:
-        optimizer = _build("optimizer", self.config["optimizer"], self.density.parameters())
+        optimizer = make("optimizer", self.config["optimizer"], self.density.parameters())
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = _build("schedule", self.config["schedule"], optimizer, steps)
+        schedule = make("schedule", self.config["schedule"], optimizer, steps)
         if schedule and "monitor" in schedule:
             schedule["frequency"] = self.config["trainer"]["val_every"]
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
@@ -154,7 +154,3 @@ class LitDensity(pl.LightningModule):
 def epoch_seed(seed: int, epoch: int, rank: int) -> int:
     """Return a seed that differs between epochs and ranks."""
     return (seed * 1_000_003 + epoch * 1_009 + rank) % 2**63
-
-
-def _build(section: str, chosen: dict[str, Any], *args: Any) -> Any:
-    return find(section, chosen["name"])(*args, **{k: v for k, v in chosen.items() if k != "name"})

@@ -335,7 +335,7 @@ BUGS = {
         "tests/sweep/test_space.py",
     ),
     "a trial is judged by its last epoch": Bug(
-        "ar_lightning/training/trial.py", 'if not self.best or metrics["val/nll"] < self.best["val/nll"]:', "if True:",
+        "ar_lightning/training/progress.py", 'if not self.best or metrics["val/nll"] < self.best["val/nll"]:', "if True:",
         "tests/sweep/test_training.py -k best_epoch",
     ),
     "a password is written to sweep.yaml": Bug(

@@ -54,7 +54,9 @@ class LiveTable:
             return
         lines = []
         if self._before is None:  # what had ended before is no event
-            lines = [f"{self.study}: {_counts(trials, self.total)}", _best(trials, self.objectives)]
+            failed = sum(outcome_of(t) == "failed" for t in trials)
+            counts = f"{sum(map(is_counted, trials))}{f'/{self.total}' if self.total else ''} trials"
+            lines = [f"{self.study}: {counts}{f', {failed} failed' if failed else ''}", _best(trials, self.objectives)]
             self._before = {t.number: outcome_of(t) for t in trials if t.state.is_finished()}
         lines += events(self._before, trials, self.objectives, clock)
         self._before = {t.number: outcome_of(t) for t in trials}
@@ -130,13 +132,6 @@ def events(
                 queued = f"; retried as trial {again[trial.number]}" if trial.number in again else ""
                 lines.append(f"{name} {state}{queued}")
     return lines
-
-
-def _counts(trials: Sequence[FrozenTrial], total: int | None) -> str:
-    """Return how many trials count, such as `6/8 trials, 1 failed`."""
-    failed = sum(outcome_of(t) == "failed" for t in trials)
-    of = f"/{total}" if total else ""
-    return f"{sum(map(is_counted, trials))}{of} trials{f', {failed} failed' if failed else ''}"
 
 
 def _best(trials: Sequence[FrozenTrial], objectives: Objectives) -> str:
