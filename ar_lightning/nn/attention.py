@@ -27,20 +27,14 @@ class CausalSelfAttention(Streaming):
         if self.past is None:
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:
-            keys, values = self._extended(k, v)
+            n = q.shape[2]
+            start = self.advance(n)
+            m = start + n
+            if not start:  # memory for all tokens at once: nothing is ever copied to a larger place
+                self.past["kv"] = k.new_empty(2, *k.shape[:2], self.tokens, k.shape[3])
+            kv = self.past["kv"]
+            kv[0, :, :, start:m], kv[1, :, :, start:m] = k, v
             # A single new token reads everything; several are masked among themselves.
-            n, m = q.shape[2], keys.shape[2]
-            mask = torch.ones(n, m, dtype=torch.bool, device=x.device).tril(m - n) if n > 1 else None
-            y = F.scaled_dot_product_attention(q, keys, values, mask)
+            mask = torch.ones(n, m, dtype=torch.bool, device=x.device).tril(start) if n > 1 else None
+            y = F.scaled_dot_product_attention(q, kv[0, :, :, :m], kv[1, :, :, :m], mask)
         return self.out(y.transpose(1, 2).flatten(2))
-
-    def _extended(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Append the keys and values of n new tokens, and return all so far."""
-        assert self.past is not None
-        start = self.advance(k.shape[2])
-        end = start + k.shape[2]
-        if not start:  # memory for all tokens at once: nothing is ever copied to a larger place
-            self.past["kv"] = k.new_empty(2, *k.shape[:2], self.tokens, k.shape[3])
-        kv = self.past["kv"]
-        kv[0, :, :, start:end], kv[1, :, :, start:end] = k, v
-        return kv[0, :, :, :end], kv[1, :, :, :end]

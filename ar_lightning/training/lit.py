@@ -61,24 +61,19 @@ class LitDensity(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Make an epoch's randomness a function of seed and epoch alone, so that a resumed run repeats it exactly."""
         torch.manual_seed(epoch_seed(self.config["seed"], self.current_epoch, self.global_rank))
-        self.memories["train"] = {}
 
-    def on_validation_epoch_start(self) -> None:
-        self.memories["val"] = {}
-
-    def on_test_epoch_start(self) -> None:
-        self.memories["test"] = {}
-
-    def _reading(self, stage: str, x: Tensor) -> AbstractContextManager[None]:
-        """Carry the memory of the model from the window before, if the data are a stream."""
+    def _reading(self, stage: str, x: Tensor, index: int) -> AbstractContextManager[None]:
+        """Carry the memory of the model from the window before, if the data are a stream, which an epoch begins."""
         if not self.config["data"]["stream"]:
             return nullcontext()
+        if index == 0:
+            self.memories[stage] = {}
         return carried(self.density.model, self.memories[stage], len(x))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         x, cond = batch
         step = Step(self.global_step, self.config["seed"], self.global_rank, self.trainer.world_size)
-        with self._reading("train", x):
+        with self._reading("train", x, index):
             loss = self.density.loss(x, cond, step)
         self._update("train", loss.detach(), index)
         mean = loss.mean()
@@ -87,7 +82,7 @@ class LitDensity(pl.LightningModule):
         return mean
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        with self._reading("val", batch[0]):
+        with self._reading("val", batch[0], index):
             self._update("val", -self.density.log_prob(*batch), index)
 
     def on_validation_epoch_end(self) -> None:
@@ -107,7 +102,7 @@ class LitDensity(pl.LightningModule):
     def test_step(self, batch: Batch, index: int) -> None:
         """Score the examples; a conditional density also classifies them, by argmax_y p(x | y) p(y)."""
         if "test_accuracy" not in self.metrics:
-            with self._reading("test", batch[0]):
+            with self._reading("test", batch[0], index):
                 self._update("test", -self.density.log_prob(*batch), index)
             return
         x, cond = batch

@@ -216,11 +216,11 @@ def test_a_stage_of_its_own_memory() -> None:
     x = torch.randint(7, (2, 1, 10), generator=seeded())
     with torch.no_grad():
         for stage in ("train", "val"):
-            with lit._reading(stage, x):
+            with lit._reading(stage, x, index=1):
                 lit.density.log_prob(x)
     assert lit.memories["train"] and lit.memories["val"] and not lit.memories["test"]
-    lit.on_validation_epoch_start()
-    assert lit.memories["train"] and not lit.memories["val"]
+    with lit._reading("val", x, index=0):
+        assert lit.memories["train"] and not lit.memories["val"].get("before"), "an epoch begins"
 
 
 REFUSED = {

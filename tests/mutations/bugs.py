@@ -138,8 +138,8 @@ BUGS = {
     "attention reads the future": Bug("ar_lightning/nn/attention.py", "is_causal=True", "is_causal=False",
         CAUSAL + " -k transformer"),
     "attention forgets the newest key": Bug(
-        "ar_lightning/nn/attention.py", "return kv[0, :, :, :end], kv[1, :, :, :end]",
-        "return kv[0, :, :, : max(1, end - 1)], kv[1, :, :, : max(1, end - 1)]",
+        "ar_lightning/nn/attention.py", "(q, kv[0, :, :, :m], kv[1, :, :, :m], mask)",
+        "(q, kv[0, :, :, : max(1, m - 1)], kv[1, :, :, : max(1, m - 1)], None)",
         EXACT + " -k streaming_equals and transformer",
     ),
     "the logistic mixture forgets the tails": Bug(

@@ -69,12 +69,6 @@ def cell_backward_(
     dc.mul_(f)
 
 
-def products(v: Tensor) -> torch.dtype:
-    """Return the type of matrix products: that of autocast where it is on, else that of the cell."""
-    autocast = torch.is_autocast_enabled(v.device.type)
-    return torch.get_autocast_dtype(v.device.type) if autocast else precise(v)
-
-
 def add_product_(out: Tensor, weight: Tensor, read: Tensor) -> None:
     """Add `weight @ read` to `out`, which may be more precise."""
     if weight.dtype == out.dtype:
@@ -118,7 +112,9 @@ class RowScan(torch.autograd.Function):
             c0: initial cell `(h, 1)`.
             kernel: k, odd.
         """
-        (batch, channels, H, W), h, dtype, kind = v.shape, len(h0), precise(v), products(v)
+        (batch, channels, H, W), h, dtype = v.shape, len(h0), precise(v)
+        autocast = torch.is_autocast_enabled(v.device.type)
+        kind = torch.get_autocast_dtype(v.device.type) if autocast else dtype  # of matrix products
         n, rows, spans = batch * W, v.permute(2, 1, 0, 3), overlaps(kernel, W)
         inputs = (kernel // 2 + 1) * channels
         read, around = (v.new_zeros(H, size, batch, W, dtype=kind) for size in (inputs, kernel * h))

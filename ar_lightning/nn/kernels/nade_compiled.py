@@ -6,7 +6,7 @@ For one input and one output a site, as of binary data. The compiler unrolls a b
 units. The plain form of it is `reference` in `nade.py`.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -49,10 +49,7 @@ def backward_block(
     return a, da, torch.stack(dW[::-1]), torch.stack(dV[::-1])
 
 
-@lru_cache
-def compiled(block: Any) -> Any:
-    """Return the compiled form of a block; it is compiled at its first call."""
-    return torch.compile(block, dynamic=False)
+compiled = lru_cache(partial(torch.compile, dynamic=False))  # a block, which is compiled at its first call
 
 
 class CompiledPrefix(torch.autograd.Function):
