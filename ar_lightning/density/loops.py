@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ar_lightning.density.draw import Draw
 from ar_lightning.models.base import RasterModel, SequenceModel, token_order
-from ar_lightning.nn.streaming import start_row, streaming
+from ar_lightning.nn.streaming import Streaming, streaming
 
 __all__ = ["in_batches", "loop_of", "sample_naive", "sample_orderless", "sample_orderless_naive"]
 
@@ -92,9 +92,11 @@ def sample_raster(model: RasterModel, draw: Draw, x: Tensor, cond: Any = None) -
     above = torch.zeros_like(draw.encode(x[:, :, :1]))
     nothing = above[:, :, 0, 0]  # what lies left of the first pixel
     no_colour = nothing.chunk(groups, 1)[0] if groups > 1 else None
+    modules = [m for m in model.modules() if isinstance(m, Streaming)]
     with streaming(model):
         for i in range(height):
-            start_row(model, len(x), width)
+            for m in modules:
+                m.start_row(len(x), width)
             left, row = nothing, []
             for j, column in enumerate(model.columns(model.row(above, cond))):
                 pixel = model.pixel(left, column, cond)

@@ -21,7 +21,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import CHECKPOINT_KEY
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
-from ar_lightning.training.checkpoints import checkpoint_of, folder_of, read_checkpoint, rebuild
+from ar_lightning.training.checkpoints import checkpoint_of, read_checkpoint, rebuild
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -47,7 +47,8 @@ class SavedRun:
     @property
     def folder(self) -> Path:
         """The run directory, or the folder of a checkpoint that lies elsewhere."""
-        return folder_of(self.file)
+        own = self.file.parent
+        return own.parent if own.name == "checkpoints" else own
 
     def density(self, device: str | torch.device = "cpu", length: int | None = None) -> Density:
         """Build the density, in eval mode; `length` is the number of sites of a sequence, null for the trained one."""

@@ -165,10 +165,8 @@ class SequenceModel(Model):
     It reads and predicts tokens: one value, or all channels of a site where the likelihood models them jointly.
 
     Args:
-        shapes: of the data, the encoded inputs and the parameters.
         order: raster, or random permutations.
         order_seed: chooses the permutations.
-        conditional: condition on the data's labels.
         orders: number of orders; each member has its own, or all have the same.
     """
 
@@ -218,10 +216,6 @@ class RasterModel(Model):
 
     `row` reads the rows above, `pixel` the pixels to the left, `colour` the colours before, where the channels of a
     pixel are read one after another. Feature maps have their channels in groups, those of the first colour first.
-
-    Args:
-        shapes: of the data, the encoded inputs and the parameters.
-        conditional: condition on the data's labels.
 
     Raises:
         ValueError: the data are not images.

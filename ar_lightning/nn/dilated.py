@@ -103,9 +103,8 @@ class DilatedStack(Streaming):
             h = biases[i].expand(n, batch, -1).flatten(0, 1)  # (n * B, 2C)
             if given is not None:
                 h = torch.addmm(h, given, local[i])
-            mask = None
-            if self.training and self.dropout:
-                mask = F.dropout(torch.ones_like(x, dtype=dtype), self.dropout)
+            dropping = self.training and self.dropout
+            mask = F.dropout(torch.ones_like(x, dtype=dtype), self.dropout) if dropping else None
             z, following = DilatedLayer.apply(x.to(dtype), h, weights[i], residual[i], mask, self.dilations[i] * batch)
             return z, following
 

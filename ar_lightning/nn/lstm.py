@@ -31,9 +31,7 @@ def row_reference(v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tenso
     for row in v.unbind(2):  # (B, C, W)
         left, above = F.pad(row, (reach, 0)), F.pad(h, (reach, reach))
         read = [left[..., x : x + width] for x in range(reach + 1)] + [above[..., x : x + width] for x in range(kernel)]
-        o, f, i, g = (weight @ torch.cat(read, 1) + bias).chunk(4, 1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        h = torch.sigmoid(o) * torch.tanh(c)
+        h, c = lstm_cell(weight @ torch.cat(read, 1) + bias, c, 1)
         rows.append(h)
     return torch.stack(rows, 2)
 
@@ -49,9 +47,7 @@ def diagonal_reference(v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: 
     for row in v.unbind(2):
         h, c, states = h0, c0, []
         for x, h_above in zip(row.unbind(2), above, strict=True):
-            o, f, i, g = (torch.cat([x, h, h_above], 1) @ weight.T + bias.T).chunk(4, 1)
-            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-            h = torch.sigmoid(o) * torch.tanh(c)
+            h, c = lstm_cell(torch.cat([x, h, h_above], 1) @ weight.T + bias.T, c, 1)
             states.append(h)
         above = states
         rows.append(torch.stack(states, 2))
@@ -59,11 +55,11 @@ def diagonal_reference(v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: 
 
 
 def lstm_cell(gates: Tensor, c: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Return state and cell `(B, n)`, given pre-activations `(B, 4 * n)`, four in each group, and the cell before."""
+    """Return state and cell `(B, n, ...)`, given the cell before and gates `(B, 4 * n, ...)`, four in each group."""
     o, f, i, g = gates.unflatten(1, (groups, 4, -1)).unbind(2)
     c = torch.sigmoid(f) * c.unflatten(1, (groups, -1)) + torch.sigmoid(i) * torch.tanh(g)
     h = torch.sigmoid(o) * torch.tanh(c)
-    return h.flatten(1), c.flatten(1)
+    return h.flatten(1, 2), c.flatten(1, 2)
 
 
 def whole_gates(weight: Tensor, groups: int) -> Tensor:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-__all__ = ["Streaming", "as_row", "as_steps", "start_row", "streaming", "with_past"]
+__all__ = ["Streaming", "as_row", "as_steps", "streaming", "with_past"]
 
 
 class Streaming(nn.Module):
@@ -56,13 +56,6 @@ def streaming(model: nn.Module) -> Iterator[None]:
     finally:
         for m in modules:
             m.past = None
-
-
-def start_row(model: nn.Module, batch: int, width: int) -> None:
-    """Tell every streaming module that a new row of the images begins."""
-    for m in model.modules():
-        if isinstance(m, Streaming):
-            m.start_row(batch, width)
 
 
 def with_past(past: dict[str, Any] | None, x: Tensor, dim: int, n: int) -> Tensor:

@@ -50,7 +50,10 @@ def launch(sweep: Sweep) -> int:
         sweep.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"sweep_dir={sweep.folder}: {error.strerror}; name another directory") from None
-    _keep_password(sweep)
+    # A password moves from the URL, which is saved, to the environment, where PostgreSQL finds it.
+    if "${" not in sweep.storage and (password := urlsplit(sweep.storage).password):
+        os.environ["PGPASSWORD"] = unquote(password)
+        sweep.storage = sweep.storage.replace(f":{password}@", "@", 1)
     if sweep.storage == "journal" and (dropped := mend_journal(sweep.folder / JOURNAL)):
         print(f"the journal ended in half a line, {dropped} bytes: dropped; a copy of the file is beside it")
     try:
@@ -97,13 +100,6 @@ def report(sweep: Sweep, folder: Path) -> None:
     except KeyError:
         raise UserError(f"{folder}: there is no study {sweep.study} in {shown(sweep.storage_url)}") from None
     Console().print(summary(study, write_report(study, folder)))
-
-
-def _keep_password(sweep: Sweep) -> None:
-    """Move a password from the URL, which is saved, to the environment, where PostgreSQL finds it."""
-    if "${" not in sweep.storage and (password := urlsplit(sweep.storage).password):
-        os.environ["PGPASSWORD"] = unquote(password)
-        sweep.storage = sweep.storage.replace(f":{password}@", "@", 1)
 
 
 def _announce(sweep: Sweep, slots: list[Slot]) -> None:

@@ -74,19 +74,13 @@ def _record(run: WandbRun, sweep: Sweep, study: Study, files: Mapping[str, Path]
             run.run.save(str(path.absolute()), base_path=str(path.absolute().parent), policy="now")
     is_done = sum(map(is_counted, trials)) >= (sweep.trials or 0)
     state = {"state": "complete" if is_done else "interrupted"}
-    run.summarise({**_summary(trials, study, metrics), **state})
-    run.finish()
-
-
-def _summary(trials: list[FrozenTrial], study: Study, metrics: Sequence[str]) -> Row:
-    """Return how many trials ended how; and by each metric, the best value and trial, and what decides about it."""
-    outcomes = Counter(map(outcome_of, ran(trials)))
-    found: Row = {f"trials/{outcome}": count for outcome, count in outcomes.items()}
+    summary: Row = {f"trials/{outcome}": count for outcome, count in Counter(map(outcome_of, ran(trials))).items()}
     for i, (metric, direction) in enumerate(zip(metrics, study.directions, strict=True)):
         for best in best_first(trials, direction, i)[:1]:
-            found |= {f"best/{metric}": best.values[i], f"best_trial/{metric}": best.number}
-        found |= {f"importance/{metric}/{name}": share for name, share in importances(study, i).items()}
-    return found
+            summary |= {f"best/{metric}": best.values[i], f"best_trial/{metric}": best.number}
+        summary |= {f"importance/{metric}/{name}": share for name, share in importances(study, i).items()}
+    run.summarise({**summary, **state})
+    run.finish()
 
 
 def _report(trials: list[FrozenTrial], metrics: Sequence[str], files: Mapping[str, Path]) -> Row:

@@ -11,12 +11,12 @@ import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from struct import Struct
 from typing import Any
 
 from ar_lightning.core.errors import UserError, first_line
 from ar_lightning.core.files import written
 from ar_lightning.tracking.wandb_mode import has_key, wandb_mode
-from ar_lightning.tracking.wandb_repair import mend
 
 __all__ = ["STEP", "WandbRun", "has_ended", "training_run"]
 
@@ -30,6 +30,10 @@ ENVIRONMENT = {  # W&B's own variables, where the user has not set them
     "WANDB_FINISH_TIMEOUT": "60",  # for the last upload; without a limit, a dead server holds the process for ever
     "WANDB_FINISH_TIMEOUT_RAISES": "true",
 }
+BLOCK = 32 * 1024  # bytes of W&B's own log of a run
+FILE_HEADER = 7  # bytes
+PIECE = Struct("<IHB")  # checksum, length, kind
+FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4  # kinds
 
 
 def training_run(
@@ -161,3 +165,32 @@ class WandbRun:
     def _advice(self) -> str:
         command = shlex.join(["wandb", "sync", "--include-online", *map(str, self.segments())])
         return f"; upload it later with: {command}" if self.segments() else ""
+
+
+def mend(log: Path) -> bool:
+    """Cut an incomplete last record from a file `run-ID.wandb`; return whether a whole one is left.
+
+    `wandb sync` stops at a record that is cut short, and leaves out whatever it was asked to upload after it. The file
+    is a LevelDB log: blocks of 32 KiB, in them pieces of records, each behind a checksum, its length and its kind.
+    """
+    whole = _whole(log.read_bytes())
+    if whole < log.stat().st_size:
+        os.truncate(log, whole)
+    return whole > FILE_HEADER
+
+
+def _whole(data: bytes) -> int:
+    """Return the length of the part that holds whole records."""
+    at = end = FILE_HEADER
+    while True:
+        left = BLOCK - at % BLOCK
+        if left < PIECE.size:  # no piece begins there
+            at += left
+        if at + PIECE.size > len(data):
+            return min(end, len(data))
+        _, length, kind = PIECE.unpack_from(data, at)
+        at += PIECE.size + length
+        if at > len(data) or kind not in (FULL, FIRST, MIDDLE, LAST):
+            return end
+        if kind in (FULL, LAST):
+            end = at

@@ -16,7 +16,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.tracking.wandb_artifacts import download, is_artifact
 
-__all__ = ["checkpoint_of", "folder_of", "load", "read_checkpoint", "rebuild"]
+__all__ = ["checkpoint_of", "load", "read_checkpoint", "rebuild"]
 
 
 def load(path: str | Path, device: str | torch.device = "cpu", length: int | None = None) -> Density:
@@ -104,8 +104,3 @@ def checkpoint_of(run: str | Path) -> Path:
     if folder.is_dir():
         raise UserError(f"{path}: no checkpoint there yet")
     raise UserError("no such run or checkpoint", path, "" if path.exists() else nearby(path))
-
-
-def folder_of(checkpoint: Path) -> Path:
-    """Return where what is made of a checkpoint goes: its run directory, or else its own folder."""
-    return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent

@@ -6,8 +6,7 @@ from zlib import crc32
 
 import pytest
 
-from ar_lightning.tracking.wandb_repair import BLOCK, mend
-from ar_lightning.tracking.wandb_run import WandbRun
+from ar_lightning.tracking.wandb_run import BLOCK, WandbRun, mend
 from tests.support.wandb_home import isolate
 
 SIZES = [10, 40_000, 0, 25_480, 5, 70_000, 32_000, 747, 1, 3]  # bytes of the records; the fourth fills its block
