@@ -43,7 +43,8 @@ def test_a_sweep_meets_its_total_and_goes_on_to_a_larger_one(sweep: Sweeping) ->
 
 
 def test_trials_are_pruned_by_the_study(sweep: Sweeping) -> None:
-    sweep.settings = {"pruner": {"name": "median", "startup_trials": 2, "min_epochs": 1}, "trials": 12}
+    pruner = {"name": "median", "startup_trials": 2, "min_epochs": 1}
+    sweep.settings = {"pruner": pruner, "trials": 12, "workers": 1}  # one: no trial ends while another is judged
     sweep.run()
     states = [t.state for t in sweep.trials()]
     assert {TrialState.COMPLETE, TrialState.PRUNED} == set(states)
