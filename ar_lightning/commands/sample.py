@@ -19,6 +19,6 @@ def run(args: list[str]) -> int:
     files = draw(**vars(parsed))
     for kind, path in files.items():
         if path.suffix == ".txt":
-            print(path.read_text(encoding="utf-8"))
+            print(path.read_bytes().decode("utf-8"))  # with its ends of lines as they are
         print(f"{kind}: {path}")
     return 0

@@ -41,7 +41,7 @@ def cached_split(path: Path, read: Callable[[], Blocks], fix: str) -> Split:
         x = np.load(path, mmap_mode="r", allow_pickle=False)
         return Split(x, np.load(labels, allow_pickle=False) if labels.is_file() else None)
     except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"{path}: damaged or unreadable; delete it to have it made again") from error
+        raise UserError(f"{path}: damaged or unreadable; move it to another folder, and it is made again") from error
 
 
 def cached_files(
@@ -90,7 +90,9 @@ def open_image(path: Path, channels: int, prepare: Callable[["Image"], "Image"] 
     except UserError:
         raise
     except Exception as error:  # whatever a decoder makes of bytes that can be anything
-        raise UserError(f"{path}: not an image, or a damaged one ({_reason(error)}); replace or remove it") from error
+        raise UserError(
+            f"{path}: not an image, or a damaged one ({_reason(error)}); replace it or move it away"
+        ) from error
     pixels = np.asarray(prepare(decoded_image))
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
@@ -105,7 +107,7 @@ def stamp(path: Path) -> tuple[str, int, int]:
     try:
         status = path.stat()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); replace or remove it") from error
+        raise UserError(f"{path}: cannot be read ({error.strerror}); replace it or move it away") from error
     return path.name, status.st_size, status.st_mtime_ns
 
 

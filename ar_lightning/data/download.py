@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from ar_lightning.core.errors import UserError
+from ar_lightning.core.notice import notice
 
 __all__ = ["ELSEWHERE", "ENVIRONMENT", "data_root", "obtain"]
 
@@ -25,12 +26,19 @@ def obtain(known: dict[str, str], base_url: str, folder: Path, *elsewhere: Path)
     """Return a verified path for each file of a `known` md5 or sha256; download the missing ones into `folder`.
 
     They are looked for in `folder`, which is made if need be, and `elsewhere`. The address ends in a slash.
+    Another file of the same name is passed over in `elsewhere`, and is refused in `folder`: nobody knows whose it is.
     """
     paths = {}
     for name, checksum in known.items():
-        if found := next((d / name for d in (folder, *elsewhere) if (d / name).is_file()), None):
-            _verify(found, checksum, folder)
-            paths[name] = found
+        for there in (d / name for d in (folder, *elsewhere)):
+            if name not in paths and there.is_file():
+                if not (difference := _difference(there, checksum)):
+                    paths[name] = there
+                elif there.parent == folder:
+                    fix = f"move it to another folder, and it is downloaded again ({ELSEWHERE})"
+                    raise UserError(difference, there, fix)
+                else:
+                    notice(f"{there}: {difference}; it is not read")
     missing = [name for name in known if name not in paths]
     for i, name in enumerate(missing):
         paths[name] = _download(base_url, missing[i:], known[name], folder)
@@ -41,17 +49,15 @@ def _algorithm(checksum: str) -> str:
     return "md5" if len(checksum) == 32 else "sha256"
 
 
-def _verify(path: Path, checksum: str, folder: Path) -> None:
-    """Compare a local file with its published checksum."""
+def _difference(path: Path, checksum: str) -> str:
+    """Say how a local file differs from the published one; nothing if it is that."""
     algorithm = _algorithm(checksum)
     try:
         with path.open("rb") as file:
             actual = hashlib.file_digest(file, algorithm).hexdigest()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    if actual != checksum:
-        fix = f"delete it to download it again, or put the right file into {folder}"
-        raise UserError(f"{path}: {algorithm} {actual[:8]}.. is not the published {checksum[:8]}..; {fix}")
+    return "" if actual == checksum else f"{algorithm} {actual[:8]}.. is not the published {checksum[:8]}.."
 
 
 def _download(base_url: str, missing: list[str], checksum: str, folder: Path) -> Path:

@@ -146,8 +146,7 @@ def read_prompt(source: str, spec: DataSpec, keep: float | None = None) -> Tenso
     media = media_of(spec)
     match media:
         case Texts():
-            is_file = os.path.isfile(source)  # noqa: PTH113 - Path.is_file raises where a text is too long for a name
-            values = read_text(Path(source), media)[None] if is_file else media.levels(source)[0]
+            values = read_text(Path(source), media)[None] if _is_path(source) else media.levels(source)[0]
             most = values.shape[1]
         case Sounds():
             values = torch.from_numpy(_sound(Path(source).expanduser(), media, None)[0])
@@ -175,6 +174,15 @@ def read_prompt(source: str, spec: DataSpec, keep: float | None = None) -> Tenso
     return start.long() if spec.quantised is None else scaled(start + 0.5, spec.quantised)
 
 
+def _is_path(source: str) -> bool:
+    """Return whether a prompt is the path of a file, rather than text itself; refuse what is there but no file."""
+    if os.path.isfile(source):  # noqa: PTH113 - Path.is_file raises where a text is too long for a name
+        return True
+    if os.path.exists(source) and not os.path.isdir(source):  # noqa: PTH110, PTH112 - as above
+        raise UserError(f"--prompt {source}: is a pipe or a device, not a file; give its text, or a file of it")
+    return False
+
+
 def read_image(path: Path, spec: DataSpec) -> np.ndarray:
     """Return levels `(C, H, W)` of an image file: the central part in its proportions, as ImageFolder takes it."""
     levels = spec.without_noise().levels
@@ -189,6 +197,8 @@ def read_text(path: Path, media: Texts) -> Tensor:
     """Return the levels `(T,)` of a text file; a `UserError` names the character that the density does not know."""
     try:
         return media.levels(path.read_bytes()).flatten()
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})", path, "check its permissions") from None
     except UserError as error:
         raise error.under(path) from None
 
@@ -236,5 +246,7 @@ def _legal(x: np.ndarray, spec: DataSpec, where: object, names: list[str] | None
         i, *site = np.argwhere(~legal)[0].tolist()
         example = f"example {i} ({names[i]})" if names else f"example {i}"
         needs = "finite numbers" if levels is None else f"whole numbers 0..{levels - 1}"
-        raise UserError(f"{where}: {example} holds {x[(i, *site)]:g}; this density takes {needs}: mend or remove it")
+        raise UserError(
+            f"{where}: {example} holds {x[(i, *site)]:g}; this density takes {needs}: mend it or leave it out"
+        )
     return x.astype(np.float32 if levels is None else np.uint8 if levels <= 256 else np.int32)

@@ -22,9 +22,9 @@ def read_audio(path: Path, rate: int) -> np.ndarray:
     channels, own_rate = _opened(path, lambda: soundfile.read(path, dtype="float32", always_2d=True))
     amplitudes = channels.mean(axis=1)
     if not len(amplitudes):
-        raise UserError(f"{path}: holds no sound, 0 samples; replace or remove it")
+        raise UserError(f"{path}: holds no sound, 0 samples; replace it or move it away")
     if not np.isfinite(amplitudes).all():
-        raise UserError(f"{path}: holds NaN or infinite amplitudes; replace or remove it")
+        raise UserError(f"{path}: holds NaN or infinite amplitudes; replace it or move it away")
     if own_rate == rate:
         return amplitudes
     from scipy.signal import resample_poly
@@ -45,13 +45,13 @@ def _opened(path: Path, read: Callable[[], Any]) -> Any:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     if _is_cut_off(path):
-        raise UserError(f"{path}: shorter than its header says, so a part is missing; replace or remove it")
+        raise UserError(f"{path}: shorter than its header says, so a part is missing; replace it or move it away")
     try:
         return read()
     except Exception as error:  # whatever a decoder makes of bytes that can be anything
         reason = str(error).rpartition(": ")[2].strip(" .").splitlines()
         said = reason[0] if reason else type(error).__name__
-        raise UserError(f"{path}: not a sound file, or a damaged one ({said}); replace or remove it") from error
+        raise UserError(f"{path}: not a sound file, or a damaged one ({said}); replace it or move it away") from error
 
 
 def _is_cut_off(path: Path) -> bool:

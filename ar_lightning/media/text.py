@@ -10,6 +10,7 @@ from ar_lightning.core.files import written
 from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.media.base import Files, Media
+from ar_lightning.media.characters import MARK, characters_of
 
 __all__ = ["Texts"]
 
@@ -45,18 +46,16 @@ class Texts(Media):
     def levels(self, text: str | bytes) -> Tensor:
         """Return a string, or the bytes of one in UTF-8, as levels `(1, 1, T)`, T its number of characters or bytes.
 
+        A byte order mark at the start is no character, but it is bytes.
+
         Example:
             >>> Texts(DataSpec((1, 3), 2, medium=Text("ab"))).levels("abb")
             tensor([[[0, 1, 1]]])
         """
         if self.symbols is None:
-            content = text if isinstance(text, bytes) else text.encode("utf-8")
+            content = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")  # of a terminal
             return torch.tensor(list(content), dtype=torch.long).view(1, 1, -1)
-        if isinstance(text, bytes):
-            try:
-                text = text.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise UserError(f"no text in UTF-8 (byte {error.start})") from None
+        text = characters_of(text) if isinstance(text, bytes) else text.removeprefix(MARK)
         level_of = {symbol: level for level, symbol in enumerate(self.symbols)}
         for position, character in enumerate(text):
             if character not in level_of:

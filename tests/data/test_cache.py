@@ -72,7 +72,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     cached_split(path, blocks, "")
     for content in (path.read_bytes()[:-20], b"", b"hello"):
         path.write_bytes(content)
-        with pytest.raises(UserError, match="delete it") as info:
+        with pytest.raises(UserError, match="is made again") as info:
             cached_split(path, never, "")
         assert str(path) in one_line(info)
 

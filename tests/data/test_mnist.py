@@ -1,7 +1,9 @@
 """MNIST and Fashion-MNIST: their files, downloads and binarisations, on tiny stand-ins and on the real files."""
 
 import gzip
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,10 @@ import torch
 from ar_lightning.core.errors import UserError
 from ar_lightning.data import download
 from ar_lightning.data.base import SPLITS, Splits
+from ar_lightning.data.datasets.cifar10 import CIFAR10
 from ar_lightning.data.datasets.mnist import MNIST, BinarizedMNIST, FashionMNIST, read_idx
+from ar_lightning.data.datasets.shakespeare import TinyShakespeare
+from ar_lightning.data.datasets.speech import SpeechCommandsDigits
 from tests.support.files import Files, Server, idx_gz, one_line, put, real_data
 
 IDX = [MNIST, FashionMNIST]
@@ -106,6 +111,35 @@ def test_a_damaged_local_file_is_refused(tmp_path: Path, tiny: Files) -> None:
     with pytest.raises(UserError, match="is not the published") as info:
         MNIST(data_dir=str(tmp_path)).load()
     assert name in one_line(info)
+
+
+@pytest.mark.parametrize("data", [*IDX, BinarizedMNIST, CIFAR10, TinyShakespeare, SpeechCommandsDigits])
+def test_other_files_of_the_same_name_are_kept(
+    tmp_path: Path, data: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are never downloaded over, and nobody is told to delete them; beside the folder, they are passed over."""
+    monkeypatch.setattr(data, "base_url", "http://127.0.0.1:9/")
+    with pytest.raises(UserError, match="cannot download") as info:
+        data(data_dir=str(tmp_path)).load()
+    name, folder = re.findall(r"put (\S+?),? .*? into (\S+)", str(info.value))[0]
+    theirs = Path(folder) / name
+    put(theirs.parent, {name: b"of somebody"})
+    with pytest.raises(UserError, match="is not the published") as info:
+        data(data_dir=str(tmp_path)).load()
+    assert "move it to another folder" in one_line(info) and "delete" not in str(info.value)
+    assert theirs.read_bytes() == b"of somebody"
+
+
+def test_files_of_fashion_are_not_read_as_mnist(
+    tmp_path: Path, tiny: Files, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, served = server
+    put(tmp_path, dict.fromkeys(tiny, b"of Fashion-MNIST"))
+    put(served, tiny)
+    monkeypatch.setattr(MNIST, "base_url", url)
+    assert len(MNIST(data_dir=str(tmp_path)).load()["train"].x) == 8
+    assert capsys.readouterr().err.count("is not the published") == 4
+    assert all((tmp_path / name).read_bytes() == b"of Fashion-MNIST" for name in tiny)
 
 
 @pytest.mark.parametrize("data", [*IDX, BinarizedMNIST])

@@ -1,6 +1,7 @@
 """Text: what is cut where, on which symbols, and what each bad file is told."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from ar_lightning.data.datasets.shakespeare import TinyShakespeare
 from ar_lightning.data.download import data_root
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.user.text import TextFile
+from ar_lightning.inference.codec.content import read_content, restored
+from ar_lightning.inference.inputs import read_inputs, read_prompt, read_text
 from ar_lightning.media.text import Texts
 from tests.support.files import REAL, Server, one_line, real_data
 
@@ -67,6 +70,52 @@ def test_bytes_are_those_of_the_file(tmp_path: Path) -> None:
     assert data.spec == DataSpec((1, 5), 256, medium=Text(None))
     assert data.load()["train"].x.ravel().tolist() == content[:800].tolist()
     assert "1000 bytes" in data.regime
+
+
+MARKED = "\ufeff" + LINES
+
+
+def test_the_same_bytes_are_the_same_characters_wherever_they_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A byte order mark is no character, in a text of characters; ends of lines stay as they are."""
+    plain, marked = (TextFile(path=saved(tmp_path, text, name), length=1200) for text, name in FILES.items())
+    assert plain.spec == marked.spec and "mark" not in plain.regime and "without a byte order mark" in marked.regime
+    assert "marked.txt: begins with a byte order mark" in capsys.readouterr().err
+    media = Texts(plain.spec)
+    assert isinstance(media.symbols, str) and "\r" in media.symbols and "\ufeff" not in media.symbols
+    for text, name in FILES.items():
+        file = tmp_path / name
+        read = read_text(file, media)
+        assert media.strings(read[None]) == [LINES] == media.strings(media.levels(text)[0])
+        assert torch.equal(
+            read_prompt(str(file), DataSpec((1, 9999), plain.spec.levels, medium=plain.spec.medium))[0], read
+        )
+        assert torch.equal(torch.from_numpy(read_inputs(file, plain.spec).split.x).flatten().long(), read)
+        content = read_content(file, plain.spec, conditional=False)
+        assert restored(content.fields, content.x, None, plain.spec) == text.encode("utf-8")
+    as_bytes = TextFile(path=str(tmp_path / "marked.txt"), unit="bytes", length=5)
+    assert f"{len(MARKED.encode())} bytes" in as_bytes.regime and "order mark" not in as_bytes.regime
+
+
+FILES = {LINES: "plain.txt", MARKED: "marked.txt"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_text_in_another_encoding_is_named_as_what_it_is(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "book.txt"
+    path.write_bytes(LINES.encode(encoding))
+    said = error_of(path=str(path))
+    assert f"text in UTF-{'32' if '32' in encoding else '16'}, not in UTF-8" in said and "data.unit=bytes" in said
+    with pytest.raises(UserError, match="text in UTF"):
+        read_text(path, Texts(DataSpec((1, 8), 3, medium=Text("\r\na"))))
+
+
+def test_a_prompt_from_a_pipe_is_not_its_name(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="is a pipe or a device"):
+        read_prompt(str(tmp_path / "pipe"), DataSpec((1, 400), 256, medium=Text()))
+    assert read_prompt("\udcff", DataSpec((1, 400), 256, medium=Text())).tolist() == [[255]]  # as Python reads 0xff
 
 
 def test_more_than_256_characters_are_kept_apart(tmp_path: Path) -> None:

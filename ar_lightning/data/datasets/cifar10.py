@@ -102,7 +102,7 @@ class CIFAR10(EightBitImages):
     def _from_npz(self, path: Path) -> list[bytes]:
         """Read an .npz as the files of the binary version, and check their sums; its test images may be fewer."""
         found = read_npz(path)
-        fix = "replace the file, or delete it to download the images"
+        fix = "put that there, or move this file to another folder, and the images are downloaded"
         files: list[bytes] = []
         for name, most in (("train", 5 * self.batch), ("test", self.batch)):
             keys = f"{name}_images", f"{name}_labels"

@@ -136,7 +136,7 @@ class _Downsampled(EightBitImages):
     def _read_png(self, path: Path) -> np.ndarray:
         x = open_image(path, 3)
         if x.shape != (3, self.size, self.size):
-            raise UserError(f"{path}: {x.shape[2]}x{x.shape[1]} pixels, not {self.size}x{self.size}; remove it")
+            raise UserError(f"{path}: {x.shape[2]}x{x.shape[1]} pixels, not {self.size}x{self.size}; move it away")
         return x[None]
 
 

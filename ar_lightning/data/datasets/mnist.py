@@ -156,11 +156,12 @@ class BinarizedMNIST(Images):
         npz = root / "binarized_mnist.npz"
         if npz.is_file():
             bits = read_npz(npz, SPLITS)
+            fix = "put that there, or move this file to another folder, and the published ones are downloaded"
             for name in SPLITS:
                 # Hashing the text that the bits stand for takes 0.1 s, and a published number hangs on these bits.
                 is_image = name in bits and bits[name].shape[1:] == (28, 28)
                 if not is_image or hashlib.sha256(amat_bytes(bits[name])).hexdigest() != self.sha256[name]:
-                    raise UserError(f"{npz}: '{name}' is not the published fixed binarisation; delete the file")
+                    raise UserError(f"{npz}: '{name}' is not the published fixed binarisation; {fix}")
         else:
             known = {f"binarized_mnist_{name}.amat": self.sha256[name] for name in SPLITS}
             paths = obtain(known, self.base_url, root)
@@ -170,7 +171,7 @@ class BinarizedMNIST(Images):
 
 def read_idx(path: Path) -> np.ndarray:
     """Read a gzipped idx file of unsigned bytes into an array of the shape in its header."""
-    again = "delete it to download it again"
+    again = "put the published file in its place"
     try:
         raw = gzip.decompress(path.read_bytes())
     except (OSError, EOFError, zlib.error) as error:

@@ -163,8 +163,9 @@ class SpeechCommandsDigits(Dataset):
         every = {f"{word}/{path.name}" for word in WORDS for path in (self._folder / word).glob("*.wav")}
         split = {name: sorted(every & listed[name]) for name in LISTS}
         split["train"] = sorted(every - listed["valid"] - listed["test"])
+        fix = f"move it to another place, and {self.archive} is extracted again"
         if empty := next((name for name in SPLITS if not split[name]), None):
-            raise UserError(f"{self._folder}: no {empty} recordings; delete it to have {self.archive} extracted again")
+            raise UserError(f"{self._folder}: no {empty} recordings; {fix}")
         return split
 
 
@@ -183,4 +184,4 @@ def _extract_digits(archive: Path, folder: Path) -> None:
         what = f"cannot extract {archive.name} ({error.strerror or error})"
         raise UserError(what, folder, f"make room, or set {ENVIRONMENT}") from error
     except (tarfile.TarError, EOFError) as error:
-        raise UserError(f"{archive}: damaged ({type(error).__name__}); delete it to download it again") from error
+        raise UserError(f"{archive}: damaged ({type(error).__name__}); put the published file in its place") from error

@@ -1,5 +1,6 @@
 """Any text file (`data.name=text data.path=book.txt`), and a bundled one."""
 
+import codecs
 import importlib.metadata
 import importlib.util
 from functools import cached_property
@@ -12,8 +13,10 @@ import numpy as np
 from ar_lightning.core.errors import UserError, nearby
 from ar_lightning.core.fields import Fraction, PositiveInt
 from ar_lightning.core.medium import Text
+from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Dataset, Split, Splits
+from ar_lightning.media.characters import characters_of
 
 __all__ = ["TextFile"]
 
@@ -26,7 +29,7 @@ class TextFile(Dataset):
     The text is cut in three: first train, then valid, or the other way round; last test. Each part is cut into windows
     of one length that follow each other; what is left over at its end is dropped. The levels are the characters that
     occur anywhere in the file, in the order of Unicode, or the 256 bytes. Nothing is normalised: a line may end as it
-    likes.
+    likes. A byte order mark at the start is no character.
 
     The bundled text are the descriptions of the datasets of scikit-learn, in the order of their files' names.
 
@@ -67,13 +70,14 @@ class TextFile(Dataset):
 
     @property
     def spec(self) -> DataSpec:
-        _, symbols = self._content
+        _, symbols, _ = self._content
         return DataSpec((1, self.length), len(symbols) if symbols else BYTES, medium=Text(symbols))
 
     @property
     def regime(self) -> str:
-        levels, symbols = self._content
+        levels, symbols, marked = self._content
         values = f"the {len(symbols)} characters of the whole file" if symbols else "bytes"
+        values += ", without a byte order mark" if marked else ""
         ends = "/".join(f"{100 * len(part) / len(levels):.3g}" for part in self._parts.values())
         windows = "/".join(str(len(part) // self.length) for part in self._parts.values())
         dropped = "/".join(str(len(part) % self.length) for part in self._parts.values())
@@ -94,7 +98,7 @@ class TextFile(Dataset):
     @cached_property
     def _parts(self) -> dict[str, np.ndarray]:
         """Levels `(T,)` of each split."""
-        levels, _ = self._content
+        levels, _, _ = self._content
         # Rounded first: 100 * 0.07 is a little more than 7.
         test, valid = (ceil(round(len(levels) * f, 6)) for f in (self.test_fraction, self.valid_fraction))
         first = valid if self.order[0] == "valid" else len(levels) - test - valid
@@ -102,17 +106,27 @@ class TextFile(Dataset):
         return {name: parts[name] for name in SPLITS}
 
     @cached_property
-    def _content(self) -> tuple[np.ndarray, str | None]:
-        """Levels `(T,)` of the whole text, and the character that each stands for."""
+    def _content(self) -> tuple[np.ndarray, str | None, bool]:
+        """Levels `(T,)` of the whole text, the character that each stands for, and whether a mark came before them."""
         content = self._read()
-        units = np.frombuffer(content, np.uint8) if self.unit == "bytes" else _code_points(content, self._where)
+        units = np.frombuffer(content, np.uint8) if self.unit == "bytes" else self._code_points(content)
         different, levels = np.unique(units, return_inverse=True)
         if len(different) < 2:
             what = f"{chr(different[0])!r} over and over" if len(different) else "empty"
             raise UserError(f"{self._where}: this text is {what}, so there is nothing to model")
         if self.unit == "bytes":
-            return units, None
-        return levels.astype(np.uint8 if len(different) <= BYTES else np.int32), "".join(map(chr, different))
+            return units, None, False
+        if marked := content.startswith(codecs.BOM_UTF8):
+            notice(f"{self._where}: begins with a byte order mark, which is no character of it")
+        return levels.astype(np.uint8 if len(different) <= BYTES else np.int32), "".join(map(chr, different)), marked
+
+    def _code_points(self, content: bytes) -> np.ndarray:
+        """Return the characters `(T,)` of text in UTF-8, as numbers."""
+        try:
+            text = characters_of(content)
+        except UserError as error:
+            raise UserError(error.problem, self._where, f"{error.hint}, or take data.unit=bytes") from None
+        return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
     def _read(self) -> bytes:
         try:
@@ -129,17 +143,6 @@ class TextFile(Dataset):
         if self.path is not None:
             return self.path.name
         return f"dataset descriptions of scikit-learn {importlib.metadata.version('scikit-learn')}"
-
-
-def _code_points(content: bytes, where: str) -> np.ndarray:
-    """Return the characters `(T,)` of text in UTF-8, as numbers."""
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        fix = "save it in that encoding, or take data.unit=bytes"
-        byte = f"byte {error.start} is {content[error.start]:#04x}"
-        raise UserError(f"{where}: not text in UTF-8 ({byte}); {fix}") from None
-    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
 def _bundled() -> list[Path]:

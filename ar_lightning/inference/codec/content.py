@@ -1,5 +1,6 @@
 """Content that is compressed without loss: the array of an .npz file, an image, a text, or examples of a run."""
 
+import codecs
 import io
 import re
 from pathlib import Path
@@ -17,12 +18,14 @@ from ar_lightning.data.base import read_npz
 from ar_lightning.data.cache import open_image
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.inference.inputs import key_of_labels, name_of_examples, read_text, split_of
+from ar_lightning.media.characters import MARK
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.images import is_image
 from ar_lightning.media.text import Texts
 
 __all__ = ["Content", "blanks", "png", "read_content", "read_examples", "restored"]
 
+MARKED = "marked"  # of a text that begins with a byte order mark, which is none of its characters
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
@@ -112,7 +115,7 @@ def restored(fields: list[str], x: Tensor, labels: Tensor | None, spec: DataSpec
             levels, media = x.flatten()[: int(fields[1])], media_of(spec)
             if not isinstance(media, Texts) or media.symbols is None:
                 return bytes(levels.tolist())
-            return media.strings(levels.view(1, 1, -1))[0].encode("utf-8")
+            return (MARK * (MARKED in fields) + media.strings(levels.view(1, 1, -1))[0]).encode("utf-8")
 
 
 def png(x: Tensor, spec: DataSpec) -> bytes:
@@ -132,7 +135,8 @@ def _read_text(path: Path, media: Texts) -> Content:
     levels, spec = read_text(path, media), media.spec
     if not len(levels):
         raise UserError(f"{path}: is empty")
-    fields = ["txt", str(len(levels))]
+    marked = media.symbols is not None and path.read_bytes().startswith(codecs.BOM_UTF8)
+    fields = ["txt", str(len(levels)), *([MARKED] if marked else [])]
     n, _ = blanks(fields, spec)
     windows = F.pad(levels, (0, n * spec.dims - len(levels)))
     return Content(windows.view(n, *spec.shape), fields)
