@@ -117,6 +117,9 @@ def _new_run_dir(config: dict[str, Any]) -> Path:
     """Choose the run's directory."""
     if shared := os.environ.get("AR_LIGHTNING_RUN_DIR") if _rank() else None:
         return Path(shared)
+    climbs = Path(config["experiment"]).is_absolute() or ".." in Path(config["experiment"]).parts
+    if climbs and not config["run_dir"]:
+        raise UserError(f"experiment={config['experiment']}: leads out of runs/; give it a name, or give run_dir")
     stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{config['seed']}"
     run_dir = Path(config["run_dir"] or Path("runs", config["experiment"], stamp)).expanduser()
     try:
@@ -130,7 +133,7 @@ def _new_run_dir(config: dict[str, Any]) -> Path:
         if _rank() == 0 and run_dir.is_dir() and any(path.name != LOCK for path in run_dir.iterdir()):
             hint = f"continue it with --resume {run_dir}, or" if (run_dir / "config.yaml").exists() else "please"
             raise UserError(f"run_dir={run_dir}: is in use; {hint} name a new directory")
-    except (OSError, RuntimeError) as error:  # RuntimeError: no such home directory
+    except (OSError, RuntimeError, ValueError) as error:  # no such home directory; a null byte
         raise UserError(f"run_dir={run_dir}: {getattr(error, 'strerror', None) or error}") from None
     return run_dir
 

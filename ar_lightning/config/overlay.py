@@ -10,7 +10,7 @@ import yaml
 
 from ar_lightning.config.registry import REGISTRIES
 from ar_lightning.config.sections import SECTIONS, section_schema
-from ar_lightning.config.values import yaml_text
+from ar_lightning.config.values import as_written, yaml_text
 from ar_lightning.core.errors import UserError, nearby
 
 __all__ = ["COMMAND_LINE", "Overlay", "Settings", "flat", "parse_overrides", "read_overlays", "read_yaml"]
@@ -21,7 +21,10 @@ Overlay = tuple[str, Settings]  # where it comes from, and what it sets
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """PyYAML's, but a key given twice or a node inside itself is an error, `1e-3` is a number and a date is text."""
+    """PyYAML's, but a key given twice or a node inside itself is an error, and numbers are as Python writes them.
+
+    `1e-3` and `010`, which is ten, are numbers, which remember how they were written; a date and `12:30` are text.
+    """
 
     def construct_document(self, node: yaml.Node) -> Any:
         return self.construct_object(node, deep=True)  # at once: what holds itself is then refused
@@ -32,11 +35,30 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
             raise yaml.MarkedYAMLError(problem=f"found duplicate key {twice.value}", problem_mark=twice.start_mark)
         return super().construct_mapping(node, deep)
 
+    def construct_number(self, node: yaml.ScalarNode) -> Any:
+        text = node.value.lower()
+        if "inf" in text or "nan" in text:
+            number: int | float = float(text.replace(".", ""))
+        elif re.match("[-+]?0[xb]", text):
+            number = int(text, 0)
+        else:
+            number = float(text) if re.search("[.e]", text) else int(text)
+        return as_written(number, node.value)
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+
+NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
+DIGITS = "[0-9]+(_[0-9]+)*"
+NUMBER = re.compile(
+    rf"[-+]?({DIGITS}\.?({DIGITS})?(e[-+]?{DIGITS})?|\.{DIGITS}(e[-+]?{DIGITS})?|0x[0-9a-f]+|0b[01]+|\.inf)$|\.nan$",
+    re.IGNORECASE,
 )
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_str)
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in resolvers if tag not in (*NUMBERS, "tag:yaml.org,2002:timestamp")]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+.0123456789"))
+for number in NUMBERS:
+    _Loader.add_constructor(number, _Loader.construct_number)
 
 
 def read_overlays(path: Path, asked_by: str = "", below: tuple[Path, ...] = ()) -> list[Overlay]:
@@ -77,7 +99,10 @@ def parse_overrides(overrides: Sequence[str], where: str = COMMAND_LINE) -> Over
         if not re.match(r"[^\W\d]\w*(\.\w+)*=", override):
             raise UserError(f"'{override}' should look like key=value, such as optimizer.lr=0.001", where)
         key, _, text = override.partition("=")
-        with _valid_yaml(where, f"{override}: "):
+        with _valid_yaml(where, f"{override}: ", f"text stands in quotes, such as \"{key}='{text}'\""):
+            node = yaml.compose(text, _Loader)
+            if (node.end_mark.index if node else 0) < len(text.rstrip()):
+                raise ValueError("what follows # would be left out")
             content = yaml.load(text, _Loader)
         for part in reversed(key.split(".")):
             content = {part: content}
@@ -86,14 +111,14 @@ def parse_overrides(overrides: Sequence[str], where: str = COMMAND_LINE) -> Over
 
 
 @contextmanager
-def _valid_yaml(where: object, what: str = "") -> Iterator[None]:
+def _valid_yaml(where: object, what: str = "", hint: str = "") -> Iterator[None]:
     try:
         yield
     except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:  # PyYAML leaves `!!int x` to int()
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark and isinstance(where, Path) else ""
         problem = str(getattr(error, "problem", None) or error).partition("\n")[0]
-        raise UserError(f"{what}not valid YAML ({problem})", f"{where}{line}") from None
+        raise UserError(f"{what}not valid YAML ({problem})", f"{where}{line}", hint) from None
 
 
 def flat(where: str, content: dict[Any, Any]) -> Settings:

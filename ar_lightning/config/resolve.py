@@ -14,7 +14,7 @@ from ar_lightning.config.overlay import COMMAND_LINE, Overlay, Settings, flat, p
 from ar_lightning.config.registry import REGISTRIES
 from ar_lightning.config.schema import REQUIRED, Field
 from ar_lightning.config.sections import DEFAULTS, SECTIONS, TOP_LEVEL, section_schema, takes
-from ar_lightning.config.values import check_value, type_name, yaml_text
+from ar_lightning.config.values import check_value, plain, type_name, yaml_text
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import written
 
@@ -156,7 +156,7 @@ def _interpolated(values: Settings, origin: dict[str, str], source: str) -> Sett
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        resolved: Any = OmegaConf.to_container(OmegaConf.create(_tree(values)), resolve=True)
+        resolved: Any = OmegaConf.to_container(OmegaConf.create(plain(_tree(values))), resolve=True)
     except OmegaConfBaseException as error:
         key = (error.full_key or "").partition("[")[0]  # of the list that an index is in
         problem = str(error).partition("\n")[0]

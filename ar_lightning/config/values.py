@@ -7,7 +7,37 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from ar_lightning.core.errors import UserError, nearest
 
-__all__ = ["check_value", "conform", "literals", "type_name", "yaml_text"]
+__all__ = ["as_written", "check_value", "conform", "literals", "plain", "type_name", "yaml_text"]
+
+NO_TEXT = ("yes", "no", "on", "off", "true", "false", "null")  # to YAML
+
+
+class WrittenInt(int):
+    """A whole number as it was written, such as `007`, which is a name where text is expected."""
+
+    written: str
+
+
+class WrittenFloat(float):
+    """A number as it was written, such as `1e3`."""
+
+    written: str
+
+
+def as_written(number: float, text: str) -> WrittenInt | WrittenFloat:
+    """Return a number that remembers its text."""
+    made = WrittenInt(number) if isinstance(number, int) else WrittenFloat(number)
+    made.written = text
+    return made
+
+
+def plain(value: Any) -> Any:
+    """Return plain containers of plain numbers, which no longer know how they were written."""
+    if isinstance(value, dict):
+        return {plain(key): plain(inside) for key, inside in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(plain, value))
+    return type(value).__base__(value) if isinstance(value, (WrittenInt, WrittenFloat)) else value
 
 
 def check_value(annotation: Any, value: Any, key: str, where: str = "") -> Any:
@@ -16,21 +46,27 @@ def check_value(annotation: Any, value: Any, key: str, where: str = "") -> Any:
         return conform(annotation, value)
     except ValueError as error:
         hint = nearest(value, filter(str.isidentifier, map(str, literals(annotation))))
+        example = "['no']" if isinstance(value, (list, tuple)) else "'no'"
+        members = value if isinstance(value, (list, tuple)) else [value]
+        if "str" in type_name(annotation) and any(member is None or isinstance(member, bool) for member in members):
+            hint = f'as text, {", ".join(NO_TEXT)} stand in quotes, such as "{key}={example}"'
         raise UserError(f"{key}: {error}, got {yaml_text(value)}", where, hint) from None
 
 
 def conform(annotation: Any, value: Any) -> Any:
     """Return a value from YAML as the annotation's type and in its range, else raise `ValueError`.
 
-    A whole number is a float too, a number where text is wanted is its digits, and a list may be a tuple. Nothing else
-    is converted: `1` is no bool, `true` no number.
+    A whole number is a float too, a number where text is wanted is that text as it was written, and a list may be a
+    tuple. Nothing else is converted: `1` is no bool, `true` no number.
 
     Example:
         >>> from ar_lightning.core.fields import PositiveFloat
         >>> conform(tuple[PositiveFloat, str], [1, 2])
         (1.0, '2')
     """
-    origin, args, kind = get_origin(annotation), get_args(annotation), type(value)
+    origin, args = get_origin(annotation), get_args(annotation)
+    written, value = value, plain(value) if isinstance(value, (int, float)) else value
+    kind = type(value)
     if kind is int and abs(value) >= 2**63:
         pass  # beyond what PyTorch can hold
     elif origin is Annotated:
@@ -43,7 +79,7 @@ def conform(annotation: Any, value: Any) -> Any:
     elif origin in (Union, types.UnionType):
         for member in args:
             with suppress(ValueError):
-                return conform(member, value)
+                return conform(member, written)
     elif origin in (tuple, list):
         members = args * len(value) if origin is list and kind in (tuple, list) else args
         if kind in (tuple, list) and len(value) == len(members):
@@ -52,7 +88,7 @@ def conform(annotation: Any, value: Any) -> Any:
     elif kind is annotation:
         return value
     elif kind in (int, float) and annotation in (float, str):
-        return annotation(value)
+        return getattr(written, "written", str(value)) if annotation is str else float(value)
     raise ValueError(f"expected {type_name(annotation)}")
 
 
@@ -86,7 +122,7 @@ def yaml_text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     if isinstance(value, str):
-        is_word = re.fullmatch(r"[^\W\d][\w./-]*", value) and value.lower() not in ("null", "true", "false")
+        is_word = re.fullmatch(r"[^\W\d][\w./-]*", value) and value.lower() not in NO_TEXT
         return value if is_word else repr(value)
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(yaml_text, value))}]"

@@ -26,8 +26,8 @@ from ar_lightning.config.overlay import COMMAND_LINE, Settings, parse_overrides,
 from ar_lightning.config.registry import REGISTRIES, target_of
 from ar_lightning.config.resolve import explicit_settings
 from ar_lightning.config.schema import schema_of
-from ar_lightning.config.sections import SECTIONS, TOP_LEVEL
-from ar_lightning.config.values import check_value, yaml_text
+from ar_lightning.config.sections import SECTIONS, TOP_LEVEL, section_schema, takes
+from ar_lightning.config.values import check_value, plain, type_name, yaml_text
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.sweep.definition import DIRECTIONS, KEYS, Sweep
 from ar_lightning.sweep.slots import groups_of
@@ -63,10 +63,10 @@ def read_sweep(file: str | Path, overrides: Sequence[str] = ()) -> Sweep:
     for key in ("config", "space"):
         if key not in content:
             raise UserError(f"{key} is missing", path)
-    plain = {key: _plain(origin[key], key, content[key]) for key in content if key not in NESTED}
-    plain["study"] = plain.get("study") or path.stem
-    if not re.fullmatch(r"\w[\w.-]*", plain["study"]):
-        problem = f"study: expected letters, digits, '-', '_' and '.', got {yaml_text(plain['study'])}"
+    own = {key: _own(origin[key], key, content[key]) for key in content if key not in NESTED}
+    own["study"] = own.get("study") or path.stem
+    if not re.fullmatch(r"\w[\w.-]*", own["study"]):
+        problem = f"study: expected letters, digits, '-', '_' and '.', got {yaml_text(own['study'])}"
         raise UserError(problem, origin["study"])
     config, base = _base(path, content, origin, others)
     if path != Path(file) and Path(config).is_relative_to(conf := folder_of("conf")):  # found by name:
@@ -76,7 +76,7 @@ def read_sweep(file: str | Path, overrides: Sequence[str] = ()) -> Sweep:
     sampler = _section("sampler", content.get("sampler", "tpe"), origin["sampler"])
     pruner = _section("pruner", content.get("pruner", "none" if late else "median"), origin["pruner"])
     try:
-        sweep = Sweep(config, base, content["space"], objectives, sampler, pruner, **plain)
+        sweep = Sweep(config, base, _as_declared(content["space"]), objectives, sampler, pruner, **own)
         check_storage(sweep.storage_url)
         _check_search(sweep)
         _check_points(sweep)
@@ -105,7 +105,10 @@ def _over(below: Any, value: Any) -> Any:
     return {**(below if value.get("name", below.get("name")) == below.get("name") else {}), **value}
 
 
-def _plain(where: str, key: str, value: Any) -> Any:
+def _own(where: str, key: str, value: Any) -> Any:
+    """Return the value of a key of the sweep's own."""
+    if "${" not in str(value):
+        return check_value(KEYS[key].annotation, value, key, where)
     try:
         resolved = OmegaConf.to_container(OmegaConf.create({key: value}), resolve=True)[key]  # type: ignore
     except OmegaConfBaseException as error:
@@ -114,6 +117,35 @@ def _plain(where: str, key: str, value: Any) -> Any:
     checked = check_value(KEYS[key].annotation, resolved, key, where)
     # A storage may hold a password from the environment: it is looked up where it is needed, and never written.
     return value if key == "storage" else checked
+
+
+def _as_declared(space: Any) -> Any:
+    """Return a space as plain containers; a choice for a key that takes text stays as it was written."""
+    if not isinstance(space, dict):
+        return plain(space)
+    declared: dict[Any, Any] = {}
+    for key, given in space.items():
+
+        def value_of(value: Any, key: Any = key) -> Any:
+            written = getattr(value, "written", None)
+            return plain(value) if written is None or not _takes_text(str(key)) else written
+
+        choices = given.get("choices") if isinstance(given, dict) else None
+        if isinstance(choices, list):
+            declared[key] = {**plain(given), "choices": [value_of(choice) for choice in choices]}
+        elif isinstance(choices, dict):
+            inside = {value_of(choice): _as_declared(branch) for choice, branch in choices.items()}
+            declared[key] = {**plain(given), "choices": inside}
+        else:
+            declared[key] = value_of(given)
+    return declared
+
+
+def _takes_text(key: str) -> bool:
+    section, _, name = key.rpartition(".")
+    chosen = [n for n in REGISTRIES.get(section, ()) if takes(section, n, name)] or [None][: section in SECTIONS]
+    fields = [section_schema(section, n).fields[name] for n in chosen if name in section_schema(section, n).fields]
+    return any("str" in type_name(field.annotation).split() for field in fields)
 
 
 def _base(path: Path, content: dict[str, Any], origin: dict[str, str], more: list[str]) -> tuple[str, Settings]:

@@ -96,6 +96,15 @@ OVERRIDES = [
     ("run_dir=ok.yaml", "is a file; name a new directory"),
     ("run_dir=ok.yaml/inside", "is a file; name a new directory"),
     (f"run_dir={'x' * 999}", "File name too long"),
+    ("experiment=../../x", "experiment=../../x: leads out of runs/"),
+    ("experiment=/tmp/x", "experiment=/tmp/x: leads out of runs/"),
+    ('experiment="a\\0b"', "null"),
+    ("experiment=no", "no, on, off, true, false, null stand in quotes, such as \"experiment='no'\""),
+    ("tracking.tags=[No]", "stand in quotes, such as \"tracking.tags=['no']\""),
+    ("run_dir=[baseline]-1", "text stands in quotes, such as \"run_dir='[baseline]-1'\""),
+    ("experiment=a #5", "what follows # would be left out"),
+    ("experiment=#5", "what follows # would be left out"),
+    ("trainer.max_hours=1:30", "expected float > 0"),
 ]
 REAL = "data={name: npz, path: real.npz}"
 COMMANDS = [

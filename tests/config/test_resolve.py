@@ -61,6 +61,7 @@ def test_saved_config_reads_back_unchanged(path: Path, tmp_path: Path) -> None:
     "text",
     [
         "3", "1e3", "null", "on", "0123", "~", "", " x ", "a: b", "#x", "[1", "???", "a\nb", "é\u2028x", "1:30",
+        "2024_01_15", "007", "0x10", "08_9", "1.5e3", ".5", "-.inf",
         "${seed}", r"\${x}", r"a\\${",
     ],
 )  # fmt: skip
@@ -69,6 +70,25 @@ def test_saved_text_reads_back_unchanged(text: str, tmp_path: Path) -> None:
     config["tracking"] |= {"name": text, "tags": [text, text]}
     save_config(config, tmp_path / "config.yaml")
     assert load_config(tmp_path / "config.yaml") == config
+
+
+NUMBERS = ["2024_01_15", "007", "1e3", "12:30", "12:30:00", "0x10", "0b11", "1_000", ".5", "+1", "1.", "-.inf", ".nan"]
+
+
+@pytest.mark.parametrize("text", [*NUMBERS, "2024-01-15"])
+def test_what_is_declared_as_text_stays_as_written(text: str, write: Any) -> None:
+    path = write(f"model: nade\nexperiment: {text}\nrun_dir: {text}\ntracking: {{name: {text}, tags: [{text}, a]}}")
+    given = [f"{key}={text}" for key in ("experiment", "run_dir", "tracking.name")] + [f"tracking.tags=[{text}, a]"]
+    for config in (load_config(path), load_config(None, ["model=nade", *given])):
+        assert (config["experiment"], config["run_dir"]) == (text, text)
+        assert (config["tracking"]["name"], config["tracking"]["tags"]) == (text, [text, "a"])
+
+
+@pytest.mark.parametrize(("text", "number"), [("010", 10), ("08", 8), ("0x10", 16), ("1_000", 1000), ("+7", 7)])
+def test_what_is_declared_as_a_number_is_one(text: str, number: int) -> None:
+    config = load_config(None, ["model=nade", f"seed={text}", f"optimizer.lr={text}"])
+    assert (config["seed"], config["optimizer"]["lr"]) == (number, number)
+    assert (type(config["seed"]), type(config["optimizer"]["lr"])) == (int, float)
 
 
 def test_command_line_over_file_over_base(write: Any) -> None:

@@ -152,7 +152,7 @@ SPACES: list[tuple[Any, str]] = [
     ({"model.hidden": float_range(16, 32)}, "space: model.hidden: expected int >= 1, got 16.0"),
     ({"model.hidden": int_range(10, 1)}, "space.model.hidden: low is above high: 10 > 1"),
     ({"model.hidden": int_range(0, 9, log=True)}, "space.model.hidden: log needs low above 0, got 0"),
-    ({"model.hidden": int_range(1, 9, log="yes")}, "space.model.hidden.log: expected bool, got yes"),
+    ({"model.hidden": int_range(1, 9, log="yes")}, "space.model.hidden.log: expected bool, got 'yes'"),
     ({"model.hidden": int_range(1, 9, log=True, step=2)}, "space.model.hidden.step: log has no steps"),
     ({"model.hidden": int_range(1, 9, step=0)}, "space.model.hidden.step: expected a number above 0"),
     ({"model.hidden": int_range(1, 9, step=0.5)}, "space.model.hidden.step: expected int, got 0.5"),
@@ -377,3 +377,20 @@ def test_a_folder_of_no_sweep(text: str | None, folder: Path) -> None:
         (folder / "sweep.yaml").write_text(text)
     with pytest.raises(UserError, match=r"no directory of a sweep|not written by a sweep"):
         saved_sweep(folder)
+
+
+def test_choices_are_what_their_key_declares(folder: Path) -> None:
+    table = "id,x\n" + "\n".join(f"{i},{i % 7}" for i in range(40))
+    for name in ("007", "1e3"):
+        (folder / name).write_text(table)
+    text = "config: rnade.yaml\nstudy: 2024_01_15\ntrials: 08\noverrides: [data.name=table]\nspace:\n"
+    text += "  data.path: {type: categorical, choices: [007, 1e3]}\n"
+    text += "  optimizer.lr: {type: categorical, choices: [1e-3, 1_0e-3]}\n"
+    (folder / "rnade.yaml").write_text("model: rnade\ndata: {name: table, path: '007'}")
+    (folder / "numbers.yaml").write_text(text)
+    sweep = read_sweep("numbers.yaml")
+    assert (sweep.study, sweep.trials) == ("2024_01_15", 8)
+    assert sweep.raw_space["data.path"]["choices"] == ["007", "1e3"]
+    assert sweep.raw_space["optimizer.lr"]["choices"] == [0.001, 0.01]
+    sweep.save()
+    assert saved_sweep(sweep.folder).raw_space == sweep.raw_space
