@@ -7,14 +7,14 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ar_lightning.core.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["CHECKPOINT_KEY", "write_bytes", "write_csv", "write_json", "write_npz", "written"]
+__all__ = ["CHECKPOINT_KEY", "save_npz", "write_bytes", "write_csv", "write_json", "write_npz", "written"]
 
 CHECKPOINT_KEY = "ar_lightning"  # in a checkpoint, of the config, data and version that rebuild its density
 
@@ -59,7 +59,17 @@ def write_csv(header: Iterable[str], rows: Iterable[Iterable[Any]], path: Path) 
 
 def write_npz(arrays: "dict[str, np.ndarray]", path: Path) -> None:
     """Write arrays by name, compressed, in one step."""
+    with written(path) as partial, partial.open("wb") as file:
+        save_npz(arrays, file)
+
+
+def save_npz(arrays: "dict[str, np.ndarray]", file: IO[bytes]) -> None:
+    """Write arrays as `numpy.savez_compressed` does, whatever their names: its own arguments have some."""
+    import zipfile
+
     import numpy as np
 
-    with written(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes `allow_pickle` for any key
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)

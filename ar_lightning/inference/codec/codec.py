@@ -14,6 +14,7 @@ The coder: Martin, "Range encoding: an algorithm for removing redundancy from a 
 implemented in `constriction` (Bamler, "Understanding Entropy Coding With Asymmetric Numeral Systems (ANS)", 2022).
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -31,7 +32,9 @@ __all__ = ["Decoded", "check_codable", "decode", "encode", "level_probs"]
 
 BATCH = 256  # examples coded side by side; part of the format, since kernels may round otherwise in another batch
 TABLE = 2**21  # probabilities that a step may compute: many levels are coded in smaller batches
-FAMILY = constriction.stream.model.Categorical(perfect=False)  # fixed point of 24 bits; no level has a probability of 0
+STEP = 2.0**-24  # of the fixed point in which probabilities are coded
+SLACK = 64  # bits that a code may be shorter than the information in it: two words of the coder's state
+FAMILY = constriction.stream.model.Categorical(perfect=False)  # no level has a probability of 0
 
 Code = Callable[[np.ndarray, Tensor | None], Tensor]  # probabilities `(n, K)` and what to write to the `(n,)` coded
 Progress = Callable[[int], Any]
@@ -45,7 +48,7 @@ class Decoded(NamedTuple):
 
 
 def encode(
-    density: Density, x: Tensor, cond: Tensor | None = None, padding: Tensor | None = None,
+    density: Density, x: Tensor, cond: Tensor | None = None, length: int | None = None,
     progress: Progress | None = None,
 ) -> bytes:  # fmt: skip
     """Return examples, and the labels that they are given, as bytes: about `-log2 p(x | cond) / 8` of them.
@@ -54,7 +57,7 @@ def encode(
         density: over levels.
         x: data values `(N, C, *sites)`.
         cond: labels `(N,)` of a conditional density: log2(classes) bits each.
-        padding: booleans like `x`: True where a value is 0, and the decoder is told so; it takes no bits.
+        length: number of values to code, in their order in `x`; those after it are 0, and take no bits. Null for all.
         progress: called with the number of values that were just coded, of `N * spec.dims` in all.
 
     Raises:
@@ -71,12 +74,12 @@ def encode(
         encoder.encode(symbols.numpy().astype(np.int32), FAMILY, probs)
         return symbols
 
-    _code(density, write, len(x), x.long(), cond, padding, progress)
+    _code(density, write, len(x), x.long(), cond, length, progress)
     return bytes(encoder.get_compressed().astype("<u4").tobytes())
 
 
 def decode(
-    density: Density, data: bytes, n: int, padding: Tensor | None = None, progress: Progress | None = None
+    density: Density, data: bytes, n: int, length: int | None = None, progress: Progress | None = None
 ) -> Decoded:
     """Return the examples that `encode` compressed, bit for bit.
 
@@ -87,7 +90,7 @@ def decode(
         density: the one that encoded it.
         data: the bytes that `encode` returned.
         n: number of examples.
-        padding: as given to `encode`.
+        length: as given to `encode`.
         progress: as for `encode`.
 
     Raises:
@@ -97,14 +100,26 @@ def decode(
     if len(data) % 4:
         raise ValueError(f"a code is a whole number of 32-bit words, not {len(data)} bytes")
     decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
+    left = 8.0 * len(data) + SLACK  # bits: past its end, a code reads as zeros, and would go on for ever
+    # No level has more than what one step leaves to each of the others.
+    if (n * density.spec.dims if length is None else length) * math.log2(math.e) * (
+        (density.spec.levels or 1) - 1
+    ) * STEP > left:
+        raise ValueError("this code is too short for so many values")
 
     def read(probs: np.ndarray, symbols: Tensor | None) -> Tensor:
+        nonlocal left
         try:
-            return torch.from_numpy(decoder.decode(FAMILY, probs)).long()
+            symbols = torch.from_numpy(decoder.decode(FAMILY, probs)).long()
         except AssertionError as error:  # the coder's word for a state that no message leads to
             raise ValueError(f"no code of this density ({error})") from None
+        spent = probs[np.arange(len(probs)), symbols.numpy()] + 2 * STEP  # what it was coded with, or more
+        left += float(np.log2(spent.clip(max=1)).sum())
+        if left < 0:
+            raise ValueError("this code ends before its values do")
+        return symbols
 
-    return _code(density, read, n, None, None, padding, progress)
+    return _code(density, read, n, None, None, length, progress)
 
 
 def check_codable(density: Density) -> None:
@@ -159,27 +174,40 @@ class _Coding(Draw):
 
 @torch.no_grad()
 def _code(
-    density: Density, code: Code, n: int, x: Tensor | None, labels: Tensor | None, padding: Tensor | None,
+    density: Density, code: Code, n: int, x: Tensor | None, labels: Tensor | None, length: int | None,
     progress: Progress | None,
 ) -> Decoded:  # fmt: skip
-    """Write or read n examples, in the order that both sides keep: all labels, then batch after batch."""
+    """Write or read n examples, in the order that both sides keep: all labels, then batch after batch.
+
+    Memory is taken batch by batch: of a code that is read, n may be anything.
+    """
     spec, members = density.spec, density.model.members
-    padding = torch.zeros(n, spec.dims, dtype=torch.bool) if padding is None else padding.flatten(1)
+    length = n * spec.dims if length is None else length
+    told: list[Tensor] = []
     parts: list[Tensor] = []
     with _deterministic(density):
-        labels = _uniform(code, n, density.model.classes, labels) if density.conditional else None
-        for rows in torch.arange(n).split(max(1, min(BATCH, TABLE // (spec.levels or 1)))):
-            given = Condition(None if labels is None else labels[rows])
+        for rows in _batches(n, BATCH) if density.conditional else []:
+            told.append(_uniform(code, rows, density.model.classes, None if labels is None else labels[rows]))
+        known = torch.cat(told) if told else None
+        for rows in _batches(n, max(1, min(BATCH, TABLE // (spec.levels or 1)))):
+            given = Condition(None if known is None else known[rows])
             best = None if x is None else _best_members(density, x[rows], given)
-            chosen = (_uniform(code, len(rows), members, best) + 0.5) / members  # the quantile of that member
-            draw = _Coding(density, code, None if x is None else x[rows].flatten(1), padding[rows], progress)
-            blank = torch.zeros(len(rows), *spec.shape, dtype=torch.long)
+            chosen = (_uniform(code, rows, members, best) + 0.5) / members  # the quantile of that member
+            padding = torch.arange(rows.start * spec.dims, rows.stop * spec.dims).view(-1, spec.dims) >= length
+            draw = _Coding(density, code, None if x is None else x[rows].flatten(1), padding, progress)
+            blank = torch.zeros(len(padding), *spec.shape, dtype=torch.long)
             parts.append(density.fill(draw, blank, given, chosen[:, None, None]))
-    return Decoded(torch.cat(parts), labels)
+    return Decoded(torch.cat(parts), known)
 
 
-def _uniform(code: Code, n: int, k: int, symbols: Tensor | None) -> Tensor:
-    """Code n symbols of k that are equally likely."""
+def _batches(n: int, size: int) -> Iterator[slice]:
+    """Return the slices of n examples that are coded together."""
+    return (slice(start, min(n, start + size)) for start in range(0, n, size))
+
+
+def _uniform(code: Code, rows: slice, k: int, symbols: Tensor | None) -> Tensor:
+    """Code a symbol of k that are equally likely for each of some examples."""
+    n = rows.stop - rows.start
     return code(np.full((n, k), 1 / k), symbols) if k > 1 else torch.zeros(n, dtype=torch.long)
 
 

@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import math
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ar_lightning.core.condition import as_condition
 from ar_lightning.core.errors import UserError, nearby
+from ar_lightning.core.files import save_npz
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import read_npz
 from ar_lightning.data.cache import open_image
@@ -23,7 +25,7 @@ from ar_lightning.media.choose import media_of
 from ar_lightning.media.images import is_image
 from ar_lightning.media.text import Texts
 
-__all__ = ["Content", "blanks", "png", "read_content", "read_examples", "restored"]
+__all__ = ["Content", "extent", "png", "read_content", "read_examples", "restored"]
 
 MARKED = "marked"  # of a text that begins with a byte order mark, which is none of its characters
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -83,17 +85,33 @@ def _of_arrays(arrays: dict[str, np.ndarray], name: str, spec: DataSpec, conditi
     return Content(x, [*fields, arrays[key].dtype.str.lstrip("|")], torch.from_numpy(split.labels))
 
 
-def blanks(fields: list[str], spec: DataSpec) -> tuple[int, Tensor | None]:
-    """Return how many examples there are, and where they only fill up the last one; None for nowhere."""
-    match fields[0]:
-        case "npz":
-            return int(fields[1].partition(",")[0]), None
-        case "png":
-            return 1, None
-        case _:
-            length, window = int(fields[1]), spec.dims
-            n = -(-length // window)
-            return n, (torch.arange(n * window) >= length).view(n, *spec.shape)
+def extent(fields: list[str], spec: DataSpec, conditional: bool) -> tuple[int, int]:
+    """Return how many examples the fields describe, and how many values; those after them only fill up the last one.
+
+    Raises:
+        ValueError: `compress` writes no such fields for a density like this.
+    """
+    match fields:
+        case ["npz", shape, *kinds] if len(kinds) == 2 + conditional:
+            n, *sizes = map(_count, shape.split(","))
+            if math.prod(sizes) == spec.dims and len(sizes) <= 3 and all(map(_is_kind, kinds[::2])):
+                return n, n * spec.dims
+        case ["png"] if is_image(spec) and not conditional:
+            return 1, spec.dims
+        case ["txt", length] | ["txt", length, "marked"] if isinstance(media_of(spec), Texts) and not conditional:
+            return -(-_count(length) // spec.dims), _count(length)
+    raise ValueError("no fields of compressed content")
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,17}", text):
+        raise ValueError(f"{text} is no number of values")
+    return int(text)
+
+
+def _is_kind(text: str) -> bool:
+    """Return whether a text is the kind of an array of booleans, integers or floats, as NumPy writes it."""
+    return bool(re.fullmatch("b1|[iu]1|[<>][iu][248]|[<>]f(2|4|8|12|16)", text))
 
 
 def restored(fields: list[str], x: Tensor, labels: Tensor | None, spec: DataSpec) -> bytes:
@@ -107,7 +125,7 @@ def restored(fields: list[str], x: Tensor, labels: Tensor | None, spec: DataSpec
             if labels is not None:
                 arrays[key_of_labels(fields[3])] = labels.numpy().astype(fields[4])
             file = io.BytesIO()
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            save_npz(arrays, file)
             return file.getvalue()
         case "png":
             return png(x[0], spec)
@@ -137,9 +155,8 @@ def _read_text(path: Path, media: Texts) -> Content:
         raise UserError(f"{path}: is empty")
     marked = media.symbols is not None and path.read_bytes().startswith(codecs.BOM_UTF8)
     fields = ["txt", str(len(levels)), *([MARKED] if marked else [])]
-    n, _ = blanks(fields, spec)
-    windows = F.pad(levels, (0, n * spec.dims - len(levels)))
-    return Content(windows.view(n, *spec.shape), fields)
+    windows = F.pad(levels, (0, -len(levels) % spec.dims))
+    return Content(windows.view(-1, *spec.shape), fields)
 
 
 def _read_picture(path: Path, spec: DataSpec) -> Content:

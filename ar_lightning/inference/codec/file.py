@@ -26,7 +26,7 @@ from ar_lightning.core.files import write_bytes
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.inference.codec.codec import check_codable, decode, encode
-from ar_lightning.inference.codec.content import Content, blanks, png, read_content, read_examples, restored
+from ar_lightning.inference.codec.content import Content, extent, png, read_content, read_examples, restored
 from ar_lightning.inference.open import SavedRun, read_run
 from ar_lightning.media.images import is_image
 
@@ -82,11 +82,11 @@ def compress(run: str, source: str, out: str | None = None) -> Compressed:
         content = read_content(Path(source).expanduser(), density.spec, density.conditional)
         default = Path(f"{source}{SUFFIX}").expanduser()
     x, fields, labels = content
-    n, padding = blanks(fields, density.spec)
-    nats = _nats(density, content, padding)
+    n, length = extent(fields, density.spec, density.conditional)
+    nats = _nats(density, content, length)
     start = time.perf_counter()
     with tqdm(total=n * density.spec.dims, desc="encoding", unit=" values", leave=False, disable=None) as bar:
-        payload = encode(density, x, labels, padding, bar.update)
+        payload = encode(density, x, labels, length, bar.update)
     seconds = time.perf_counter() - start
     line = "\t".join([*_environment(), *(quote(field, safe="<>=,") for field in fields)])
     body = HEADER.pack(_crc_of(x, labels), digest) + line.encode() + b"\n" + payload
@@ -94,7 +94,7 @@ def compress(run: str, source: str, out: str | None = None) -> Compressed:
     path = Path(out).expanduser() if out else default
     write_bytes(packed, path)
     label_nats = 0.0 if labels is None else n * math.log(density.spec.classes)
-    others = _others(x, padding, density.spec)
+    others = _others(x, length, density.spec)
     return Compressed(path, density.spec, n, len(packed), nats, label_nats, others, seconds)
 
 
@@ -112,21 +112,24 @@ def decompress(run: str, source: str, out: str | None = None) -> Path:
     density, digest = _codable(run, read_run(run))
     body = _opened(Path(source).expanduser())
     values_crc, by = HEADER.unpack_from(body)
-    line, _, payload = body[HEADER.size :].partition(b"\n")
-    version, processor, *fields = map(unquote, line.decode().split("\t"))
     if by != digest:
         raise UserError(f"{source}: was compressed by another density than {run}: weights or config are not the same")
-    n, padding = blanks(fields, density.spec)
+    line, _, payload = body[HEADER.size :].partition(b"\n")
+    try:
+        version, processor, *fields = map(unquote, line.decode().split("\t"))
+        n, length = extent(fields, density.spec, density.conditional)
+    except ValueError:
+        raise UserError("its header is none that `compress` writes", source, "it was changed; copy it again") from None
     with tqdm(total=n * density.spec.dims, desc="decoding", unit=" values", leave=False, disable=None) as bar:
         try:
-            x, labels = decode(density, payload, n, padding, bar.update)
+            x, labels = decode(density, payload, n, length, bar.update)
             same = _crc_of(x, labels) == values_crc
         except ValueError:
             same = False
     if not same:
         here = "PyTorch {} on {}".format(*_environment())
         why = f"compressed by PyTorch {version} on {processor}, this is {here}, and the two round otherwise"
-        raise UserError(f"{source}: does not come out as it went in: {why}; decompress it there")
+        raise UserError(f"{source}: does not come out as it went in: {why}; decompress it there, or copy it again")
     stem = Path(Path(source).name.removesuffix(SUFFIX)).stem
     path = (Path(out) if out else Path(source).with_name(f"{stem}-decoded.{fields[0]}")).expanduser()
     write_bytes(restored(fields, x, labels, density.spec), path)
@@ -170,10 +173,10 @@ def _environment() -> list[str]:
 
 
 @torch.no_grad()
-def _nats(density: Density, content: Content, padding: Tensor | None) -> float:
+def _nats(density: Density, content: Content, length: int) -> float:
     """Return -log p of all examples together, as the density reports it, but of padding."""
     total, members = 0.0, density.model.members
-    coded = torch.ones_like(content.x) if padding is None else ~padding
+    coded = (torch.arange(content.x.numel()) < length).view_as(content.x)
     for rows in torch.arange(len(content.x)).split(BATCH):
         x, given = content.x[rows], None if content.labels is None else content.labels[rows]
         terms = (density.terms(x, given, k).double() * coded[rows] for k in range(members))
@@ -182,11 +185,11 @@ def _nats(density: Density, content: Content, padding: Tensor | None) -> float:
     return total
 
 
-def _others(x: Tensor, padding: Tensor | None, spec: DataSpec) -> dict[str, int]:
+def _others(x: Tensor, length: int, spec: DataSpec) -> dict[str, int]:
     """Return the bytes of the values as plain bytes (of binary ones: bits), in gzip and, of images, in PNG."""
-    kept = x if padding is None else x[~padding]
-    array = kept.numpy().astype(np.uint8 if (spec.levels or 0) <= 256 else np.uint16)
-    plain = np.packbits(kept.numpy().astype(np.uint8)) if spec.levels == 2 else array
+    kept = x.flatten()[:length].numpy()
+    array = kept.astype(np.uint8 if (spec.levels or 0) <= 256 else np.uint16)
+    plain = np.packbits(kept.astype(np.uint8)) if spec.levels == 2 else array
     others = {"plain": plain.nbytes, "gzip": len(gzip.compress(plain.tobytes(), 9))}
     if is_image(spec):
         sheet = x.movedim(1, 0).flatten(1, 2)  # (C, N * H, W): one picture, one header
