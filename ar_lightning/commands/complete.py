@@ -9,7 +9,7 @@ def run(args: list[str]) -> int:
     parser = run_parser("complete")
     parser.add_argument(
         "--input", dest="source", metavar="FILE", required=True,
-        help="an image, .npz, sound, text or CSV file, or data:test:3 for the run's own",
+        help="an image, .npz, sound, text or CSV file, or data:test[3] for the run's own",
     )  # fmt: skip
     parser.add_argument(
         "--mask", metavar="KNOWN", default="first-half",

@@ -8,7 +8,7 @@ __all__ = ["run"]
 def run(args: list[str]) -> int:
     parser = run_parser("compress")
     parser.add_argument(
-        "file", metavar="FILE", help="an .npz file, a picture, a text; data:test or data:test[:N] for test examples"
+        "file", metavar="FILE", help="an .npz file, a picture, a text; data:test, or data:test[:N] for its first N"
     )
     parser.add_argument("--out", metavar="FILE", help="compressed file (default: FILE.arl; of data:test, RUN/test.arl)")
     parsed = parser.parse_args(args)

@@ -1,6 +1,6 @@
 """`features`: hidden representations of a trained density, and what linear probes find in them."""
 
-from ar_lightning.commands.parser import print_files, run_parser
+from ar_lightning.commands.parser import positive, print_files, run_parser
 
 __all__ = ["run"]
 
@@ -13,6 +13,9 @@ def run(args: list[str]) -> int:
         "--pool", default="mean", choices=("mean", "max", "last", "none"), help="over the sites (default mean)"
     )
     parser.add_argument("--split", default="test", help="that is written and drawn: train, valid, test (default test)")
+    parser.add_argument(
+        "--n", type=positive(int), default=10_000, help="examples of each split, at most (default 10,000)"
+    )
     parser.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/features)")
     options = parser.parse_intermixed_args(args)
 

@@ -1,11 +1,13 @@
 """Examples too many for memory: read once into an .npy file, which is then memory-mapped."""
 
 import hashlib
+import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -14,14 +16,18 @@ from ar_lightning.core.files import written
 from ar_lightning.data.base import Split
 from ar_lightning.data.download import ENVIRONMENT
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-__all__ = ["Blocks", "cached_files", "cached_split", "decoded", "fingerprint", "open_image", "stamp"]
+__all__ = ["Blocks", "Decoded", "cached_files", "cached_split", "decoded", "fingerprint", "stamp"]
 
 # Parts of a split, one after another: examples `(n, C, *sites)`, and their labels `(n,)` int64 or None.
 Blocks = Iterable[tuple[np.ndarray, np.ndarray | None]]
 CHUNK = 32  # files decoded before they are written: large ones must fit in memory
+
+
+class Decoded(NamedTuple):
+    """What a file holds."""
+
+    x: np.ndarray  # examples `(n, C, *sites)`
+    remarks: tuple[str, ...] = ()  # what was done to it that a user should know
 
 
 def cached_split(path: Path, read: Callable[[], Blocks], fix: str) -> Split:
@@ -49,52 +55,43 @@ def cached_files(
     files: Sequence[Path],
     labels: np.ndarray | None,
     settings: tuple[Any, ...],
-    read: Callable[[Path], np.ndarray],
-) -> Split:
-    """Map the examples in some files; the files are decoded once, and what they make is kept.
+    read: Callable[[Path], Decoded],
+) -> tuple[Split, Counter[str]]:
+    """Map the examples in some files, and count the remarks on them; the files are decoded once.
 
-    It is kept beside `stem`, which its name begins with, and made anew when the files, their `labels` `(len(files),)`
-    or `settings`, all else that it depends on, change. `read` returns the examples `(n, C, *sites)` of a file.
+    What they make is kept beside `stem`, which its name begins with, and made anew when the files, their `labels`
+    `(len(files),)` or `settings`, all else that it depends on, change.
     """
     classes = None if labels is None else labels.tolist()
     key = fingerprint(*settings, classes, [(file.parent, *stamp(file)) for file in files])
     path = stem.with_name(f"{stem.name}-{key}.npy")
-    return cached_split(path, lambda: decoded(files, read, stem.name, labels), f"make room, or set {ENVIRONMENT}")
+    beside = path.with_name(f"{path.stem}-remarks.json")
+
+    def blocks() -> Blocks:
+        remarks: Counter[str] = Counter()
+        yield from decoded(files, read, stem.name, labels, remarks)
+        if remarks:
+            with written(beside, shared=True) as partial:
+                partial.write_text(json.dumps(remarks))
+
+    split = cached_split(path, blocks, f"make room, or set {ENVIRONMENT}")
+    return split, Counter(json.loads(beside.read_bytes()) if beside.is_file() else {})
 
 
 def decoded(
-    files: Sequence[Path], read: Callable[[Path], np.ndarray], title: str, labels: np.ndarray | None = None
-) -> Blocks:
-    """Decode files as `cached_files`, in as many threads as are useful, behind a progress bar with a title."""
+    files: Sequence[Path], read: Callable[[Path], Decoded], title: str, labels: np.ndarray | None = None,
+    remarks: Counter[str] | None = None,
+) -> Blocks:  # fmt: skip
+    """Decode files as `cached_files`, in as many threads as are useful, behind a progress bar; add to the `remarks`."""
     from tqdm import tqdm
 
     with ThreadPoolExecutor() as pool, tqdm(total=len(files), desc=title, unit=" files", disable=None) as bar:
         for start in range(0, len(files), CHUNK):  # a chunk at a time: the pool would run ahead of the disk
-            for i, x in enumerate(pool.map(read, files[start : start + CHUNK]), start):
+            for i, (x, told) in enumerate(pool.map(read, files[start : start + CHUNK]), start):
                 yield x, None if labels is None else np.full(len(x), labels[i])
+                if remarks is not None:
+                    remarks.update(told)
                 bar.update()
-
-
-def open_image(path: Path, channels: int, prepare: Callable[["Image"], "Image"] = lambda image: image) -> np.ndarray:
-    """Read an image file as `(C, H, W)` uint8, upright, the first frame if it has several; `prepare` may resize it."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as image:
-            if image.mode[0] in "IF":  # converting these clips them to 255
-                raise UserError(f"{path}: an image of more than 8 bits (mode {image.mode}); save it with 8 bits")
-            upright = ImageOps.exif_transpose(image)
-            # A palette may hold transparency in a form that only RGBA takes.
-            opaque = upright.convert("RGBA") if upright.mode == "P" else upright
-            decoded_image = opaque.convert("L" if channels == 1 else "RGB")
-    except UserError:
-        raise
-    except Exception as error:  # whatever a decoder makes of bytes that can be anything
-        raise UserError(
-            f"{path}: not an image, or a damaged one ({_reason(error)}); replace it or move it away"
-        ) from error
-    pixels = np.asarray(prepare(decoded_image))
-    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
 
 def fingerprint(*settings: Any) -> str:
@@ -137,7 +134,3 @@ def _write_header(file: IO[bytes], n: int, x: np.ndarray) -> None:
     kind = np.lib.format.dtype_to_descr(x.dtype)
     layout = {"descr": kind, "fortran_order": False, "shape": (n, *x.shape[1:])}
     np.lib.format.write_array_header_1_0(file, layout)
-
-
-def _reason(error: Exception) -> str:
-    return type(error).__name__ if "cannot identify" in str(error) or not str(error) else str(error).partition("\n")[0]

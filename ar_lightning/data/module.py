@@ -114,10 +114,13 @@ class ArrayDataModule(lightning.LightningDataModule):
 
         Training examples are as stored, before `augment`; the types are those of a batch.
         """
+        size = self.size(name)
+        return self.examples(name, torch.arange(size) if n is None or n >= size else torch.arange(n) * size // n)
+
+    def examples(self, name: str, rows: Tensor) -> Batch:
+        """Return the examples of a split with these numbers `(n,)`, as `split` does."""
         self.setup()
-        batches = self._batches[name]
-        size = len(batches)
-        return batches.read(torch.arange(size) if n is None or n >= size else torch.arange(n) * size // n)
+        return self._batches[name].read(rows)
 
     def class_prior(self) -> Tensor:
         """Return the frequency of each class among the training labels, `(classes,)` float64 of sum 1."""

@@ -1,7 +1,6 @@
 """Completions of a partly known example, beside it: `python run.py complete RUN --input FILE`."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +9,11 @@ from tqdm import tqdm
 
 from ar_lightning.core.condition import Condition, Given, as_condition, rows_of
 from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.notice import notice
 from ar_lightning.density.density import Density
-from ar_lightning.inference.evaluate import EVALUATED
-from ar_lightning.inference.inputs import input_data, read_inputs
+from ar_lightning.inference.inputs import background_of, input_data, read_inputs
 from ar_lightning.inference.open import Run, open_run
+from ar_lightning.inference.own import own_examples_of
 from ar_lightning.inference.sample import check_class, stem_of
 from ar_lightning.media.base import as_completions, prefix_of
 from ar_lightning.media.choose import media_of
@@ -31,7 +31,7 @@ def complete(
 
     Args:
         run: the run directory or checkpoint.
-        source: a file, whose first example is taken, or `data:SPLIT:INDEX` for an example of the run's own data.
+        source: a file, whose first example is taken, or `data:SPLIT[INDEX]` for an example of the run's own data.
         mask: what is known: see `mask_of`.
         n: number of completions.
         temperature: below 1 sharpens, above 1 flattens each conditional.
@@ -121,19 +121,14 @@ def _fraction(text: str) -> float:
 def _example(opened: Run, source: str) -> tuple[Tensor, Given]:
     """Return an example `(1, C, *sites)` and its condition."""
     spec = opened.density.spec
-    if not source.startswith("data:"):
-        data = input_data(read_inputs(Path(source).expanduser(), spec).split, spec, opened.config["seed"])
-        split, index = "test", "0"
-    else:
-        data = opened.data()
-        _, split, index = (*source.split(":"), "", "")[:3]
-        if split not in EVALUATED or not index.isdecimal():
-            raise UserError(f"--input {source}: expected data:SPLIT:INDEX, such as data:test:3")
-    if int(index) >= data.size(split):
-        raise UserError(f"--input {source}: {split} has {data.size(split)} examples, numbered from 0")
-    examples: Any = (data.test_dataloader() if split == "test" else data.val_dataloader()).dataset
-    batch: tuple[Tensor, Given] = examples.__getitems__([int(index)])
-    return batch
+    if source.startswith("data:"):
+        own = opened.data()
+        split, rows = own_examples_of(source, own)
+        return own.examples(split, rows[:1])
+    inputs = read_inputs(Path(source).expanduser(), spec, background=background_of(opened.config))
+    if inputs.notes:
+        notice(f"{source}: {', '.join(inputs.notes)}")
+    return input_data(inputs.split, spec, opened.config["seed"]).examples("test", torch.tensor([0]))
 
 
 def _label(density: Density, own: Tensor | None, label: int | None) -> Tensor | None:

@@ -1,8 +1,9 @@
 """What a person has as files, read in the terms of a density: its shape, levels, units and characters."""
 
 import os
+from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,27 +11,28 @@ from torch import Tensor
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.levels import scaled
+from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Dataset, Split, Splits, read_npz
-from ar_lightning.data.cache import open_image
 from ar_lightning.data.columns import read_columns
+from ar_lightning.data.files_below import files_below, notes_on
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.data.user.audio_folder import SUFFIXES as SOUNDS
 from ar_lightning.data.user.audio_folder import SoundFormat
-from ar_lightning.data.user.image_folder import SUFFIXES as IMAGES
-from ar_lightning.data.user.image_folder import fitted
 from ar_lightning.data.user.npz import channels_first, checked_labels
 from ar_lightning.media.base import Media
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.images import Images, is_image
+from ar_lightning.media.picture import SUFFIXES as IMAGES
+from ar_lightning.media.picture import Background, open_image
+from ar_lightning.media.recording import SUFFIXES as SOUNDS
 from ar_lightning.media.recording import read_audio
 from ar_lightning.media.sound import Sounds
 from ar_lightning.media.table import Tables
 from ar_lightning.media.text import Texts
 
 __all__ = [
-    "InputDataset", "Inputs", "input_data", "key_of_labels", "name_of_examples", "read_inputs", "read_prompt",
-    "read_text", "split_of",
+    "InputDataset", "Inputs", "background_of", "input_data", "key_of_labels", "name_of_examples", "read_inputs",
+    "read_prompt", "read_text", "split_of",
 ]  # fmt: skip
 
 Arrays = dict[str, np.ndarray]  # of an .npz file, by name
@@ -41,10 +43,11 @@ SUFFIXES: dict[type[Media], tuple[str, ...]] = {  # of the files that are read o
 
 
 class Inputs(NamedTuple):
-    """Examples, and the name of the file of each where they are from a folder."""
+    """Examples, the name of the file of each where they are from a folder, and what was left out or done to files."""
 
     split: Split
     names: list[str] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class InputDataset(Dataset):
@@ -67,6 +70,12 @@ class InputDataset(Dataset):
         return dict.fromkeys(("train", "valid", "test"), self.split)
 
 
+def background_of(config: dict[str, Any]) -> Background:
+    """Return what lay behind transparent images in the training of a config."""
+    background: Background = config["data"].get("background", "white")
+    return background
+
+
 def input_data(split: Split, spec: DataSpec, seed: int, stream: bool = False) -> ArrayDataModule:
     """Return examples in batches of a sensible size, with noise where the density reads levels with noise.
 
@@ -78,25 +87,33 @@ def input_data(split: Split, spec: DataSpec, seed: int, stream: bool = False) ->
     return ArrayDataModule(dataset, seed, batch_size=size, dequantise=spec.quantised is not None, stream=stream)
 
 
-def read_inputs(path: Path, spec: DataSpec, split: str = "test") -> Inputs:
+def read_inputs(path: Path, spec: DataSpec, split: str = "test", background: Background = "white") -> Inputs:
     """Read examples for a density: a split of an .npz file, or a file or folder of what its medium is kept in."""
     if not path.exists():
         raise UserError(f"{path}: no such file")
+    if not path.is_file() and not path.is_dir():
+        raise UserError(f"{path}: is a pipe or a device, neither a file nor a folder; save what comes of it in a file")
     if path.suffix == ".npz":
         arrays = read_npz(path)
         return Inputs(split_of(arrays, name_of_examples(arrays, split, path), spec, path))
     media = media_of(spec)
+    remarks: Counter[str] = Counter()
     if path.is_file():
-        return Inputs(Split(_legal(_examples(path, media), spec, path)))
+        legal = _legal(_examples(path, media, background, remarks), spec, path)
+        return Inputs(Split(legal), None, notes_on(Counter(), remarks))
     suffixes = SUFFIXES[type(media)]
-    files = sorted(f for f in path.rglob("*") if f.suffix.lower() in suffixes and not f.name.startswith("."))
+    files, left_out, unreadable = files_below(path, suffixes)
+    if unreadable:
+        folder, reason = next(iter(unreadable.items()))
+        raise UserError(f"{folder}: cannot be read ({reason}); check its permissions")
     if not files:
         raise UserError(f"{path}: no files ({', '.join(suffixes)}) in this folder or below")
     from tqdm import tqdm
 
-    parts = [_examples(file, media) for file in tqdm(files, path.name, leave=False, unit=" files", disable=None)]
-    names = [str(file.relative_to(path)) for file, part in zip(files, parts, strict=True) for _ in part]
-    return Inputs(Split(_legal(np.concatenate(parts), spec, path, names)), names)
+    shown = tqdm(files, path.name, leave=False, unit=" files", disable=None)
+    parts = [_examples(file, media, background, remarks) for file in shown]
+    names = [str(file.relative_to(path.resolve())) for file, part in zip(files, parts, strict=True) for _ in part]
+    return Inputs(Split(_legal(np.concatenate(parts), spec, path, names)), names, notes_on(left_out, remarks))
 
 
 def name_of_examples(arrays: Arrays, split: str, where: object) -> str:
@@ -135,7 +152,7 @@ def split_of(arrays: Arrays, name: str, spec: DataSpec, where: object) -> Split:
     return Split(legal, labels, arrays[key].astype(np.float32))
 
 
-def read_prompt(source: str, spec: DataSpec, keep: float | None = None) -> Tensor:
+def read_prompt(source: str, spec: DataSpec, keep: float | None = None, background: Background = "white") -> Tensor:
     """Return what a prompt holds: the first values of a sequence `(C, n)`, or the upper rows of an image `(C, n, W)`.
 
     It is text, or the path of a text, sound or image file, of which the fraction `keep` is taken; null for a whole
@@ -144,21 +161,24 @@ def read_prompt(source: str, spec: DataSpec, keep: float | None = None) -> Tenso
     if keep is not None and not 0 < keep <= 1:
         raise UserError(f"--keep {keep:g}: expected a fraction of the prompt, above 0 and at most 1")
     media = media_of(spec)
+    remarks: Counter[str] = Counter()
     match media:
         case Texts():
             values = read_text(Path(source), media)[None] if _is_path(source) else media.levels(source)[0]
             most = values.shape[1]
         case Sounds():
-            values = torch.from_numpy(_sound(Path(source).expanduser(), media, None)[0])
+            values = torch.from_numpy(_sound(Path(source).expanduser(), media, None, remarks)[0])
             most = min(values.shape[1], spec.shape[1] // 2)
         case Images() if is_image(spec):
             path = Path(source).expanduser()
             if not path.is_file():
                 raise UserError(f"--prompt: no such file {path}")
-            values = torch.from_numpy(read_image(path, spec))
+            values = torch.from_numpy(read_image(path, spec, background, remarks))
             most = round(spec.shape[1] / 2)
         case _:
             raise UserError(f"--prompt: {spec} has no prompts; they are for text, sound and images")
+    if remarks:
+        notice(f"{source}: {', '.join(remarks)}")
     if not values.numel():
         raise UserError("--prompt: is empty; leave it out to draw from the start")
     n = max(1, round(keep * values.shape[1]) if keep else most)
@@ -183,14 +203,17 @@ def _is_path(source: str) -> bool:
     return False
 
 
-def read_image(path: Path, spec: DataSpec) -> np.ndarray:
+def read_image(path: Path, spec: DataSpec, background: Background, remarks: Counter[str]) -> np.ndarray:
     """Return levels `(C, H, W)` of an image file: the central part in its proportions, as ImageFolder takes it."""
     levels = spec.without_noise().levels
     if levels is None or len(spec.shape) != 3 or spec.shape[0] not in (1, 3):
         raise UserError(f"{path}: this density takes {spec}, no levels of grey or colour: give them as an .npz file")
     channels, height, width = spec.shape
-    pixels = open_image(path, channels, lambda image: fitted(image, height, width))
-    return pixels.astype(np.int64) * levels // 256
+    picture = open_image(path, channels, (height, width), background)
+    remarks.update(picture.remarks)
+    if picture.size != (height, width):
+        remarks[f"of another size (their central part is resized to {width} x {height})"] += 1
+    return picture.pixels.astype(np.int64) * levels // 256
 
 
 def read_text(path: Path, media: Texts) -> Tensor:
@@ -203,11 +226,11 @@ def read_text(path: Path, media: Texts) -> Tensor:
         raise error.under(path) from None
 
 
-def _examples(path: Path, media: Media) -> np.ndarray:
-    """Return the examples `(n, C, *sites)` that a file holds."""
+def _examples(path: Path, media: Media, background: Background, remarks: Counter[str]) -> np.ndarray:
+    """Return the examples `(n, C, *sites)` that a file holds; add to the remarks."""
     match media:
         case Sounds():
-            return _sound(path, media, media.spec.shape[-1])
+            return _sound(path, media, media.spec.shape[-1], remarks)
         case Texts():  # windows that follow each other; what is left over at the end is dropped
             levels, length = read_text(path, media).numpy(), media.spec.shape[-1]
             n = len(levels) // length
@@ -216,12 +239,13 @@ def _examples(path: Path, media: Media) -> np.ndarray:
             return levels[: n * length].reshape(n, 1, length)
         case Tables():
             return _rows(path, media)
-    return read_image(path, media.spec)[None]
+    return read_image(path, media.spec, background, remarks)[None]
 
 
-def _sound(path: Path, media: Sounds, length: int | None) -> np.ndarray:
+def _sound(path: Path, media: Sounds, length: int | None, remarks: Counter[str]) -> np.ndarray:
     """Return all whole examples `(n, 1, length)` of a recording, as AudioFolder takes them; null for all as one."""
-    amplitudes = read_audio(path, media.rate)
+    amplitudes, told = read_audio(path, media.rate)
+    remarks.update(told)
     form = SoundFormat(media.rate, length or len(amplitudes), media.spec.without_noise().levels, media.encoding)
     return form.examples(amplitudes, every=True)
 

@@ -12,9 +12,10 @@ from ar_lightning.core.condition import Condition, repeated, rows_of
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import write_npz
 from ar_lightning.density.density import Density
-from ar_lightning.inference.inputs import read_prompt
+from ar_lightning.inference.inputs import background_of, read_prompt
 from ar_lightning.inference.open import SavedRun, read_run
 from ar_lightning.media.choose import media_of
+from ar_lightning.media.picture import Background
 
 __all__ = ["check_class", "sample", "stem_of"]
 
@@ -46,7 +47,7 @@ def sample(
     densities = [saved.density(device, length) for device in _devices(device)]
     density = densities[0]
     cond = _condition(density, saved, n, label)
-    known, mask = _known(density, prompt, keep, n)
+    known, mask = _known(density, prompt, keep, n, background_of(saved.config))
     noise = density.noise(n, torch.Generator().manual_seed(seed))
     x = _drawn(densities, noise, cond, known, mask, temperature)
     stem = stem_of(out, saved.folder / "samples" / f"drawn-{seed}")
@@ -106,13 +107,15 @@ def _condition(density: Density, saved: SavedRun, n: int, label: int | None) -> 
     return Condition(labels, features)
 
 
-def _known(density: Density, prompt: str | None, keep: float | None, n: int) -> tuple[Tensor | None, Tensor | None]:
+def _known(
+    density: Density, prompt: str | None, keep: float | None, n: int, background: Background
+) -> tuple[Tensor | None, Tensor | None]:
     """Return the beginning of the samples and a mask of it, `(n, C, *sites)` each, or None for both."""
     if prompt is None:
         if keep is not None:
             raise UserError("--keep: says how much of a --prompt to take; give one")
         return None, None
-    start = read_prompt(prompt, density.spec, keep)
+    start = read_prompt(prompt, density.spec, keep, background)
     known = torch.zeros(density.spec.shape, dtype=start.dtype)
     mask = torch.zeros(density.spec.shape, dtype=torch.bool)
     known[:, : start.shape[1]], mask[:, : start.shape[1]] = start, True

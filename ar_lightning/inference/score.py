@@ -11,8 +11,9 @@ from torch import Tensor
 from ar_lightning.config.registry import DATA
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import write_csv
+from ar_lightning.core.notice import notice
 from ar_lightning.inference.evaluate import log_class_prior, scores
-from ar_lightning.inference.inputs import input_data, read_inputs
+from ar_lightning.inference.inputs import background_of, input_data, read_inputs
 from ar_lightning.inference.open import open_run
 
 __all__ = ["score"]
@@ -47,7 +48,9 @@ def score(
     chosen = [f"data.name={data}", *overrides] if data in DATA else overrides
     opened = open_run(run, chosen, resize=path is None)
     density = opened.density
-    inputs = None if path is None else read_inputs(path, density.spec, split)
+    inputs = None if path is None else read_inputs(path, density.spec, split, background_of(opened.config))
+    if inputs and inputs.notes:
+        notice(f"{data}: {', '.join(inputs.notes)}")
     if inputs is None:
         module = opened.data()
         prior = log_class_prior(density, module)

@@ -18,6 +18,7 @@ from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.user.audio_folder import AudioFolder, SoundFormat, read_audio
 from ar_lightning.media.mu_law import to_amplitudes
+from ar_lightning.media.recording import count_samples
 from tests.support.files import one_line
 
 
@@ -59,8 +60,8 @@ def numbers(data: AudioFolder) -> list[list[int]]:
 def test_resampling_keeps_pitch_loudness_and_duration(folder: Path, suffix: str, own_rate: int) -> None:
     path = folder / f"a.{suffix}"
     soundfile.write(path, tone(440, own_rate), own_rate)
-    sound = read_audio(path, 16000)
-    assert sound.dtype == np.float32 and len(sound) == 16000
+    sound, remarks = read_audio(path, 16000)
+    assert sound.dtype == np.float32 and len(sound) == 16000 and not remarks
     spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
     assert spectrum.argmax() == 440
     assert np.abs(sound[100:-100]).max() == pytest.approx(0.5, abs=0.02)
@@ -68,13 +69,13 @@ def test_resampling_keeps_pitch_loudness_and_duration(folder: Path, suffix: str,
 
 def test_what_is_too_high_for_the_rate_is_filtered_out(folder: Path) -> None:
     soundfile.write(folder / "a.wav", tone(6000, 32000), 32000)
-    assert np.abs(read_audio(folder / "a.wav", 8000)[100:-100]).max() < 0.01
+    assert np.abs(read_audio(folder / "a.wav", 8000).amplitudes[100:-100]).max() < 0.01
 
 
 def test_16_bits_come_as_they_are_and_channels_as_their_mean(folder: Path) -> None:
     x = np.random.default_rng(0).integers(-(2**15), 2**15, (50, 2)).astype(np.int16)
     soundfile.write(folder / "a.wav", x, 8000)
-    np.testing.assert_array_equal(read_audio(folder / "a.wav", 8000), (x / 2**15).mean(1).astype(np.float32))
+    np.testing.assert_array_equal(read_audio(folder / "a.wav", 8000).amplitudes, (x / 2**15).mean(1).astype(np.float32))
 
 
 def test_recordings_are_cut_into_whole_examples_that_follow_each_other(folder: Path) -> None:
@@ -166,7 +167,7 @@ def test_bad_paths_and_folders_are_answered_in_one_line(folder: Path, tmp_path: 
     with pytest.raises(UserError, match=r"give data\.path=my_recordings"):
         AudioFolder()
     assert "did you mean 'mine'" in error_of(tmp_path / "mime")
-    assert f"{folder}: no recordings (.wav, .flac, .ogg)" in error_of(folder)
+    assert f"{folder}: no recordings (.wav, .wave, .flac," in error_of(folder)
     put(folder, "a.wav", "b.wav")
     assert "is a file, not a folder of recordings" in error_of(folder / "a.wav")
     assert "2 training examples are too few" in error_of(folder)
@@ -216,7 +217,7 @@ def test_a_wav_of_unknown_length_is_read_to_its_end(folder: Path) -> None:
     streamed = bytearray(path.read_bytes())
     streamed[4:8] = streamed[40:44] = b"\xff" * 4  # as programs write that cannot go back
     path.write_bytes(streamed)
-    assert len(read_audio(path, 8000)) == 8000
+    assert len(read_audio(path, 8000).amplitudes) == 8000
 
 
 def test_a_folder_that_cannot_keep_them(folder: Path, kept: Path) -> None:
@@ -227,3 +228,35 @@ def test_a_folder_that_cannot_keep_them(folder: Path, kept: Path) -> None:
 
 def test_formats_read_well() -> None:
     assert str(SoundFormat(8000, 16, 256, "mu_law")) == "16 samples at 8000 Hz, 256 mu-law levels"
+
+
+def test_channels_that_cancel_are_said(folder: Path) -> None:
+    sound = tone(440, 8000)
+    for name, other in {"opposite": -sound, "almost": -0.95 * sound, "same": sound, "silent": 0 * sound}.items():
+        soundfile.write(folder / f"{name}.wav", np.stack([sound, other], 1), 8000)
+        cancel = read_audio(folder / f"{name}.wav", 8000).remarks == ("with channels that cancel in their mean",)
+        assert cancel == (name in ("opposite", "almost"))
+    assert made(folder).regime.endswith("2 with channels that cancel in their mean")
+
+
+def test_rates_far_from_what_is_read_are_refused(folder: Path) -> None:
+    for rate, far in ((1, True), (79, True), (80, False), (800_000, False), (2**31 - 1, True)):
+        soundfile.write(folder / "a.wav", np.zeros(8), 8000)
+        content = bytearray((folder / "a.wav").read_bytes())
+        content[24:28] = rate.to_bytes(4, "little")
+        (folder / "a.wav").write_bytes(content)
+        if far:
+            with pytest.raises(UserError, match=rf"a\.wav: {rate:,} samples a second, too far from the 8,000"):
+                read_audio(folder / "a.wav", 8000)
+        else:
+            read_audio(folder / "a.wav", 8000)
+
+
+def test_a_header_of_more_than_fits_in_memory_is_refused(folder: Path) -> None:
+    soundfile.write(folder / "a.flac", np.zeros(5000), 8000)
+    content = bytearray((folder / "a.flac").read_bytes())
+    content[21:26] = bytes([content[21] | 0x0F, 255, 255, 255, 255])  # 36 bits: the number of samples
+    (folder / "a.flac").write_bytes(content)
+    for read in (read_audio, count_samples):
+        with pytest.raises(UserError, match=r"a\.flac: a recording of 68,719,476,735 samples, above 1,073,741,824"):
+            read(folder / "a.flac", 8000)

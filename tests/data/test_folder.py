@@ -183,7 +183,7 @@ def test_folders_that_do_not_fit_are_answered_in_one_line(folder: Path) -> None:
     (folder / "test/a.png").unlink()
     assert "test has the class 'd'" in error_of(folder)
     put(folder, "val/a/1.png", "valid/a/1.png")
-    assert "valid and val are names of the same split" in error_of(folder)
+    assert "val and valid are names of the same split" in error_of(folder)
 
 
 @pytest.mark.parametrize("kind", ["text", "empty", "truncated", "dangling"])

@@ -13,8 +13,9 @@ from sklearn.datasets import load_digits
 
 from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
+from ar_lightning.data.base import Split
 from ar_lightning.inference.anomaly.anomaly import anomaly
-from ar_lightning.inference.anomaly.outliers import fitted_levels, own_examples
+from ar_lightning.inference.anomaly.outliers import _changes, fitted_levels, outliers, own_examples
 from ar_lightning.inference.anomaly.scores import code_bits, independent_nll, metrics_of, scores_of
 from ar_lightning.inference.evaluate import evaluate
 from ar_lightning.inference.open import open_run
@@ -33,6 +34,7 @@ RUNS = {
     "independent": ["model=independent"],
 }
 PICTURES = ("nade", "binary", "conditional", "noisy")
+NONE = Split(np.zeros((0, 1, 8, 8)))  # training and own examples, where they are not looked at
 SCORES = ["likelihood", "likelihood_ratio", "complexity", "typicality"]
 
 
@@ -173,6 +175,31 @@ def test_images_of_another_kind_are_brought_to_the_density() -> None:
     assert fitted_levels(white, colour, own).shape == (2, 1, 8, 8)
     grey = np.arange(17)[:, None, None, None] * np.ones((1, 8, 8), int)
     assert (fitted_levels(grey, own, DataSpec((3, 8, 8), 17)) == grey).all()
+
+
+def test_pictures_on_more_levels_are_quantised_and_it_is_said(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
+    np.savez(runs / "grey.npz", test=grey)
+    found, changes = outliers(open_run(runs / "nade"), str(runs / "nade"), str(runs / "grey.npz"), NONE, NONE, 12)
+    assert np.array_equal(found.x[:, 0], grey.astype(int) * 17 // 256)
+    assert changes == ("The outliers are quantised from 256 to 17 levels.",)
+    np.savez(runs / "own.npz", test=load_digits().images[:12])  # 17 levels, as they are
+    assert outliers(open_run(runs / "nade"), str(runs / "nade"), str(runs / "own.npz"), NONE, NONE, 12)[1] == ()
+    found, changes = outliers(open_run(runs / "binary"), str(runs / "binary"), str(runs / "own.npz"), NONE, NONE, 12)
+    assert set(np.unique(found.x)) == {0, 1} and changes == ("The outliers are quantised from 17 to 2 levels.",)
+    Image.new("L", (40, 40), 9).save(runs / "large.png")
+    assert run_here("anomaly", str(runs / "nade"), "--against", str(runs / "large.png"), "--n", "1") == 0
+    assert "of another size (their central part is resized to 8 x 8)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_is_resized_is_said() -> None:
+    small, large = DataSpec((1, 8, 8), 17), DataSpec((3, 28, 28), 256)
+    assert _changes(small, large) == (
+        "The outliers are enlarged from 8 x 8 to 28 x 28, which alone may tell them.",
+        "The outliers are grey.",
+        "The outliers are quantised from 17 to 256 levels.",
+    )
+    assert "shrunk from 28 x 28 to 8 x 8" in _changes(large, small)[0] and not _changes(small, small)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_a_mask_that_is_refused_names_one_that_works(name: str, runs: Path) -> N
         (["raster", "--input", "p.png"], "--cond"),
         (["raster", "--input", "nowhere.png"], "nowhere.png"),
         (["raster", "--input", "data:test:999"], "180 examples"),
-        (["raster", "--input", "data:tset:1"], "data:SPLIT:INDEX"),
+        (["raster", "--input", "data:tset:1"], "expected data:SPLIT"),
         (["raster", "--n", "0"], "--n"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -239,6 +239,17 @@ def test_another_dataset_split_layer_and_pooling(runs: Path, tmp_path: Path) -> 
     assert sorted(f.name for f in tmp_path.iterdir()) == ["embedding.png", "valid.npz"]
 
 
+def test_a_number_of_examples_limits_every_split_and_is_said(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_here("features", str(runs / "nade"), "--n", "30", "--out", str(tmp_path)) == 0
+    told = capsys.readouterr()
+    assert "test: 30 of 180 examples, spread evenly; --n takes more" in told.err
+    assert json.loads((tmp_path / "probe.json").read_text())["examples"] == [30, 30, 30]
+    with np.load(tmp_path / "test.npz") as written:
+        assert len(written["features"]) == 30
+
+
 def test_layers_are_listed(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_here("features", str(runs / "half"), "--layer", "list") == 0
     printed = capsys.readouterr().out

@@ -14,9 +14,10 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import PositiveInt
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Split, Splits, hold_out_last, read_npz
-from ar_lightning.data.cache import Blocks, cached_split, decoded, fingerprint, open_image, stamp
+from ar_lightning.data.cache import Blocks, Decoded, cached_split, decoded, fingerprint, stamp
 from ar_lightning.data.download import ELSEWHERE, data_root
 from ar_lightning.data.images import EightBitImages, treatment
+from ar_lightning.media.picture import open_image
 
 __all__ = ["ImageNet32", "ImageNet64"]
 
@@ -133,11 +134,11 @@ class _Downsampled(EightBitImages):
             raise UserError(f"{sources[0]}: no .png files in it; unpack the archive again")
         return decoded(files, self._read_png, title)
 
-    def _read_png(self, path: Path) -> np.ndarray:
-        x = open_image(path, 3)
+    def _read_png(self, path: Path) -> Decoded:
+        x = open_image(path, 3).pixels
         if x.shape != (3, self.size, self.size):
             raise UserError(f"{path}: {x.shape[2]}x{x.shape[1]} pixels, not {self.size}x{self.size}; move it away")
-        return x[None]
+        return Decoded(x[None])
 
 
 class ImageNet32(_Downsampled):

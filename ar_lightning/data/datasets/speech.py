@@ -96,7 +96,7 @@ class SpokenDigits(Dataset):
             what = f"{len(missing)} of {len(files)} recordings are missing, such as {missing[0]}"
             fix = f"put the folder 'recordings' of {self.repository} there"
             raise UserError(f"{folder}: {what}; {fix} ({ELSEWHERE})")
-        sounds = [read_audio(file, self.rate) for file in files]
+        sounds = [read_audio(file, self.rate).amplitudes for file in files]
         x = np.concatenate([self.format.examples(sound, every=False) for sound in sounds])
         return x, np.array([len(sound) for sound in sounds])
 
@@ -151,7 +151,7 @@ class SpeechCommandsDigits(Dataset):
         files = [self._folder / file for file in self._files[name]]
         labels = np.array([WORDS.index(file.parent.name) for file in files], np.int64)
         read = partial(self.format.read, every=False)
-        return cached_files(self._folder / "decoded" / name, files, labels, (self.format, False), read)
+        return cached_files(self._folder / "decoded" / name, files, labels, (self.format, False), read)[0]
 
     @cached_property
     def _files(self) -> dict[str, list[str]]:

@@ -12,13 +12,12 @@ from ar_lightning.core.fields import NonNegativeInt, PositiveInt
 from ar_lightning.core.medium import Audio
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Dataset, Splits
+from ar_lightning.data.cache import Decoded
 from ar_lightning.data.split_folder import SplitFolder
 from ar_lightning.media.mu_law import MAX_LEVELS, Encoding, to_levels
-from ar_lightning.media.recording import count_samples, read_audio
+from ar_lightning.media.recording import SUFFIXES, count_samples, read_audio
 
 __all__ = ["AudioFolder", "SoundFormat"]
-
-SUFFIXES = (".wav", ".flac", ".ogg")
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,10 @@ class SoundFormat:
             return np.clip(padded, -1, 1).astype(np.float32)
         return to_levels(padded, self.levels, self.encoding)
 
-    def read(self, file: Path, every: bool) -> np.ndarray:
+    def read(self, file: Path, every: bool) -> Decoded:
         """Return the examples in a file, as `examples` cuts them."""
-        return self.examples(read_audio(file, self.rate), every)
+        amplitudes, remarks = read_audio(file, self.rate)
+        return Decoded(self.examples(amplitudes, every), remarks)
 
     def __str__(self) -> str:
         values = "real amplitudes" if self.levels is None else f"{self.levels} {self.encoding.replace('_', '-')} levels"
@@ -62,16 +62,16 @@ class SoundFormat:
 
 
 class AudioFolder(Dataset):
-    """Your own recordings from a folder: wav, flac or ogg, cut into examples of one length.
+    """Your own recordings from a folder: wav, flac, ogg, mp3, aiff .., cut into examples of one length.
 
     Sub-folders `train`, `valid` (or `val`) and `test` are the splits, and other files are then left out; one that is
     missing is held out of train, a tenth of its files. Below that, where every file lies in a sub-folder, the names of
-    these are the classes, if there are two or more. Hidden files are left out.
+    these are the classes, if there are two or more. Hidden files are left out; what is, is said.
 
-    A recording becomes the mean of its channels, is resampled to `rate` by a polyphase filter, and cut into examples
-    that follow each other. What is left over is dropped, but a recording shorter than `length` is kept, and ends in
-    silence. What comes of it is kept in the folder `audio_folder` of $AR_LIGHTNING_DATA, else of the user's cache; a
-    changed file makes a new copy.
+    A recording becomes the mean of its channels, and it is said where these cancel. It is resampled to `rate` by a
+    polyphase filter, and cut into examples that follow each other. What is left over is dropped, but a recording
+    shorter than `length` is kept, and ends in silence. What comes of it is kept in the folder `audio_folder` of
+    $AR_LIGHTNING_DATA, else of the user's cache; a changed file makes a new copy.
 
     Args:
         path: the folder.
@@ -104,13 +104,18 @@ class AudioFolder(Dataset):
         splits = self.load()
         sizes = "/".join(str(len(splits[name].x)) for name in SPLITS)
         files = "/".join(str(len(self.folder.files[name])) for name in SPLITS)
-        made = f"{sizes} examples of {files} files, {self._short} of which are shorter and end in silence"
-        return f"{self.folder.name}, {self.format}, {self.folder.regime}, {made}"
+        lengths, length = self._lengths, self.format.length
+        short = int((lengths < length).sum())
+        made = f"{sizes} examples of {files} files, {short} of which are shorter and end in silence"
+        if over := int((lengths % length)[lengths >= length].sum()):
+            made += f", {over / lengths.sum():.1%} of the sound left over at their ends and dropped"
+        return f"{self.folder.name}, {self.format}, {self.folder.regime}, {made}{self.folder.notes}"
 
     def load(self) -> Splits:
         return self.folder.load((self.format, True), partial(self.format.read, every=True))
 
     @cached_property
-    def _short(self) -> int:
+    def _lengths(self) -> np.ndarray:
+        """Number of samples of each recording."""
         files = [file for files in self.folder.files.values() for file in files]
-        return sum(count_samples(file, self.format.rate) < self.format.length for file in files)
+        return np.array([count_samples(file, self.format.rate) for file in files])

@@ -86,11 +86,11 @@ def anomaly(run: str, against: str, background: str | None = None, n: int = 1000
     behind = _background(background, opened)  # first: a wrong one is told before anything takes time
     own = own_examples(density, data, n)
     train = training_examples(density, data, max(1, min(TRAINED_ON, VALUES // density.spec.dims)), seed)
-    others = outliers(run, against, density, train, own, n, seed)
+    others, changes = outliers(opened, run, against, train, own, n)
     n = min(len(own.x), len(others.x))
     found = _scores(opened, data, behind, train, (spread(own, n), spread(others, n)))
     detectors = tuple(Detector(k, float(a.mean()), float(b.mean()), metrics_of(a, b)) for k, (a, b) in found.items())
-    notes = _notes(detectors, found["likelihood"], behind is not None)
+    notes = (*changes, *_notes(detectors, found["likelihood"], behind is not None))
     folder = Path(out).expanduser() if out else opened.folder / "anomaly" / _name(against)
     files = {kind: folder / name for kind, name in FILES.items()}
     behind_name = background or "frequencies of the training data"

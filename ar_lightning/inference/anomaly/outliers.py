@@ -6,6 +6,7 @@ reads them with noise, or real values float32. Labels are dropped, also of its o
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,19 +19,20 @@ from ar_lightning.config.schema import schema_of
 from ar_lightning.core.condition import as_condition
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import Split
+from ar_lightning.data.base import Split, read_npz
 from ar_lightning.data.module import ArrayDataModule, Batch
-from ar_lightning.data.user.image_folder import fitted
+from ar_lightning.data.user.npz import channels_first
 from ar_lightning.density.density import Density
 from ar_lightning.inference.evaluate import translator
-from ar_lightning.inference.inputs import InputDataset, read_inputs
-from ar_lightning.inference.open import open_run
+from ar_lightning.inference.inputs import InputDataset, background_of, name_of_examples, read_inputs
+from ar_lightning.inference.open import Run, open_run
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.images import is_image
+from ar_lightning.media.picture import fitted
 from ar_lightning.media.plots import evenly
 from ar_lightning.media.table import Tables
 
-__all__ = ["SYNTHETIC", "fitted_levels", "outliers", "own_examples", "spread", "training_examples"]
+__all__ = ["SYNTHETIC", "Outliers", "fitted_levels", "outliers", "own_examples", "spread", "training_examples"]
 
 SYNTHETIC = ("noise", "constant")
 
@@ -53,27 +55,41 @@ def spread(split: Split, n: int) -> Split:
     return split.at(evenly(len(split.x), n))
 
 
-def outliers(run: str, against: str, density: Density, train: Split, own: Split, n: int, seed: int) -> Split:
+class Outliers(NamedTuple):
+    """Outliers, and sentences about how they were brought to the shape and levels of the density."""
+
+    split: Split
+    changes: tuple[str, ...] = ()
+
+
+def outliers(opened: Run, run: str, against: str, train: Split, own: Split, n: int) -> Outliers:
     """Return up to n outliers: one of `SYNTHETIC`, test examples of the dataset of that name, or of a file or folder.
 
     Real noise has the range of the training examples. Where the density reads features and the outliers have none, they
     get the features of its own examples.
     """
+    density, changes = opened.density, tuple[str, ...]()
     if against in SYNTHETIC:
-        found = Split(_synthetic(against, density.spec, train.x, n, np.random.RandomState(seed % 2**32)))
+        random = np.random.RandomState(opened.config["seed"] % 2**32)
+        found = Split(_synthetic(against, density.spec, train.x, n, random))
     elif against in DATA:
-        found = _of_dataset(run, against, density, n)
+        found, changes = _of_dataset(run, against, density, n)
     else:
         path = Path(against).expanduser()
         if not path.exists():
             hint = did_you_mean(against, [*SYNTHETIC, *DATA])
             raise UserError(f"--against {against}: no such file, dataset or synthetic data{hint}")
-        split = read_inputs(path, density.spec).split
-        found = spread(Split(_typed(torch.from_numpy(split.x), density.spec), None, split.features), n)
+        if quantised := _quantised(path, density.spec):
+            found, changes = quantised
+        else:
+            split, _, notes = read_inputs(path, density.spec, background=background_of(opened.config))
+            found = Split(_typed(torch.from_numpy(split.x), density.spec), None, split.features)
+            changes = tuple(f"Files of the outliers: {note}." for note in notes)
+        found = spread(found, n)
     if own.features is not None and found.features is None:
         x = spread(found, len(own.x)).x
-        return Split(x, None, own.features[: len(x)])
-    return found
+        found = Split(x, None, own.features[: len(x)])
+    return Outliers(found, changes)
 
 
 def _synthetic(kind: str, spec: DataSpec, train: np.ndarray, n: int, random: np.random.RandomState) -> np.ndarray:
@@ -95,7 +111,39 @@ def _synthetic(kind: str, spec: DataSpec, train: np.ndarray, n: int, random: np.
     return np.broadcast_to(low + (high - low) * uniform, shape).astype(np.float32)
 
 
-def _of_dataset(run: str, name: str, density: Density, n: int) -> Split:
+def _quantised(path: Path, spec: DataSpec) -> Outliers | None:
+    """Return the pictures of an .npz file on more levels than the density, quantised; None where there is no need."""
+    levels = spec.without_noise().levels or 0
+    if path.suffix != ".npz" or not is_image(spec) or not path.is_file():
+        return None
+    arrays = read_npz(path)
+    name = name_of_examples(arrays, "test", path)
+    array = arrays[name]
+    if array.dtype.kind not in "uif" or not array.size or not levels <= array.max() < 256:
+        return None
+    if (array < 0).any() or (array != np.floor(array)).any():
+        return None
+    theirs = 256 if array.max() > 127 else int(array.max()) + 1
+    of = replace(spec.without_noise(), levels=theirs)
+    x = channels_first(array, f"{path}: '{name}'", spec.shape)
+    return Outliers(Split(fitted_levels(x, of, spec)), _changes(of, spec))
+
+
+def _changes(of: DataSpec, spec: DataSpec) -> tuple[str, ...]:
+    """Say how images of a spec are brought to that of a density."""
+    changes = []
+    if of.shape[1:] != spec.shape[1:]:
+        (height, width), (h, w) = of.shape[1:], spec.shape[1:]
+        how = "enlarged" if h > height else "shrunk"
+        changes.append(f"The outliers are {how} from {width} x {height} to {w} x {h}, which alone may tell them.")
+    if of.shape[0] != spec.shape[0]:
+        changes.append("The outliers are in colour and made grey." if of.shape[0] == 3 else "The outliers are grey.")
+    if of.levels != (levels := spec.without_noise().levels):
+        changes.append(f"The outliers are quantised from {of.levels} to {levels} levels.")
+    return tuple(changes)
+
+
+def _of_dataset(run: str, name: str, density: Density, n: int) -> Outliers:
     """Return test examples of another dataset, with the settings of the run's own data where it has the same ones."""
     spec = density.spec
     config = open_run(run, [f"data.name={name}"]).config
@@ -108,12 +156,13 @@ def _of_dataset(run: str, name: str, density: Density, n: int) -> Split:
             plain = {key: fields[key].default for key in ("levels", "binarize", "size") if key in fields}
             dataset = build_dataset(section | plain)
         x, _ = ArrayDataModule(dataset).split("test", n)
-        return Split(fitted_levels(x.numpy(), dataset.spec, spec))
+        return Outliers(Split(fitted_levels(x.numpy(), dataset.spec, spec)), _changes(dataset.spec, spec))
     data = ArrayDataModule(dataset, config["seed"], dequantise=spec.quantised is not None and bool(dataset.spec.levels))
     x, cond = data.split("test", n)
     same = replace(data.spec, classes=spec.classes, features=spec.features)  # neither labels nor features are read
     read = translator(density, ArrayDataModule(InputDataset(Split(x.numpy()), same)))
-    return _examples(density, (read(x, torch.arange(len(x))), cond if data.spec.features == spec.features else None))
+    features = cond if data.spec.features == spec.features else None
+    return Outliers(_examples(density, (read(x, torch.arange(len(x))), features)))
 
 
 def fitted_levels(x: np.ndarray, of: DataSpec, spec: DataSpec) -> np.ndarray:

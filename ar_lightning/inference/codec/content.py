@@ -17,18 +17,19 @@ from ar_lightning.core.errors import UserError, nearby
 from ar_lightning.core.files import save_npz
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import read_npz
-from ar_lightning.data.cache import open_image
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.inference.inputs import key_of_labels, name_of_examples, read_text, split_of
+from ar_lightning.inference.own import own_examples_of
 from ar_lightning.media.characters import MARK
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.images import is_image
+from ar_lightning.media.picture import SUFFIXES as PICTURES
+from ar_lightning.media.picture import open_image
 from ar_lightning.media.text import Texts
 
 __all__ = ["Content", "extent", "png", "read_content", "read_examples", "restored"]
 
 MARKED = "marked"  # of a text that begins with a byte order mark, which is none of its characters
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 class Content(NamedTuple):
@@ -57,17 +58,15 @@ def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
 
 
 def read_examples(source: str, data: ArrayDataModule, conditional: bool) -> Content:
-    """Return examples of a run, `data:test` or N of them `data:test[:N]`, as they would lie in an .npz file."""
-    asked = re.fullmatch(r"data:(train|valid|test)(?:\[:([1-9]\d*)\])?", source)
-    if not asked:
-        raise UserError(f"{source}: expected data:test, or data:test[:N] for N of the examples")
-    x, cond = data.split(asked[1], int(asked[2]) if asked[2] else None)
+    """Return examples of a run, such as `data:test` or `data:test[:N]`, as they would lie in an .npz file."""
+    split, rows = own_examples_of(source, data)
+    x, cond = data.examples(split, rows)
     array = x.numpy().astype(np.uint8 if (data.spec.levels or 0) <= 256 else np.int32)
-    arrays = {asked[1]: array[:, 0] if array.shape[1] == 1 else array}
+    arrays = {split: array[:, 0] if array.shape[1] == 1 else array}
     labels = as_condition(cond).labels
     if conditional and labels is not None:
-        arrays[key_of_labels(asked[1])] = labels.numpy()
-    return _of_arrays(arrays, asked[1], data.spec, conditional, source)
+        arrays[key_of_labels(split)] = labels.numpy()
+    return _of_arrays(arrays, split, data.spec, conditional, source)
 
 
 def _of_arrays(arrays: dict[str, np.ndarray], name: str, spec: DataSpec, conditional: bool, where: str) -> Content:
@@ -164,10 +163,11 @@ def _read_picture(path: Path, spec: DataSpec) -> Content:
 
     if not is_image(spec):
         raise UserError(f"{path}: is a picture, and this density is over {spec}; give an .npz file or data:test")
-    rgb = open_image(path, 3)
+    rgb, _, remarks = open_image(path, 3)
     with Image.open(path) as image:
-        if image.mode not in ("1", "L", "RGB") or "transparency" in image.info or getattr(image, "n_frames", 1) > 1:
-            raise UserError(f"{path}: a picture of mode {image.mode}; save one of 8-bit grey or RGB, and nothing else")
+        if remarks or image.mode not in ("1", "L", "RGB") or "transparency" in image.info:
+            what = " and ".join((f"of mode {image.mode}", *remarks))
+            raise UserError(f"{path}: a picture {what}; save one of 8-bit grey or RGB, and nothing else")
     channels, height, width = spec.shape
     if rgb.shape[1:] != (height, width):
         raise UserError(f"{path}: is {rgb.shape[2]} x {rgb.shape[1]} pixels, this density's are {width} x {height}")

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import json
 import math
+import re
 import struct
 import time
 import zlib
@@ -67,7 +68,7 @@ def compress(run: str, source: str, out: str | None = None) -> Compressed:
 
     Args:
         run: the run directory or checkpoint.
-        source: an .npz file, a picture or a text; or `data:test`, `data:test[:N]` for examples of the run.
+        source: an .npz file, a picture or a text; or `data:test`, `data:test[:N]` for examples of the run, the first N.
         out: path of the compressed file; null for that of the source with `.arl`, of examples in the run directory.
 
     Raises:
@@ -77,7 +78,7 @@ def compress(run: str, source: str, out: str | None = None) -> Compressed:
     density, digest = _codable(run, saved)
     if source.startswith("data:"):
         content = read_examples(source, saved.data(), density.conditional)
-        default = saved.folder / f"{source[5:].partition('[')[0]}{SUFFIX}"
+        default = saved.folder / f"{re.split('[[:]', source[5:])[0]}{SUFFIX}"
     else:
         content = read_content(Path(source).expanduser(), density.spec, density.conditional)
         default = Path(f"{source}{SUFFIX}").expanduser()

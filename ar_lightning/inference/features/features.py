@@ -13,6 +13,7 @@ from ar_lightning.config.registry import DATA
 from ar_lightning.core.condition import Condition, Given, as_condition
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import write_json, write_npz
+from ar_lightning.core.notice import notice
 from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import MAX_CLASSES, Density
@@ -26,7 +27,7 @@ __all__ = ["POOLS", "Features", "Pool", "features", "read_examples", "representa
 
 Pool = Literal["mean", "max", "last", "none"]
 POOLS: tuple[Pool, ...] = get_args(Pool)
-PROBED = 10_000  # training examples of a probe, at most
+MOST = 10_000  # examples of a split, and training examples of a probe, where no other number is asked for
 VALUES = 2**22  # read at a time, at most
 NUMBERS = 2**30  # of all representations of a split together, at most
 
@@ -78,7 +79,7 @@ def representations(
     condition = as_condition(cond)
     classes = range(density.model.classes or 1)
     parts = []
-    for rows in tqdm(torch.arange(len(x)).split(batch), "reading", leave=False, unit=" batches", disable=None):
+    for rows in tqdm(torch.arange(len(x)).split(batch), "reading examples", leave=False, unit=" batches", disable=None):
         here = x[rows].to(density.device)
         features = None if condition.features is None else condition.features[rows].to(density.device)
         total = torch.zeros(())
@@ -105,7 +106,7 @@ def _pooled(maps: Tensor, pool: Pool) -> Tensor:
 
 def features(
     run: str, data: str | None = None, layer: str | None = None, pool: Pool = "mean", split: str = "test",
-    out: str | None = None, overrides: Sequence[str] = (),
+    out: str | None = None, overrides: Sequence[str] = (), n: int = MOST,
 ) -> Features:  # fmt: skip
     """Write representations of a split and an embedding of them; probe them for the labels, beside the raw values.
 
@@ -121,6 +122,7 @@ def features(
         split: train, valid or test.
         out: the folder of the files; `features` in the run directory if null.
         overrides: `key=value` of the dataset, and of where to compute.
+        n: examples of each split, at most, spread evenly over it; probes learn from no more than 10,000.
 
     Raises:
         UserError: the density cannot take the data, the layer does not represent it, or there is no such split.
@@ -131,12 +133,14 @@ def features(
         raise UserError(f"--split {split}: no such split{did_you_mean(split, SPLITS)}")
     opened = open_run(run, [*([] if data is None else [f"data.name={data}"]), *overrides], resize=True)
     module, chosen, conditional = opened.data(), layer_of(opened.density, layer), opened.density.conditional
-    shown = read_examples(opened, module, split, chosen, pool)
+    shown = read_examples(opened, module, split, chosen, pool, n)
+    if len(shown.hidden) < (size := module.size(split)):
+        notice(f"{split}: {len(shown.hidden):,} of {size:,} examples, spread evenly; --n takes more")
     reason, comparison = _no_probe(module), None
     if reason is None:
         train, valid, test = (
-            shown if name == split and name != "train" else read_examples(opened, module, name, chosen, pool, most)
-            for name, most in zip(SPLITS, (PROBED, None, None), strict=True)
+            shown if name == split and most == n else read_examples(opened, module, name, chosen, pool, most)
+            for name, most in zip(SPLITS, (min(n, MOST), n, n), strict=True)
         )
         comparison = compare_probes(train, valid, test)
     folder = Path(out).expanduser() if out else opened.folder / "features"
