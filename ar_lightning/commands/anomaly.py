@@ -1,6 +1,7 @@
 """`anomaly`: measure how well the likelihood, and scores derived from it, detect data of another kind."""
 
 from ar_lightning.commands.parser import positive, print_files, run_parser
+from ar_lightning.tracking.console import console
 
 __all__ = ["run"]
 
@@ -19,7 +20,6 @@ def run(args: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/anomaly/WHAT)")
     parsed = parser.parse_args(args)
 
-    from rich.console import Console
     from rich.table import Table
 
     from ar_lightning.inference.anomaly.anomaly import anomaly
@@ -32,7 +32,7 @@ def run(args: list[str]) -> int:
     for d in found.detectors:
         values = f"{d.own:.2f}", f"{d.outliers:.2f}", *(f"{value:.4f}" for value in d.metrics)
         table.add_row(d.score.replace("_", " "), *values)
-    Console().print(table)
+    console().print(table)
     for line in (*found.notes, f"likelihood ratio against: {found.background}"):
         print(line)
     print_files(found.files)

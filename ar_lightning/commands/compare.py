@@ -1,6 +1,7 @@
 """`compare`: compare runs, in a table and on a page of curves and samples."""
 
 from ar_lightning.commands.parser import Parser, print_files
+from ar_lightning.tracking.console import console
 
 __all__ = ["run"]
 
@@ -12,14 +13,12 @@ def run(args: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", default="comparison", help="folder of the files (default comparison)")
     parsed = parser.parse_args(args)
 
-    from rich.console import Console
-
     from ar_lightning.inference.compare.compare import compare
     from ar_lightning.inference.compare.table import as_rich, title_of
 
     tables, files = compare(**vars(parsed))
-    console = Console()
+    screen = console()
     for rows in tables:
-        console.print(as_rich(rows, console.width, title_of(rows) if parsed.by else ""))
+        screen.print(as_rich(rows, screen.width, title_of(rows) if parsed.by else ""))
     print_files(files)
     return 0

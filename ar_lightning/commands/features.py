@@ -1,6 +1,7 @@
 """`features`: hidden representations of a trained density, and what linear probes find in them."""
 
 from ar_lightning.commands.parser import positive, print_files, run_parser
+from ar_lightning.tracking.console import console
 
 __all__ = ["run"]
 
@@ -19,7 +20,6 @@ def run(args: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/features)")
     options = parser.parse_intermixed_args(args)
 
-    from rich.console import Console
     from rich.table import Table
 
     from ar_lightning.inference.features.features import features
@@ -46,7 +46,7 @@ def run(args: list[str]) -> int:
                 name, f"{probe.features:,}", f"{probe.accuracy:.4f} ± {probe.accuracy_stderr:.4f}", f"{probe.C:g}"
             )
         table.add_row("the commonest class", "", f"{found.probe.commonest:.4f}", "")
-        Console().print(table)
+        console().print(table)
         print(found.probe.verdict)
     if found.conditional:
         print("The training of this density was told the labels: what it represents is not learned without them.")

@@ -1,6 +1,7 @@
 """`fit`, the default command: train, test and sample a model."""
 
 import os
+import shlex
 import sys
 from contextlib import suppress
 from datetime import datetime
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ar_lightning.commands.parser import Parser, add_config, print_facts
-from ar_lightning.core.errors import INTERRUPTED, UserError, nearby
+from ar_lightning.core.errors import INTERRUPTED, UserError, nearby, of_the_system
 from ar_lightning.core.program import program
 from ar_lightning.training.claim import LOCK
 from ar_lightning.training.trial_pipe import attach, is_trial
@@ -55,6 +56,10 @@ def run(args: list[str]) -> int:
     trial = TrialReporter(pipe) if is_trial() else None
     try:
         result = train(config, dataset, run_dir, parsed.resume is not None, trial)
+    except OSError as error:
+        resumable = (run_dir / "config.yaml").exists()
+        go_on = f"then go on with: {program()} --resume {shlex.quote(str(run_dir))}"
+        raise of_the_system(error, go_on if resumable else "") from None
     except (KeyboardInterrupt, SystemExit):  # Lightning turns one into the other
         print(f"\ninterrupted; continue with: {program()} --resume {run_dir}", file=sys.stderr)
         return INTERRUPTED
@@ -82,7 +87,8 @@ def _print(result: dict[str, Any], run_dir: Path) -> None:
         facts["test accuracy"] = f"{result['test/accuracy']:.4f}, of argmax_y p(x | y) p(y)"
     facts["parameters"] = f"{result['parameters']:,}"
     facts["training"] = f"{result['seconds_training']:.1f} s, {result['epochs']} epochs, {result['steps']} steps"
-    facts |= {**result["pictures"], "curves": run_dir / "curves.png", "run": run_dir}
+    curves = run_dir / "curves.png"
+    facts |= {**result["pictures"], **({"curves": curves} if curves.exists() else {}), "run": run_dir}
     print_facts(f"{result['model']} on {result['data']}", facts)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from ar_lightning.commands import COMMANDS
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.program import program
+from ar_lightning.tracking.console import console
 
 __all__ = ["Parser", "add_config", "add_drawing", "positive", "print_facts", "print_files", "run_parser"]
 
@@ -67,7 +68,6 @@ def positive(kind: type) -> Callable[[str], Any]:
 
 def print_facts(title: str, facts: Mapping[str, object]) -> None:
     """Print a table of two columns."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, show_header=False, title_justify="left")
@@ -75,7 +75,7 @@ def print_facts(title: str, facts: Mapping[str, object]) -> None:
     table.add_column(overflow="fold")  # a path that is cut short cannot be copied
     for name, fact in facts.items():
         table.add_row(name, str(fact))
-    Console().print(table)
+    console().print(table)
 
 
 def print_files(files: Mapping[str, object]) -> None:

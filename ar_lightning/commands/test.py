@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ar_lightning.commands.parser import print_facts, run_parser
+from ar_lightning.tracking.console import console
 
 __all__ = ["run"]
 
@@ -15,7 +16,6 @@ def run(args: list[str]) -> int:
 
     from dataclasses import asdict
 
-    from rich.console import Console
     from rich.table import Table
 
     from ar_lightning.core.files import write_json
@@ -46,7 +46,7 @@ def run(args: list[str]) -> int:
             likelihoods = _with_error(c.nll, c.nll_stderr), _with_error(c.bpd, c.bpd_stderr)
             row: list[Any] = [str(c.label), str(c.examples), *likelihoods]
             by_class.add_row(*row, *([] if c.accuracy is None else [f"{c.accuracy:.4f}"]))
-        Console().print(by_class)
+        console().print(by_class)
     return 0
 
 

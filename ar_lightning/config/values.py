@@ -37,7 +37,9 @@ def plain(value: Any) -> Any:
         return {plain(key): plain(inside) for key, inside in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(map(plain, value))
-    return type(value).__base__(value) if isinstance(value, (WrittenInt, WrittenFloat)) else value
+    if isinstance(value, WrittenInt):
+        return int(value)
+    return float(value) if isinstance(value, WrittenFloat) else value
 
 
 def check_value(annotation: Any, value: Any, key: str, where: str = "") -> Any:

@@ -1,10 +1,13 @@
 """The one exception for bad input, its exit code, and the hint that goes with a misspelt name."""
 
+import errno
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-__all__ = ["BAD_INPUT", "INTERRUPTED", "UserError", "did_you_mean", "first_line", "nearby", "nearest"]
+__all__ = [
+    "BAD_INPUT", "INTERRUPTED", "UserError", "did_you_mean", "first_line", "nearby", "nearest", "of_the_system",
+]  # fmt: skip
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; the second is that of a program that Ctrl-C ended
 
@@ -37,6 +40,29 @@ class UserError(Exception):
         """Return the error with a wider place before its own, unless that is the place."""
         inside = f": {self.where}" if self.where and self.where != str(where) else ""
         return UserError(self.problem, f"{where}{inside}", self.hint)
+
+
+REMEDIES = {  # of errors of the system that a user can do something about
+    errno.ENOSPC: "make room there, or name another place",
+    errno.EDQUOT: "make room there, or name another place",
+    errno.EFBIG: "raise the limit on the size of files, `ulimit -f`",
+    errno.EMFILE: "raise the limit on open files, `ulimit -n`",
+    errno.EROFS: "name another place",
+    errno.EACCES: "name another place, or change who may use it",
+    errno.EPERM: "name another place, or change who may use it",
+}
+
+
+def of_the_system(error: OSError, then: str = "") -> UserError:
+    """Return what the operating system refused as a message: which file, why, what to do and `then`.
+
+    Example:
+        >>> str(of_the_system(OSError(errno.ENOSPC, "No space left on device", "runs/a/last.ckpt")))
+        'runs/a/last.ckpt: No space left on device; make room there, or name another place'
+    """
+    remedy = REMEDIES.get(error.errno or 0, "")
+    where = "" if error.filename is None else error.filename
+    return UserError(error.strerror or first_line(error), where, "; ".join(filter(None, (remedy, then))))
 
 
 def first_line(error: BaseException, longest: int = 120) -> str:

@@ -5,16 +5,16 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ar_lightning.core.errors import UserError
+from ar_lightning.core.errors import of_the_system
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["CHECKPOINT_KEY", "save_npz", "write_bytes", "write_csv", "write_json", "write_npz", "written"]
+__all__ = ["CHECKPOINT_KEY", "naming", "save_npz", "write_bytes", "write_csv", "write_json", "write_npz", "written"]
 
 CHECKPOINT_KEY = "ar_lightning"  # in a checkpoint, of the config, data and version that rebuild its density
 
@@ -24,16 +24,36 @@ def written(path: Path, shared: bool = False) -> Iterator[Path]:
     """Yield the place to write to instead of `path`, which becomes `path` at the end; its folder is made if need be.
 
     If `shared`, other processes, maybe on other machines, may write it at the same time: the last one wins. What they
-    leave behind when they are killed, nobody writes over.
+    leave behind when they are killed, nobody writes over. A device or a pipe is written to directly. An `OSError` says
+    which file could not be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mine = f".{socket.gethostname()}-{os.getpid()}" if shared else ""
-    partial = path.with_name(f"{path.name}{mine}.partial")
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            yield path
+            return
+        mine = f".{socket.gethostname()}-{os.getpid()}" if shared else ""
+        partial = path.with_name(f"{path.name}{mine}.partial")
+        try:
+            yield partial
+            partial.replace(path)
+        finally:
+            with suppress(OSError):  # the error that led here says more
+                partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Say in an `OSError` that names no file, or an unfinished one, that it is about `path`."""
     try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        yield
+    except (OSError, RuntimeError) as raised:  # PyTorch's own error hides that of the system
+        error = raised if isinstance(raised, OSError) else raised.__context__
+        if not isinstance(error, OSError) or error.errno is None:
+            raise
+        if not str(error.filename or path).startswith(str(path)):
+            raise
+        raise type(error)(error.errno, error.strerror, str(path)) from None
 
 
 def write_bytes(content: bytes, path: Path) -> None:
@@ -42,13 +62,13 @@ def write_bytes(content: bytes, path: Path) -> None:
         with written(path) as partial:
             partial.write_bytes(content)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+        raise of_the_system(error) from None
 
 
 def write_json(value: dict[str, Any], path: Path) -> None:
     """Write plain containers for people and programs to read, in one step."""
     with written(path) as partial:
-        partial.write_text(json.dumps(value, indent=2) + "\n")
+        partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def write_csv(header: Iterable[str], rows: Iterable[Iterable[Any]], path: Path) -> None:

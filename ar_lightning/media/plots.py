@@ -1,20 +1,47 @@
-"""Plots: the curves of a run, and which rows are drawn where there are too many."""
+"""Plots: the curves of a run, how text is drawn, and which rows are drawn where there are too many."""
 
 import csv
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from ar_lightning.core.errors import first_line
 from ar_lightning.core.files import written
 
-__all__ = ["curves_png", "evenly"]
+__all__ = ["curves_png", "drawn", "evenly", "plain_text"]
+
+T = TypeVar("T")
 
 
+@contextmanager
+def plain_text() -> Iterator[None]:
+    """Draw names and other data as they are: `$` begins no formula, and what a font lacks is a box."""
+    from matplotlib import rc_context
+
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def drawn(what: object, draw: Callable[[], T]) -> T | None:
+    """Return what `draw` returns; None, and a line that says why, where a picture cannot be drawn."""
+    try:
+        return draw()
+    except Exception as error:  # whatever it is: no picture is worth the numbers it shows
+        print(f"{what}: not drawn ({first_line(error)})", flush=True)
+        return None
+
+
+@plain_text()
 def curves_png(metrics: Path, path: Path, title: str) -> None:
     """Plot training and validation bits/dim over the epochs of a `metrics.csv`."""
     from matplotlib.figure import Figure
 
-    with metrics.open(newline="") as file:
+    with metrics.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.add_subplot()

@@ -12,6 +12,7 @@ from ar_lightning.core.medium import Audio
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.media.base import Files, Media
 from ar_lightning.media.mu_law import to_amplitudes
+from ar_lightning.media.plots import plain_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -74,6 +75,7 @@ class Sounds(Media):
             paths.append(path)
         return paths
 
+    @plain_text()
     def draw_sheet(self, x: Tensor, file: Path | IO[bytes], known: int = 0) -> None:
         """Draw up to 8 examples, what was known shaded: waveform and spectrogram, each scaled to its own loudest."""
         from matplotlib.figure import Figure

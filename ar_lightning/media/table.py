@@ -12,7 +12,7 @@ from ar_lightning.core.files import write_csv, written
 from ar_lightning.core.medium import Table
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.media.base import Files, Media
-from ar_lightning.media.plots import evenly
+from ar_lightning.media.plots import drawn, evenly, plain_text
 
 __all__ = ["Tables", "pair_plot_png"]
 
@@ -54,8 +54,8 @@ class Tables(Media):
         if data is None:
             return {"samples": path}
         examples, samples = (self.original_units(rows[evenly(len(rows), POINTS)]) for rows in (data, x))
-        pair_plot_png(examples, samples, self.columns, plot)
-        return {"pairs": plot, "samples": path}
+        pairs = drawn(plot, lambda: pair_plot_png(examples, samples, self.columns, plot))
+        return {**({"pairs": pairs} if pairs else {}), "samples": path}
 
     def difference(self, other: Media) -> str | None:
         """Return how the names of the columns differ; other units are translated."""
@@ -72,7 +72,8 @@ class Tables(Media):
         return torch.from_numpy(self.standardised(other.original_units(x))).float().view_as(x)
 
 
-def pair_plot_png(data: np.ndarray, samples: np.ndarray, columns: tuple[str, ...], path: Path) -> None:
+@plain_text()
+def pair_plot_png(data: np.ndarray, samples: np.ndarray, columns: tuple[str, ...], path: Path) -> Path:
     """Draw a corner plot of the first columns: histograms on the diagonal, scatter plots of the pairs below it.
 
     Axes show all of the data `(N, D)`, and samples `(M, D)` nearby; the legend says how many lie outside.
@@ -84,7 +85,7 @@ def pair_plot_png(data: np.ndarray, samples: np.ndarray, columns: tuple[str, ...
     n_bins = min(MAX_BINS, max(8, int(1.5 * len(data) ** 0.5)))
     beyond = outside(samples, limits)
     name = f"samples ({beyond:.1%} not in view)" if beyond else "samples"
-    drawn = (
+    sides = (
         (data, {"color": "#33658a", "label": "data"}, {"alpha": 0.45}),
         (samples, {"color": "#e4572e", "label": name}, {"histtype": "step", "linewidth": 1.4}),
     )
@@ -99,13 +100,13 @@ def pair_plot_png(data: np.ndarray, samples: np.ndarray, columns: tuple[str, ...
         axes.ticklabel_format(useOffset=False, style="plain")
         if i == j:
             bins = np.linspace(*limits[j], n_bins + 1)
-            for rows, look, bars in drawn:
+            for rows, look, bars in sides:
                 # Weights, not density: what lies outside the axes is not spread over what lies inside.
                 axes.hist(rows[:, j], bins, weights=np.full(len(rows), 1 / len(rows)), **look, **bars)
             axes.set_yticks([])
         else:
             axes.set_ylim(limits[i])
-            for rows, look, _ in drawn:
+            for rows, look, _ in sides:
                 above = 1 - len(rows) / POINTS  # the fewer are drawn over the more
                 dot = 9 if len(rows) < 300 else 5
                 axes.scatter(rows[:, j], rows[:, i], s=dot, alpha=0.5, linewidths=0, zorder=above, **look)
@@ -117,6 +118,7 @@ def pair_plot_png(data: np.ndarray, samples: np.ndarray, columns: tuple[str, ...
     figure.align_labels()
     with written(path) as partial:
         figure.savefig(partial, format="png", dpi=110)
+    return path
 
 
 def axis_limits(data: np.ndarray, samples: np.ndarray) -> tuple[float, float]:

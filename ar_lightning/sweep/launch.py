@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from optuna.study import load_study
-from rich.console import Console
 
 import ar_lightning
 from ar_lightning.core.errors import INTERRUPTED, UserError
@@ -29,6 +28,7 @@ from ar_lightning.sweep.slots import Slot, scrubbed, slots_of
 from ar_lightning.sweep.storage import open_storage, patiently, shown
 from ar_lightning.sweep.study import baseline_of, join, only_failures
 from ar_lightning.sweep.wandb import record_sweep
+from ar_lightning.tracking.console import console
 from ar_lightning.tracking.wandb_mode import wandb_mode
 
 __all__ = ["launch", "report"]
@@ -83,7 +83,7 @@ def launch(sweep: Sweep) -> int:
         crew.end()
     files = write_report(study, sweep.folder)
     record_sweep(sweep, study, files)
-    Console().print(summary(study, files))
+    console().print(summary(study, files))
     if interrupted:
         return INTERRUPTED
     if reason := only_failures(study.get_trials(deepcopy=False)):
@@ -99,7 +99,7 @@ def report(sweep: Sweep, folder: Path) -> None:
         study = load_study(study_name=sweep.study, storage=storage)
     except KeyError:
         raise UserError(f"{folder}: there is no study {sweep.study} in {shown(sweep.storage_url)}") from None
-    Console().print(summary(study, write_report(study, folder)))
+    console().print(summary(study, write_report(study, folder)))
 
 
 def _announce(sweep: Sweep, slots: list[Slot]) -> None:

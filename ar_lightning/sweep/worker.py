@@ -23,7 +23,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ar_lightning.config.resolve import save_config
-from ar_lightning.core.errors import BAD_INPUT, INTERRUPTED, UserError
+from ar_lightning.core.errors import INTERRUPTED, UserError
+from ar_lightning.core.output import answered, protected
 from ar_lightning.sweep.child import Child, last_line
 from ar_lightning.sweep.dead_workers import Watch, queue_again, reap
 from ar_lightning.sweep.definition import Sweep, saved_sweep
@@ -239,15 +240,16 @@ class Worker:
 
 def main(folder: str, slot: str, until: str = "inf", *, command: Command = command_of) -> int:
     """Work on the sweep in a folder; return the exit code."""
-    try:
+
+    def work() -> int:
         sweep = saved_sweep(Path(folder))
         study = join(sweep, open_storage(sweep.storage_url, sweep.folder))
         worker = Worker(sweep, study, Slot(**json.loads(slot)), float(until), command)
         signal.signal(signal.SIGTERM, worker.stop)
         return worker.run()
-    except UserError as error:
-        print("error:", error, file=sys.stderr)
-        return BAD_INPUT
+
+    with protected():
+        return answered(work)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from ar_lightning.core.files import written
+from ar_lightning.core.files import naming, written
 
 __all__ = ["CSVMetrics"]
 
@@ -42,7 +42,7 @@ class CSVMetrics(Logger):
         if "epoch" in row:
             row["epoch"] = int(row["epoch"])
         if row.keys() <= set(self.columns):
-            with self.path.open("a", newline="") as file:
+            with naming(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
         else:
             self._rewrite([*self._rows(), row])
@@ -56,7 +56,7 @@ class CSVMetrics(Logger):
 
     def _rewrite(self, rows: list[dict[str, Any]]) -> None:
         self.columns += sorted({key for row in rows for key in row} - set(self.columns))
-        with written(self.path) as partial, partial.open("w", newline="") as file:
+        with written(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_only
 
 from ar_lightning.core.errors import UserError, first_line
+from ar_lightning.core.output import markdown
 
 __all__ = ["FOLDER", "TensorBoard"]
 
@@ -94,5 +95,6 @@ class TensorBoard(TensorBoardLogger):
 def _markdown_table(path: Path) -> str:
     """Return a CSV of numbers as a table in Markdown."""
     header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
-    lines = [header, ["---"] * len(header), *([f"{float(value):.4g}" for value in row] for row in rows)]
+    values = ([f"{float(value):.4g}" for value in row] for row in rows)
+    lines = [[*map(markdown, header)], ["---"] * len(header), *values]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

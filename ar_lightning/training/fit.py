@@ -17,7 +17,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import write_json
 from ar_lightning.data.base import Dataset
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.media.plots import curves_png
+from ar_lightning.media.plots import curves_png, drawn
 from ar_lightning.tracking.csv import CSVMetrics
 from ar_lightning.tracking.loggers import Wandb, make_loggers
 from ar_lightning.tracking.tensorboard import TensorBoard
@@ -89,15 +89,17 @@ def _run(
         if trial is None:
             trainer.test(lit, data, verbose=False)
         pruned = trial is not None and trial.pruned
-        pictures = {} if pruned else samples.draw(trainer, lit, "final")
         result: dict[str, Any] = {}
+        if trainer.is_global_zero:  # before anything is drawn, which may fail
+            result = result_of(config, trainer, lit, data, throughput)
+            result["state"] = "pruned" if pruned else "complete"
+            write_json(result, run_dir / "result.json")
+        pictures = {} if pruned else samples.draw(trainer, lit, "final")
         if trainer.is_global_zero:
-            result = {
-                **result_of(config, trainer, lit, data, throughput, pictures),
-                **({} if pruned else {"samples_per_second": samples.rate}),
-                "state": "pruned" if pruned else "complete",
-            }
-            curves_png(run_dir / "metrics.csv", run_dir / "curves.png", config["experiment"])
+            result |= {"pictures": pictures, "seconds_total": round(throughput.total_seconds, 1)}
+            result |= {} if pruned else {"samples_per_second": samples.rate}
+            curves = run_dir / "curves.png"
+            drawn(curves, lambda: curves_png(run_dir / "metrics.csv", curves, config["experiment"]))
             write_json(result, run_dir / "result.json")
     except Exception as error:  # whatever it is, W&B shall know that the run has failed
         _finish(loggers, {"state": "failed", "reason": str(error).partition("\n")[0]}, None, exit_code=1)

@@ -19,10 +19,9 @@ TESTED = ("test/nll", "test/bpd", "test/accuracy")  # a trial of a sweep is not 
 
 
 def result_of(
-    config: dict[str, Any], trainer: pl.Trainer, lit: LitDensity, data: ArrayDataModule, throughput: Throughput,
-    pictures: dict[str, str],
-) -> dict[str, Any]:  # fmt: skip
-    """Return what `result.json` says of a training that has ended; `pictures` are files of samples, by kind.
+    config: dict[str, Any], trainer: pl.Trainer, lit: LitDensity, data: ArrayDataModule, throughput: Throughput
+) -> dict[str, Any]:
+    """Return what `result.json` says of a training that has ended, before samples are drawn.
 
     The density has its best weights and, except in a trial of a sweep, has been tested.
     """
@@ -49,7 +48,7 @@ def result_of(
         "world_size": trainer.world_size,
         "device": str(lit.device),
         "machine": machine(str(lit.device)),
-        "pictures": pictures,
+        "pictures": {},
         "versions": {
             "ar_lightning": __version__, "python": sys.version.split()[0],
             **{name: version(name) for name in ("torch", "lightning", "numpy")},

@@ -13,6 +13,7 @@ from ar_lightning.core.condition import Condition, Given, repeated, rows_of
 from ar_lightning.core.fields import NonNegativeInt, PositiveFloat, PositiveInt
 from ar_lightning.density.density import Density
 from ar_lightning.media.choose import media_of
+from ar_lightning.media.plots import drawn
 from ar_lightning.tracking.loggers import Wandb
 from ar_lightning.tracking.tensorboard import TensorBoard
 
@@ -66,7 +67,7 @@ class SampleGrids(pl.Callback):
         if density.model.features:  # of test examples: there is no density of features
             cond = repeated(data.split("test", self.n)[1], self.n)
         started = time.perf_counter()
-        drawn = self._shared(density, self.n, cond)
+        x = self._shared(density, self.n, cond)
         self.rate = self.n / (time.perf_counter() - started)
         media = media_of(density.spec)
         shown = self.completions and media.completions
@@ -76,9 +77,10 @@ class SampleGrids(pl.Callback):
         stem = self.folder / name
         columns = classes if classes <= MAX_COLUMNS else 0
         examples = data.split("train")[0] if media.compared else None
-        files = media.write_samples(drawn, stem, examples, columns)
+        files = drawn(stem, lambda: media.write_samples(x, stem, examples, columns)) or {}
         if completed is not None:
-            files |= media.write_completions(*completed, stem.with_name(f"{name}-completions"))
+            beside = stem.with_name(f"{name}-completions")
+            files |= drawn(beside, lambda: media.write_completions(*completed, beside)) or {}
         for logger in trainer.loggers:
             if isinstance(logger, Wandb | TensorBoard):
                 for kind, path in files.items():  # steps count from zero: where the metrics of the last one are
@@ -95,8 +97,8 @@ class SampleGrids(pl.Callback):
         n, m, k = len(x), len(masks), max(1, each // len(masks))
         rows = torch.arange(n).repeat_interleave(m * k)
         mask = masks.repeat_interleave(k, 0).repeat(n, *[1] * (masks.ndim - 1))
-        drawn = self._shared(density, n * m * k, rows_of(given, rows), x[rows], mask)
-        return x, masks, drawn.view(n, m, k, *x.shape[1:])
+        filled = self._shared(density, n * m * k, rows_of(given, rows), x[rows], mask)
+        return x, masks, filled.view(n, m, k, *x.shape[1:])
 
     def _shared(
         self, density: Density, n: int, cond: Given, known: Tensor | None = None, mask: Tensor | None = None

@@ -17,6 +17,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
 from ar_lightning.core.files import written
+from ar_lightning.core.output import verbatim
 from ar_lightning.models.base import Model
 from ar_lightning.training.progress import EpochLines
 
@@ -83,7 +84,7 @@ def make_trainer(
         *([pl.callbacks.EarlyStopping("val/nll", patience=early_stopping)] if early_stopping else []),
         *([CompileModel()] if compile else []),
         pl.callbacks.LearningRateMonitor("epoch"),
-        *(([pl.callbacks.RichProgressBar()] if sys.stdout.isatty() else [EpochLines()]) if progress else []),
+        *([_progress()] if progress else []),
         pl.callbacks.ModelCheckpoint(checkpoints, "best", monitor="val/nll", enable_version_counter=False),
         pl.callbacks.ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False),
     ]
@@ -115,6 +116,13 @@ def make_trainer(
         )
     except (MisconfigurationException, ValueError) as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from None
+
+
+def _progress() -> pl.Callback:
+    """Return a progress bar for a terminal, else a line per epoch."""
+    if not sys.stdout.isatty():
+        return EpochLines()
+    return pl.callbacks.RichProgressBar(console_kwargs={"file": verbatim(sys.stdout)})
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

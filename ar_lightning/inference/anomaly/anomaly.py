@@ -24,6 +24,7 @@ from ar_lightning.inference.evaluate import log_class_prior, scores
 from ar_lightning.inference.inputs import input_data
 from ar_lightning.inference.open import Run, open_run
 from ar_lightning.media.choose import media_of
+from ar_lightning.media.plots import plain_text
 
 __all__ = ["Anomaly", "Detector", "anomaly"]
 
@@ -193,6 +194,7 @@ def _write(result: Anomaly, found: Scores, shown: Split, opened: Run) -> None:
     write_json(plain, files["metrics"])
 
 
+@plain_text()
 def _draw(result: Anomaly, found: Scores, title: str) -> None:
     """Draw histograms of the scores of both sides, overlaid, a panel for each score."""
     from matplotlib.figure import Figure

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ar_lightning.inference.compare.table import Group, Row, title_of
+from ar_lightning.media.plots import plain_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +31,7 @@ def points_of(row: Row, by: By) -> list[tuple[float, float]]:
     return [(place, bpd) for place, bpd in places if place is not None]
 
 
+@plain_text()
 def curve_png(rows: Sequence[Row], by: By, dark: bool = False) -> bytes:
     """Draw the curves of runs on the same data, for a page; the legend is below, the best first, down its columns."""
     figure = _figure((WIDTH, 3.4 + LINE * -(-len(rows) // 2)), dark)
@@ -38,6 +40,7 @@ def curve_png(rows: Sequence[Row], by: By, dark: bool = False) -> bytes:
     return _png(figure)
 
 
+@plain_text()
 def all_curves_png(groups: Sequence[Group]) -> bytes:
     """Draw a row of plots for each group: by epoch, and by seconds."""
     heights = [max(3.4, LINE * len(rows) + 0.7) for rows in groups]
@@ -57,10 +60,9 @@ def _draw(axes: "Axes", rows: Sequence[Row], by: By, dark: bool = False) -> None
     ordered = sorted(rows, key=lambda row: row.run.bpd)
     for i, row in enumerate(ordered):
         points = points_of(row, by)
-        label = row.run.name.replace("$", r"\$")  # no formulas
         x, y = zip(*points, strict=True) if points else ((), ())
         axes.plot(
-            x, y, STYLES[i // COLOURS % len(STYLES)], color=f"C{i % COLOURS}", label=f" {label}", linewidth=1.4,
+            x, y, STYLES[i // COLOURS % len(STYLES)], color=f"C{i % COLOURS}", label=f" {row.run.name}", linewidth=1.4,
             alpha=1.0 if i < COLOURS * len(STYLES) else 0.3, marker="." if len(points) < 2 else "",
             zorder=3 - i / len(ordered),
         )  # fmt: skip

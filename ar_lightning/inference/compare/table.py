@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, NamedTuple
 
+from ar_lightning.core.output import markdown
 from ar_lightning.inference.compare.published import Published, published_for
 from ar_lightning.inference.compare.runs import DoneRun, Setting
 
@@ -178,9 +179,9 @@ def as_markdown(rows: Sequence[Row]) -> str:
     shown = columns(rows)
     lines = [f"| {' | '.join(shown)} |", f"|{'---|' * len(shown)}"]
     for row, cells in zip(rows, zip(*shown.values(), strict=True), strict=True):
-        texts = [cell.text.replace("|", "\\|").replace("\n", " ") for cell in cells]
+        texts = [markdown(cell.text) for cell in cells]
         lines.append(f"| {' | '.join(f'**{t}**' if row.best and t else t for t in texts)} |")
-    return "\n".join([*lines, "", *(f"- {line}" for line in footnotes(rows)), ""])
+    return "\n".join([*lines, "", *(f"- {markdown(line)}" for line in footnotes(rows)), ""])
 
 
 def as_csv(rows: Sequence[Row]) -> str:

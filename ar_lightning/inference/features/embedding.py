@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ar_lightning.core.files import written
-from ar_lightning.media.plots import evenly
+from ar_lightning.media.plots import evenly, plain_text
 
 __all__ = ["embed", "embedding_png"]
 
@@ -34,6 +34,7 @@ def embed(x: np.ndarray) -> tuple[np.ndarray, str]:
     return TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(main), "t-SNE"
 
 
+@plain_text()
 def embedding_png(panels: dict[str, np.ndarray], labels: np.ndarray | None, path: Path, title: str) -> None:
     """Write embeddings of kinds of features `(N, F)` of the same examples side by side, coloured by labels `(N,)`."""
     from matplotlib import colormaps

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from ar_lightning.sweep.report.outcomes import amount, best_first, current, duration, ran, retries, value_text
 from ar_lightning.sweep.study import is_counted, outcome_of
+from ar_lightning.tracking.console import console as make_console
 
 __all__ = ["LiveTable", "events"]
 
@@ -33,7 +34,7 @@ class LiveTable:
 
     def __init__(self, study: str, objectives: Objectives, total: int | None, console: Console | None = None) -> None:
         self.study, self.objectives, self.total = study, objectives, total
-        self.console = console or Console()
+        self.console = console or make_console()
         terminal = self.console.is_terminal
         self.screen = Live(console=self.console, auto_refresh=False) if terminal else nullcontext()
         remaining = [TimeRemainingColumn(), TextColumn("remaining")] if total else []

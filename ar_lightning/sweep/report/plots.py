@@ -14,6 +14,7 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from ar_lightning.core.files import written
+from ar_lightning.media.plots import plain_text
 from ar_lightning.sweep.report.importances import TooLittleError, evaluator, with_pruned_as_worst
 from ar_lightning.sweep.report.outcomes import metrics_of, with_unit
 from ar_lightning.sweep.study import quiet
@@ -33,6 +34,10 @@ def write_plots(study: Study, folder: Path) -> tuple[dict[str, Path], dict[str, 
         try:
             with _pyplot() as optunas, written(path, shared=True) as unfinished:
                 figure = np.ravel(draw(optunas))[0].figure
+                for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+                    if axis.get_scale() == "log":  # Matplotlib writes powers as formulas
+                        axis.set_major_formatter("{x:g}")
+                        axis.set_minor_formatter("")
                 figure.savefig(unfinished, format="png", dpi=DPI, bbox_inches="tight")
             files[kind] = path
         except TooLittleError as reason:
@@ -49,7 +54,7 @@ def _pyplot() -> Iterator[Any]:
     from optuna.visualization import matplotlib as optunas
 
     before = plt.get_fignums()
-    with plt.rc_context(), plt.ioff(), warnings.catch_warnings():
+    with plain_text(), plt.rc_context(), plt.ioff(), warnings.catch_warnings():
         quiet()
         warnings.filterwarnings("ignore", message="Attempting to set identical low and high")  # of one value
         try:

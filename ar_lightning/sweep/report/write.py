@@ -11,7 +11,6 @@ from typing import Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
 
 from ar_lightning.config.resolve import resolve, save_config
 from ar_lightning.core.files import written
@@ -20,6 +19,7 @@ from ar_lightning.sweep.report.outcomes import best_first, current, duration, me
 from ar_lightning.sweep.report.plots import write_plots
 from ar_lightning.sweep.report.summary import summary
 from ar_lightning.sweep.study import outcome_of
+from ar_lightning.tracking.console import console
 
 __all__ = ["write_report"]
 
@@ -42,7 +42,7 @@ def write_report(study: Study, folder: Path) -> dict[str, Path]:
     plots, missing = write_plots(study, folder / "plots")
     files |= plots
     text = StringIO()
-    Console(file=text, width=100).print(summary(study, files))
+    console(file=text, width=100).print(summary(study, files))
     text.writelines(f"no picture of {kind}: {reason}\n" for kind, reason in missing.items())
     files["report"] = folder / "report.txt"
     with written(files["report"], shared=True) as partial:
@@ -68,7 +68,7 @@ def _write_config(study: Study, trial: FrozenTrial, path: Path) -> None:
     ]
     with written(path, shared=True) as partial:
         save_config(config, partial)
-        head = "".join(f"# {line}\n" for line in comment)
+        head = "".join(f"# {' '.join(line.splitlines())}\n" for line in comment)
         partial.write_text(head + partial.read_text(encoding="utf-8"), encoding="utf-8")
 
 
