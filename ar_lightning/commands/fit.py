@@ -85,6 +85,8 @@ def _print(result: dict[str, Any], run_dir: Path) -> None:
         facts["receptive field"] = f"{result['receptive_field']} values"
     if "test/accuracy" in result:
         facts["test accuracy"] = f"{result['test/accuracy']:.4f}, of argmax_y p(x | y) p(y)"
+    if result.get("val/nll") is None:
+        facts["weights"] = "of the last step: the training ended before a validation"
     facts["parameters"] = f"{result['parameters']:,}"
     facts["training"] = f"{result['seconds_training']:.1f} s, {result['epochs']} epochs, {result['steps']} steps"
     curves = run_dir / "curves.png"

@@ -13,7 +13,7 @@ from ar_lightning.config.values import yaml_text
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 
-__all__ = ["check_config"]
+__all__ = ["check_config", "check_validated"]
 
 
 def check_config(config: dict[str, Any]) -> Any:
@@ -114,6 +114,21 @@ def check_batch(config: dict[str, Any]) -> None:
     batch = config["data"]["batch_size"]
     if isinstance(devices, int) and devices > 0 and batch % (devices * nodes):
         raise UserError(f"data.batch_size={batch} cannot be divided among {devices * nodes} processes; change either")
+
+
+def check_validated(trainer: dict[str, Any], steps: int | None = None) -> None:
+    """Refuse a training that ends before its first validation; `steps` are the optimizer steps of an epoch, if known.
+
+    A training by itself may do so. A trial of a sweep would be trained for nothing.
+    """
+    every, epochs, most = trainer["val_every"], trainer["max_epochs"], trainer["max_steps"]
+    if every > epochs:
+        never = f"trainer.val_every={every} is above trainer.max_epochs={epochs}"
+    elif steps and most and most < every * steps:
+        never = f"trainer.max_steps={most} ends before the first validation, after {every * steps} steps"
+    else:
+        return
+    raise UserError(f"{never}: no trial would be validated; change either")
 
 
 def check_optimizer(section: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from ar_lightning.config.checks import check_validated
 from ar_lightning.config.overlay import Settings, read_yaml
 from ar_lightning.config.resolve import resolve
 from ar_lightning.config.schema import schema_of
@@ -13,6 +14,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import PositiveFloat, PositiveInt
 from ar_lightning.core.files import written
 from ar_lightning.sweep.space import parse_space, probes
+from ar_lightning.training.trial_pipe import METRICS
 
 __all__ = ["DIRECTIONS", "KEYS", "Sweep", "saved_sweep"]
 
@@ -93,6 +95,11 @@ class Sweep:
     def config_of(self, settings: Settings, where: str = "space") -> dict[str, Any]:
         """Return the complete config of a trial."""
         return resolve({"experiment": self.study, **self.base}, settings, where)
+
+    def check_validated(self, config: dict[str, Any], steps: int | None = None) -> None:
+        """Refuse a trial that would end before its first validation, if it is judged by validations."""
+        if any(METRICS[objective["metric"]].each_epoch for objective in self.objectives):
+            check_validated(config["trainer"], steps)
 
     def save(self) -> None:
         """Write `sweep.yaml` into the sweep's directory, for workers and reports; passwords stay in the environment."""

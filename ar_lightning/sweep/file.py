@@ -244,7 +244,8 @@ def _check_points(sweep: Sweep) -> None:
         for key in settings:
             if key in RESERVED or key.startswith("tracking."):
                 raise UserError("is the sweep's own, and cannot be searched", f"space.{key}")
-        _checked(sweep, settings, "space")
+        point = _checked(sweep, settings, "space")
+        sweep.check_validated(point)
     least, longest = sweep.pruner.get("min_epochs", 0), sweep.max_epochs
     if least >= longest:
         raise UserError(

@@ -25,6 +25,7 @@ from ar_lightning.sweep.report.live import LiveTable
 from ar_lightning.sweep.report.summary import summary
 from ar_lightning.sweep.report.write import write_report
 from ar_lightning.sweep.slots import Slot, scrubbed, slots_of
+from ar_lightning.sweep.space import probes
 from ar_lightning.sweep.storage import open_storage, patiently, shown
 from ar_lightning.sweep.study import baseline_of, join, only_failures
 from ar_lightning.sweep.wandb import record_sweep
@@ -45,6 +46,7 @@ def launch(sweep: Sweep) -> int:
     The same call continues an interrupted sweep, and joins one that runs on other machines.
     """
     accelerator = sweep.config_of({})["trainer"]["accelerator"]
+    _check_steps(sweep)
     slots = slots_of(accelerator, sweep.devices, sweep.devices_per_trial, sweep.workers)
     try:
         sweep.folder.mkdir(parents=True, exist_ok=True)
@@ -100,6 +102,22 @@ def report(sweep: Sweep, folder: Path) -> None:
     except KeyError:
         raise UserError(f"{folder}: there is no study {sweep.study} in {shown(sweep.storage_url)}") from None
     console().print(summary(study, write_report(study, folder)))
+
+
+def _check_steps(sweep: Sweep) -> None:
+    """Refuse trials whose steps end before their first validation; data are read if steps are limited."""
+    known: dict[str, int] = {}  # batches of an epoch, by the data
+    for settings in probes(sweep.space):
+        config = sweep.config_of(settings)
+        trainer, section = config["trainer"], config["data"]
+        if trainer["max_steps"] is None:
+            continue
+        if (key := repr(section)) not in known:
+            from ar_lightning.config.build import build_data_module, build_dataset
+
+            known[key] = len(build_data_module(config, build_dataset(section)).train_dataloader())
+        batches = min(known[key], trainer["limit_train"] or known[key])
+        sweep.check_validated(config, -(-batches // trainer["accumulate"]))
 
 
 def _announce(sweep: Sweep, slots: list[Slot]) -> None:

@@ -166,7 +166,9 @@ class Worker:
         else:
             shutil.rmtree(run_dir, ignore_errors=True)  # begun, but not far enough to be resumed
             try:
-                save_config(self.sweep.config_of({**settings, **self._tracking(run)}, "space"), config)
+                complete = self.sweep.config_of({**settings, **self._tracking(run)}, "space")
+                self.sweep.check_validated(complete)
+                save_config(complete, config)
             except UserError as error:  # values that are legal each, but not together
                 return failure(str(error))
         if self.stopping.is_set() or self.fenced:

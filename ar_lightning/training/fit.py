@@ -126,6 +126,7 @@ def _quieten() -> None:
     for message in (
         ".*does not have many workers.*", ".*Checkpoint directory .* exists and is not empty.*", ".*LeafSpec.*",
         ".*You are using `torch.load` with `weights_only=False`.*", ".*isinstance\\(treespec.*",
+        ".*could not find the monitored key.*",  # the table says that there was no validation
         ".*number of training batches .* is smaller than the logging interval.*",
         ".*You're resuming from a checkpoint that ended before the epoch ended.*",
         ".*recommended to use `self.log\\('throughput/examples_per_second'.*",  # over all ranks already

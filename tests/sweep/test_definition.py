@@ -15,6 +15,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.sweep import slots
 from ar_lightning.sweep.definition import saved_sweep
 from ar_lightning.sweep.file import read_sweep
+from ar_lightning.sweep.launch import _check_steps
 from ar_lightning.sweep.space import probes, settings_of
 from tests.commands.test_cli import apart, contents
 
@@ -65,6 +66,9 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"config": "missing.yaml"}, "config missing.yaml: data.path: no file tabel.npz; did you mean"),
     ({"config": "two_nodes.yaml"}, "trainer.num_nodes=2: a trial runs on one machine"),
     ({"config": "two_devices.yaml"}, "trainer.devices=2, but devices_per_trial=1; change either"),
+    ({"overrides": ["trainer.val_every=11"]}, "trainer.val_every=11 is above trainer.max_epochs=10: no trial would"),
+    ({"space": {"trainer.val_every": choices(2, 20)}}, "trainer.val_every=20 is above trainer.max_epochs=10"),
+    ({"space": {"trainer.max_epochs": int_range(3, 9)}, "overrides": ["trainer.val_every=4"]}, "trainer.max_epochs=3"),
     ({"overrides": "trainer.max_epochs=2"}, "overrides: expected a list such as [trainer.max_epochs=20]"),
     ({"overrides": [3]}, "overrides: expected a list such as"),
     ({"overrides": ["trainer.max_epoch=2"]}, "overrides: trainer.max_epoch: no key of trainer; did you mean"),
@@ -394,3 +398,19 @@ def test_choices_are_what_their_key_declares(folder: Path) -> None:
     assert sweep.raw_space["optimizer.lr"]["choices"] == [0.001, 0.01]
     sweep.save()
     assert saved_sweep(sweep.folder).raw_space == sweep.raw_space
+
+
+@pytest.mark.parametrize(
+    ("steps", "more", "legal"),
+    [
+        (44, [], False), (45, [], True), (45, ["trainer.val_every=2"], False), (90, ["trainer.val_every=2"], True),
+        (22, ["trainer.accumulate=2"], False), (23, ["trainer.accumulate=2"], True),
+        (6, ["trainer.limit_train=6"], True), (44, ["objective=parameters"], True),
+    ],
+)  # fmt: skip
+def test_steps_that_end_before_a_validation_are_refused(steps: int, more: list[str], legal: bool, folder: Path) -> None:
+    sweep = read_sweep("ok.yaml", ["data.batch_size=32", f"trainer.max_steps={steps}", *more])  # 1437 digits
+    if legal:
+        return _check_steps(sweep)
+    with pytest.raises(UserError, match="ends before the first validation, after"):
+        _check_steps(sweep)
