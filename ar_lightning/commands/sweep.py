@@ -1,5 +1,8 @@
 """`sweep`: search hyper-parameters."""
 
+import os
+import sys
+
 from ar_lightning.commands.parser import Parser, add_config
 from ar_lightning.core.errors import UserError
 
@@ -21,8 +24,24 @@ def run(args: list[str]) -> int:
 
     from ar_lightning.sweep.file import read_sweep
 
+    _hide_password(parsed.overrides)
     read = read_sweep(parsed.config, parsed.overrides)
 
     from ar_lightning.sweep.launch import launch
 
     return launch(read)
+
+
+def _hide_password(overrides: list[str]) -> None:
+    """Start again without a password on the command line, which W&B records and the list of processes shows."""
+    from ar_lightning.config.overlay import parse_overrides
+    from ar_lightning.sweep.storage import check_storage, without_password
+
+    for override in overrides:
+        if override.startswith("storage=") and override in sys.orig_argv:
+            storage = str(parse_overrides([override])[1]["storage"])
+            bare, password = without_password(storage)
+            if password:
+                check_storage(storage)
+                command = [f"storage={bare}" if arg == override else arg for arg in sys.orig_argv]
+                os.execve(sys.executable, command, os.environ | {"PGPASSWORD": password})

@@ -12,7 +12,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from optuna.study import load_study
 
@@ -26,7 +25,7 @@ from ar_lightning.sweep.report.summary import summary
 from ar_lightning.sweep.report.write import write_report
 from ar_lightning.sweep.slots import Slot, scrubbed, slots_of
 from ar_lightning.sweep.space import probes
-from ar_lightning.sweep.storage import open_storage, patiently, shown
+from ar_lightning.sweep.storage import open_storage, patiently, shown, without_password
 from ar_lightning.sweep.study import baseline_of, join, only_failures
 from ar_lightning.sweep.wandb import record_sweep
 from ar_lightning.tracking.console import console
@@ -53,9 +52,9 @@ def launch(sweep: Sweep) -> int:
     except OSError as error:
         raise UserError(f"sweep_dir={sweep.folder}: {error.strerror}; name another directory") from None
     # A password moves from the URL, which is saved, to the environment, where PostgreSQL finds it.
-    if "${" not in sweep.storage and (password := urlsplit(sweep.storage).password):
-        os.environ["PGPASSWORD"] = unquote(password)
-        sweep.storage = sweep.storage.replace(f":{password}@", "@", 1)
+    sweep.storage, password = without_password(sweep.storage)
+    if password:
+        os.environ["PGPASSWORD"] = password
     if sweep.storage == "journal" and (dropped := mend_journal(sweep.folder / JOURNAL)):
         print(f"the journal ended in half a line, {dropped} bytes: dropped; a copy of the file is beside it")
     try:

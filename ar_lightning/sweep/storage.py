@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from ar_lightning.core.errors import UserError, nearest
 from ar_lightning.sweep.journal import JOURNAL, open_journal
@@ -18,7 +18,7 @@ from ar_lightning.sweep.journal import JOURNAL, open_journal
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-__all__ = ["check_storage", "open_storage", "patiently", "shown"]
+__all__ = ["check_storage", "open_storage", "patiently", "shown", "without_password"]
 
 T = TypeVar("T")
 EXAMPLE = "postgresql://USER@HOST/DATABASE"
@@ -76,6 +76,32 @@ def shown(storage: str) -> str:
     scheme, is_url, rest = storage.partition("://")
     hidden = f"{scheme}://{re.sub(':.*@', ':***@', rest)}" if is_url else re.sub(".*@", "***@", storage)
     return re.sub(r"(?i)(password=)[^&\s]*", r"\1***", hidden)
+
+
+def without_password(storage: str) -> tuple[str, str | None]:
+    """Return the storage without its password, and the password, which PostgreSQL also finds in PGPASSWORD.
+
+    Example:
+        >>> without_password("postgresql://ada:se%2Fcret@db.example/sweeps?sslmode=require")
+        ('postgresql://ada@db.example/sweeps?sslmode=require', 'se/cret')
+        >>> without_password("postgresql://ada@db.example/sweeps?password=secret")
+        ('postgresql://ada@db.example/sweeps', 'secret')
+        >>> without_password("journal")
+        ('journal', None)
+    """
+    try:
+        address = urlsplit(storage)
+    except ValueError:  # no URL, which `check_storage` says
+        return storage, None
+    account, at, host = address.netloc.rpartition("@")
+    user, _, password = account.partition(":")
+    asked = parse_qsl(address.query, keep_blank_values=True)
+    kept = [(key, value) for key, value in asked if key != "password"]
+    secret = dict(asked).get("password") or unquote(password)
+    if not secret or "${" in storage:  # interpolated: it is in the environment already
+        return storage, None
+    query = address.query if len(kept) == len(asked) else urlencode(kept)
+    return address._replace(netloc=f"{user}{at}{host}", query=query).geturl(), secret
 
 
 def open_storage(storage: str, folder: Path) -> "BaseStorage":

@@ -11,7 +11,7 @@ import pytest
 from ar_lightning.sweep.study import outcome_of
 from tests.support.postgres import PASSWORD, Postgres, postgres_server
 from tests.support.stub_trial import EPOCHS, PAUSE
-from tests.support.sweeping import Sweeping, assert_none_ran_twice_at_once, ended, until
+from tests.support.sweeping import Sweeping, assert_none_ran_twice_at_once, command_lines, ended, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.external]
 SLOW = {PAUSE: "0.2", EPOCHS: "16"}
@@ -62,9 +62,19 @@ def test_a_server_that_restarts_costs_no_trial(sweep: Sweeping, server: Postgres
     assert_none_ran_twice_at_once(sweep.traces())
 
 
-def test_a_password_on_the_command_line_is_written_nowhere(sweep: Sweeping, server: Postgres) -> None:
-    sweep.run(f"storage={os.environ['SWEEP_STORAGE']}", "trials=2")
-    encoded = quote(PASSWORD, safe="")
+def test_a_password_on_the_command_line_is_written_nowhere(
+    sweep: Sweeping, server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, encoded = os.environ["SWEEP_STORAGE"], quote(PASSWORD, safe="")
+    sweep.settings |= {"overrides": ["tracking.mode=offline"], "storage": "journal"}
+    sweep.run(f"storage={address}", "trials=2")
+    launcher = sweep.start(f"storage={address.replace(f':{encoded}', '')}?password={encoded}", "trials=4", **SLOW)
+    until(lambda: len(sweep.children()) > 0)
+    shown = [line for _, line in command_lines() if str(sweep.folder) in line]
+    assert len(shown) > 2 and not any(encoded in line or PASSWORD in line for line in shown)
+    ended(launcher)
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)  # for this process to look
+    assert [*sweep.out.rglob("run-*.wandb")] and sweep.outcomes() == ["complete"] * 4
     for path in sweep.out.rglob("*"):
         if path.is_file():
             content = path.read_text(errors="replace")

@@ -15,6 +15,7 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
+from ar_lightning.commands import sweep as command
 from ar_lightning.core.errors import UserError
 from ar_lightning.sweep import storage as storages
 from ar_lightning.sweep.journal import JOURNAL, mend_journal
@@ -305,6 +306,33 @@ def test_an_answer_needs_neither_optuna_nor_a_database() -> None:
     )
     pytest.importorskip("psycopg")
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "bare"),
+    [
+        (f"postgresql://me:{SECRET}@host:5/db", "postgresql://me@host:5/db"),
+        (f"'postgres://me:{SECRET}@host/db'", "postgres://me@host/db"),
+        (f"postgresql://host/db?user=me&password={SECRET}", "postgresql://host/db?user=me"),
+        ("postgresql://me:hunter%32@host/db", "postgresql://me@host/db"),
+    ],
+)
+def test_a_password_leaves_the_command_line(given: str, bare: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("psycopg")
+    started: list[Any] = []
+    monkeypatch.setattr(command.os, "execve", lambda *args: started.append(args))
+    monkeypatch.setattr(command.sys, "orig_argv", ["python", "run.py", "sweep", f"storage={given}", "trials=3"])
+    command._hide_password([f"storage={given}", "trials=3"])
+    [(program, argv, env)] = started
+    assert (program, argv) == (sys.executable, ["python", "run.py", "sweep", f"storage={bare}", "trials=3"])
+    assert env["PGPASSWORD"] == SECRET and SECRET not in " ".join(argv)
+
+
+@pytest.mark.parametrize("given", ["journal", "postgresql://me@host/db", "postgresql://me:${oc.env:X}@host/db"])
+def test_without_a_password_nothing_starts_again(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command.os, "execve", lambda *args: pytest.fail("started again"))
+    monkeypatch.setattr(command.sys, "orig_argv", ["python", "run.py", "sweep", f"storage={given}"])
+    command._hide_password([f"storage={given}"])
 
 
 def test_postgresql_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
