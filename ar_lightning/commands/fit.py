@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ar_lightning.commands.parser import Parser, add_config, print_facts
+from ar_lightning.config.slurm import check_nodes, leave_allocation
 from ar_lightning.core.errors import INTERRUPTED, UserError, nearby, of_the_system
 from ar_lightning.core.program import program
 from ar_lightning.training.claim import LOCK
@@ -21,6 +22,7 @@ ON_RESUME = ("trainer.", "tracking.", "samples.")  # a resumed run is the same r
 
 
 def run(args: list[str]) -> int:
+    leave_allocation()
     pipe = attach(_rank())  # at once: a trial does not outlive its worker
     parser = Parser("fit", add_help=False)
     parser.add_argument("--resume", metavar="RUN_DIR")
@@ -44,6 +46,7 @@ def run(args: list[str]) -> int:
         config = load_config(_config_of(Path(parsed.resume)), _allowed_on_resume(parsed.overrides))
     else:
         config = load_config(parsed.config and find("conf", parsed.config), parsed.overrides)
+    check_nodes(config["trainer"])
     dataset = check_config(config)
     run_dir = _new_run_dir(config) if parsed.resume is None else Path(parsed.resume)
     config["run_dir"] = str(run_dir)

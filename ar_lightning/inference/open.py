@@ -16,6 +16,7 @@ from ar_lightning.config.overlay import Settings, flat, parse_overrides
 from ar_lightning.config.registry import DATA
 from ar_lightning.config.resolve import resolve
 from ar_lightning.config.sections import section_schema
+from ar_lightning.config.slurm import leave_allocation
 from ar_lightning.config.values import conform
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import CHECKPOINT_KEY
@@ -130,6 +131,7 @@ def _fabric(config: dict[str, Any], changed: frozenset[str]) -> "Fabric":
 
     from ar_lightning.training.trainer import with_possible_precision
 
+    leave_allocation()
     trainer = config["trainer"]
     if "trainer.accelerator" not in changed and not may_have(trainer["accelerator"]):
         trainer["accelerator"] = "auto"

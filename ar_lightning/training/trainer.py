@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
+from ar_lightning.config.slurm import check_tasks
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
 from ar_lightning.core.files import written
@@ -89,7 +90,7 @@ def make_trainer(
         pl.callbacks.ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False),
     ]
     try:
-        return pl.Trainer(
+        trainer = pl.Trainer(
             default_root_dir=run_dir,
             logger=loggers,
             callbacks=callbacks,
@@ -116,6 +117,8 @@ def make_trainer(
         )
     except (MisconfigurationException, ValueError) as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from None
+    check_tasks(trainer.world_size)
+    return trainer
 
 
 def _progress() -> pl.Callback:

@@ -26,6 +26,7 @@ STUBS = {
     # srun: here two nodes on one machine, with a task each
     "srun": """#!/bin/bash
 while [[ "$1" == --* ]]; do shift; done
+export SLURM_STEP_NUM_TASKS=2
 for rank in 0 1; do SLURM_PROCID=$rank SLURM_NODEID=$rank SLURM_LOCALID=0 "$@" & tasks[rank]=$!; done
 for task in "${tasks[@]}"; do wait "$task"; done
 """,
