@@ -1,6 +1,7 @@
 """`anomaly`: measure how well the likelihood, and scores derived from it, detect data of another kind."""
 
-from ar_lightning.commands.parser import positive, print_files, run_parser
+from ar_lightning.commands.parser import number, print_files, run_parser
+from ar_lightning.core.fields import Count
 from ar_lightning.tracking.console import console
 
 __all__ = ["run"]
@@ -16,7 +17,7 @@ def run(args: list[str]) -> int:
         "--background", metavar="RUN2", help="run of another density of the same data, for the likelihood ratio "
         "(default: how often each value occurs at each site of the training data)",
     )  # fmt: skip
-    parser.add_argument("--n", type=positive(int), default=1000, help="examples on each side (default 1000)")
+    parser.add_argument("--n", type=number(Count), default=1000, help="examples on each side (default 1000)")
     parser.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/anomaly/WHAT)")
     parsed = parser.parse_args(args)
 

@@ -1,6 +1,7 @@
 """`features`: hidden representations of a trained density, and what linear probes find in them."""
 
-from ar_lightning.commands.parser import positive, print_files, run_parser
+from ar_lightning.commands.parser import number, print_files, run_parser
+from ar_lightning.core.fields import PositiveInt
 from ar_lightning.tracking.console import console
 
 __all__ = ["run"]
@@ -15,7 +16,7 @@ def run(args: list[str]) -> int:
     )
     parser.add_argument("--split", default="test", help="that is written and drawn: train, valid, test (default test)")
     parser.add_argument(
-        "--n", type=positive(int), default=10_000, help="examples of each split, at most (default 10,000)"
+        "--n", type=number(PositiveInt), default=10_000, help="examples of each split, at most (default 10,000)"
     )
     parser.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/features)")
     options = parser.parse_intermixed_args(args)

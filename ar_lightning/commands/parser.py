@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ar_lightning.commands import COMMANDS
+from ar_lightning.config.values import conform, type_name
 from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.fields import Count, Temperature
 from ar_lightning.core.program import program
 from ar_lightning.tracking.console import console
 
-__all__ = ["Parser", "add_config", "add_drawing", "positive", "print_facts", "print_files", "run_parser"]
+__all__ = ["Parser", "add_config", "add_drawing", "number", "print_facts", "print_files", "run_parser"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,23 +48,28 @@ def run_parser(command: str, overrides: bool = False) -> Parser:
 
 def add_drawing(parser: Parser, n: int, things: str, default_class: str) -> None:
     """Add the options of a command that draws `things`, `n` of them by default."""
-    parser.add_argument("--n", type=positive(int), default=n, help=f"number of {things} (default {n})")
-    parser.add_argument("--cond", type=int, dest="label", metavar="CLASS", help=f"class (default: {default_class})")
-    parser.add_argument("--temperature", type=positive(float), default=1.0, help="below 1 is safer, above 1 wilder")
-    parser.add_argument("--seed", type=int, default=0, help=f"same seed, same {things}, in any number (default 0)")
+    parser.add_argument("--n", type=number(Count), default=n, help=f"number of {things} (default {n})")
+    parser.add_argument(
+        "--cond", type=number(int), dest="label", metavar="CLASS", help=f"class (default: {default_class})"
+    )
+    parser.add_argument("--temperature", type=number(Temperature), default=1.0, help="below 1 is safer, above 1 wilder")
+    parser.add_argument(
+        "--seed", type=number(int), default=0, help=f"same seed, same {things}, in any number (default 0)"
+    )
     parser.add_argument("--out", metavar="FILE", help="path of the files (default: in RUN/samples)")
 
 
-def positive(kind: type) -> Callable[[str], Any]:
-    """Return a function that parses a number above zero, for argparse."""
+def number(annotation: Any) -> Callable[[str], Any]:
+    """Return a function that parses a number, as the config keys of this annotation are checked, for argparse."""
 
     def parse(text: str) -> Any:
-        value = kind(text)
-        if not 0 < value < float("inf"):
-            raise ValueError
-        return value
+        try:
+            given: int | float = int(text)
+        except ValueError:
+            given = float(text)
+        return conform(annotation, given)
 
-    parse.__name__ = f"positive {kind.__name__}"  # what argparse calls it
+    parse.__name__ = type_name(annotation)  # what argparse calls it
     return parse
 
 

@@ -1,6 +1,9 @@
 """`sample`: draw from a trained density, or continue a prompt."""
 
-from ar_lightning.commands.parser import add_drawing, positive, run_parser
+from typing import Annotated
+
+from ar_lightning.commands.parser import add_drawing, number, run_parser
+from ar_lightning.core.fields import Range
 
 __all__ = ["run"]
 
@@ -10,7 +13,11 @@ def run(args: list[str]) -> int:
     add_drawing(parser, 16, "samples", "all in turn")
     parser.add_argument("--prompt", help="what they begin with: text, or a text, sound or image file")
     parser.add_argument("--keep", type=float, help="fraction of the prompt to take")
-    parser.add_argument("--length", type=positive(int), help="sites of a sequence, where the model has any length")
+    parser.add_argument(
+        "--length",
+        type=number(Annotated[int, Range(1, 10_000_000)]),
+        help="sites of a sequence, where the model has any length",
+    )
     parser.add_argument("--device", default="auto", help="cpu, or cuda:0,cuda:1 to share them (default: all GPUs)")
     parsed = parser.parse_args(args)
 

@@ -4,7 +4,8 @@ import os
 import sys
 
 from ar_lightning.commands.parser import Parser, add_config
-from ar_lightning.core.errors import UserError
+from ar_lightning.core.errors import UserError, of_the_system
+from ar_lightning.core.files import naming
 
 __all__ = ["run"]
 
@@ -29,7 +30,11 @@ def run(args: list[str]) -> int:
 
     from ar_lightning.sweep.launch import launch
 
-    return launch(read)
+    try:
+        with naming(read.folder):
+            return launch(read)
+    except OSError as error:
+        raise of_the_system(error, "then the same command goes on with it") from None
 
 
 def _hide_password(overrides: list[str]) -> None:

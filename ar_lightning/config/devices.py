@@ -12,6 +12,8 @@ from ar_lightning.core.errors import UserError
 
 __all__ = ["check_devices", "cores", "may_have"]
 
+MOST = 4096  # devices of a machine
+
 
 def check_devices(trainer: dict[str, Any]) -> None:
     """Refuse malformed device numbers, and an accelerator that this machine lacks."""
@@ -20,7 +22,7 @@ def check_devices(trainer: dict[str, Any]) -> None:
     if isinstance(devices, str) and "," in devices:
         legal = re.fullmatch(r"\d+(,\d+)*,?", devices) and len(set(numbers)) == len(numbers)
     else:
-        legal = str(devices) in ("auto", "-1") or (str(devices).isdecimal() and int(devices) > 0)
+        legal = str(devices) in ("auto", "-1") or (str(devices).isdecimal() and 0 < int(devices) <= MOST)
     if not legal:
         raise UserError(f"trainer.devices={devices}: expected a number of devices, a list such as '0,1', or auto")
     if accelerator == "cpu" and (str(devices) == "-1" or "," in str(devices)):

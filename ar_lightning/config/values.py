@@ -1,11 +1,13 @@
 """Values of keys: checked against an annotation, and written as a person would write them."""
 
+import math
 import re
 import types
 from contextlib import suppress
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from ar_lightning.core.errors import UserError, nearest
+from ar_lightning.core.fields import LARGEST
 
 __all__ = ["as_written", "check_value", "conform", "literals", "plain", "type_name", "yaml_text"]
 
@@ -52,6 +54,8 @@ def check_value(annotation: Any, value: Any, key: str, where: str = "") -> Any:
         members = value if isinstance(value, (list, tuple)) else [value]
         if "str" in type_name(annotation) and any(member is None or isinstance(member, bool) for member in members):
             hint = f'as text, {", ".join(NO_TEXT)} stand in quotes, such as "{key}={example}"'
+        if isinstance(value, float) and LARGEST < abs(value) < math.inf:
+            hint = f"a number is at most {LARGEST:g}"
         raise UserError(f"{key}: {error}, got {yaml_text(value)}", where, hint) from None
 
 
@@ -69,7 +73,7 @@ def conform(annotation: Any, value: Any) -> Any:
     origin, args = get_origin(annotation), get_args(annotation)
     written, value = value, plain(value) if isinstance(value, (int, float)) else value
     kind = type(value)
-    if kind is int and abs(value) >= 2**63:
+    if kind is int and abs(value) >= 2**63 and annotation in (int, float):
         pass  # beyond what PyTorch can hold
     elif origin is Annotated:
         with suppress(ValueError):

@@ -1,12 +1,14 @@
 """The one exception for bad input, its exit code, and the hint that goes with a misspelt name."""
 
 import errno
+import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
 __all__ = [
-    "BAD_INPUT", "INTERRUPTED", "UserError", "did_you_mean", "first_line", "nearby", "nearest", "of_the_system",
+    "BAD_INPUT", "INTERRUPTED", "UserError", "did_you_mean", "first_line", "is_out_of_memory", "nearby", "nearest",
+    "of_the_system",
 ]  # fmt: skip
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; the second is that of a program that Ctrl-C ended
@@ -42,6 +44,12 @@ class UserError(Exception):
         return UserError(self.problem, f"{where}{inside}", self.hint)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether NumPy, PyTorch or Python had no memory for what was asked."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(NO_MEMORY.search(str(error))))
+
+
+NO_MEMORY = re.compile("can't allocate|unable to allocate|out of memory|alloc_cpu|size calculation overflowed", re.I)
 REMEDIES = {  # of errors of the system that a user can do something about
     errno.ENOSPC: "make room there, or name another place",
     errno.EDQUOT: "make room there, or name another place",

@@ -8,23 +8,31 @@ from math import inf, isfinite
 from typing import Annotated, Literal
 
 __all__ = [
+    "LARGEST",
     "Activation",
+    "Count",
     "Decay",
     "Dropout",
     "Fraction",
+    "Hours",
     "NonNegativeFloat",
     "NonNegativeInt",
     "Order",
     "PositiveFloat",
     "PositiveInt",
     "Range",
+    "Temperature",
+    "Threads",
     "TwoOrMore",
 ]
 
 
+LARGEST = 1e30  # float of a config: its products with small numbers are float32 still
+
+
 @dataclass(frozen=True)
 class Range:
-    """An interval of legal numbers; `open_low`, `open_high` exclude its ends."""
+    """An interval of legal numbers, none beyond `LARGEST`; `open_low`, `open_high` exclude its ends."""
 
     low: float = -inf
     high: float = inf
@@ -34,7 +42,8 @@ class Range:
     def __contains__(self, value: float) -> bool:
         above = value > self.low if self.open_low else value >= self.low
         below = value < self.high if self.open_high else value <= self.high
-        return isfinite(value) and above and below
+        within = isinstance(value, int) or abs(value) <= LARGEST
+        return isfinite(value) and above and below and within
 
     def __str__(self) -> str:
         low = f"{'>' if self.open_low else '>='} {self.low:g}" if self.low > -inf else ""
@@ -47,6 +56,10 @@ TwoOrMore = Annotated[int, Range(low=2)]
 NonNegativeInt = Annotated[int, Range(low=0)]
 PositiveFloat = Annotated[float, Range(low=0, open_low=True)]
 NonNegativeFloat = Annotated[float, Range(low=0)]
+Count = Annotated[int, Range(low=1, high=1_000_000)]  # of what is drawn, and is in memory at once
+Hours = Annotated[float, Range(low=0, high=1_000_000, open_low=True)]
+Threads = Annotated[int, Range(low=1, high=4096)]
+Temperature = Annotated[float, Range(low=1e-6, high=1e6)]  # beyond, logits divided by it are no numbers any more
 Decay = Annotated[float, Range(low=0, high=1, open_high=True)]
 Dropout = Decay
 Fraction = Annotated[float, Range(low=0, high=1, open_low=True)]

@@ -51,7 +51,8 @@ def naming(path: Path) -> Iterator[None]:
         error = raised if isinstance(raised, OSError) else raised.__context__
         if not isinstance(error, OSError) or error.errno is None:
             raise
-        if not str(error.filename or path).startswith(str(path)):
+        named = Path(error.filename or path)
+        if named.parent != path.parent or not named.name.startswith(path.name):
             raise
         raise type(error)(error.errno, error.strerror, str(path)) from None
 

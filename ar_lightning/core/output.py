@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ar_lightning.core.errors import BAD_INPUT, INTERRUPTED, UserError, of_the_system
+from ar_lightning.core.errors import BAD_INPUT, INTERRUPTED, UserError, first_line, is_out_of_memory, of_the_system
 
 __all__ = ["Output", "answered", "markdown", "printable", "protected", "verbatim"]
 
@@ -99,6 +99,10 @@ def answered(call: Callable[[], int]) -> int:
         answer = error
     except OSError as error:
         answer = of_the_system(error)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        answer = UserError(f"out of memory ({first_line(error)})", hint="ask for less at a time")
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return INTERRUPTED

@@ -88,7 +88,7 @@ def _devices(names: str) -> list[str]:
         return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"]
     for name in names.split(","):
         try:
-            torch.empty(0, device=name)
+            torch.zeros(1, device=name).item()  # `meta` has no values
         except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch without CUDA
             raise UserError(f"--device {name}: {str(error).splitlines()[0][:120]}") from None
     return names.split(",")

@@ -11,7 +11,7 @@ from ar_lightning.config.overlay import Settings, read_yaml
 from ar_lightning.config.resolve import resolve
 from ar_lightning.config.schema import schema_of
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.fields import PositiveFloat, PositiveInt
+from ar_lightning.core.fields import Hours, PositiveFloat, PositiveInt
 from ar_lightning.core.files import written
 from ar_lightning.sweep.space import parse_space, probes
 from ar_lightning.training.trial_pipe import METRICS
@@ -57,7 +57,7 @@ class Sweep:
         *,
         study: str | None = None,
         trials: PositiveInt | None = None,
-        hours: PositiveFloat | None = None,
+        hours: Hours | None = None,
         storage: str = "journal",
         workers: PositiveInt | None = None,
         devices: str | None = None,

@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ar_lightning.config.resolve import save_config
 from ar_lightning.core.errors import INTERRUPTED, UserError
+from ar_lightning.core.files import naming
 from ar_lightning.core.output import answered, protected
 from ar_lightning.sweep.child import Child, last_line
 from ar_lightning.sweep.dead_workers import Watch, queue_again, reap
@@ -248,7 +249,8 @@ def main(folder: str, slot: str, until: str = "inf", *, command: Command = comma
         study = join(sweep, open_storage(sweep.storage_url, sweep.folder))
         worker = Worker(sweep, study, Slot(**json.loads(slot)), float(until), command)
         signal.signal(signal.SIGTERM, worker.stop)
-        return worker.run()
+        with naming(sweep.folder):  # of its journal, which Optuna does not name
+            return worker.run()
 
     with protected():
         return answered(work)

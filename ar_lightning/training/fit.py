@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ar_lightning.config.build import build_data_module, build_density
 from ar_lightning.config.resolve import save_config
-from ar_lightning.core.errors import UserError
+from ar_lightning.core.errors import UserError, is_out_of_memory
 from ar_lightning.core.files import write_json
 from ar_lightning.data.base import Dataset
 from ar_lightning.data.module import ArrayDataModule
@@ -40,7 +40,7 @@ def build_lit(config: dict[str, Any], data: ArrayDataModule) -> LitDensity:
     try:
         return LitDensity(build_density(config, data.spec), config)
     except (MemoryError, RuntimeError) as error:
-        if "alloc" not in str(error) and not isinstance(error, MemoryError):
+        if not is_out_of_memory(error):
             raise
         raise UserError(f"model.name={config['model']['name']} of this size does not fit in memory") from None
 

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ar_lightning.core.condition import Condition, Given, repeated, rows_of
-from ar_lightning.core.fields import NonNegativeInt, PositiveFloat, PositiveInt
+from ar_lightning.core.fields import Count, NonNegativeInt, Temperature
 from ar_lightning.density.density import Density
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.plots import drawn
@@ -43,8 +43,8 @@ class SampleGrids(pl.Callback):
         seed: int = 0,
         *,
         every: NonNegativeInt = 5,
-        n: PositiveInt = 64,
-        temperature: PositiveFloat = 1.0,
+        n: Count = 64,
+        temperature: Temperature = 1.0,
         completions: bool = True,
     ) -> None:
         self.folder, self.seed = folder, seed

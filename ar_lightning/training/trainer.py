@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from ar_lightning.config.slurm import check_tasks
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.fields import Decay, NonNegativeFloat, PositiveFloat, PositiveInt
+from ar_lightning.core.fields import Decay, Hours, NonNegativeFloat, PositiveInt, Threads
 from ar_lightning.core.files import written
 from ar_lightning.core.output import verbatim
 from ar_lightning.models.base import Model
@@ -32,10 +32,10 @@ def make_trainer(
     *,
     max_epochs: PositiveInt = 20,
     max_steps: PositiveInt | None = None,
-    max_hours: PositiveFloat | None = None,
+    max_hours: Hours | None = None,
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = "auto",
     devices: int | str = "auto",
-    threads: PositiveInt | None = None,
+    threads: Threads | None = None,
     num_nodes: PositiveInt = 1,
     strategy: Literal["auto", "ddp"] = "auto",
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true",

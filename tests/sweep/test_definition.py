@@ -81,7 +81,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"trials": 2.5}, "trials: expected int >= 1 or null, got 2.5"),
     ({"trials": "many"}, "trials: expected int >= 1 or null, got many"),
     ({"trials": [3]}, "trials: expected int >= 1 or null, got [3]"),
-    ({"hours": -1}, "hours: expected float > 0 or null, got -1"),
+    ({"hours": -1}, "hours: expected float > 0 and <= 1e+06 or null, got -1"),
     ({"lease": 0}, "lease: expected float > 0, got 0"),
     ({"workers": 0}, "workers: expected int >= 1 or null, got 0"),
     ({"baseline": "yes please"}, "baseline: expected bool, got 'yes please'"),
