@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ar_lightning.density.density import Density
-from ar_lightning.training.trainer import compile_model
+from ar_lightning.training.callbacks import compile_model
 from benchmarks.limits import sampling_limit, training_limit
 from benchmarks.plain import PlainWaveNet
 from benchmarks.timing import in_turn, seconds_of

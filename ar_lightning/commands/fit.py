@@ -12,20 +12,19 @@ from typing import Any
 from ar_lightning.commands.parser import Parser, add_config, print_facts
 from ar_lightning.config.slurm import check_nodes, leave_allocation
 from ar_lightning.core.errors import INTERRUPTED, UserError, nearby, of_the_system
+from ar_lightning.core.files import LAST
 from ar_lightning.core.program import program
 from ar_lightning.training.claim import LOCK
 from ar_lightning.training.trial_pipe import attach, is_trial
 
 __all__ = ["run"]
 
-ON_RESUME = ("trainer.", "tracking.", "samples.")  # a resumed run is the same run: how long, and how it is watched
-
 
 def run(args: list[str]) -> int:
     leave_allocation()
     pipe = attach(_rank())  # at once: a trial does not outlive its worker
     parser = Parser("fit", add_help=False)
-    parser.add_argument("--resume", metavar="RUN_DIR")
+    parser.add_argument("--resume", metavar="RUN")
     add_config(parser)
     parsed = parser.parse_intermixed_args(args)
     if parsed.help:
@@ -37,18 +36,21 @@ def run(args: list[str]) -> int:
         raise UserError("nothing to do: give a config, such as --config pixelrnn (list names them, --help explains)")
 
     from ar_lightning.config.bundled import find
-    from ar_lightning.config.checks import check_config
+    from ar_lightning.config.checks import ON_RESUME, check_config
     from ar_lightning.config.resolve import load_config
 
-    if parsed.resume is not None:
+    resume = parsed.resume and Path(parsed.resume)
+    if resume:
         if parsed.config is not None:
             raise UserError("command line: --resume takes the config of its run; leave out --config")
-        config = load_config(_config_of(Path(parsed.resume)), _allowed_on_resume(parsed.overrides))
+        file = _config_of(resume)
+        config = load_config(file, _allowed_on_resume(parsed.overrides, ON_RESUME))
+        run_dir, resume = file.parent, resume if resume.is_file() else resume / "checkpoints" / LAST
     else:
         config = load_config(parsed.config and find("conf", parsed.config), parsed.overrides)
     check_nodes(config["trainer"])
     dataset = check_config(config)
-    run_dir = _new_run_dir(config) if parsed.resume is None else Path(parsed.resume)
+    run_dir = run_dir if resume else _new_run_dir(config)
     config["run_dir"] = str(run_dir)
     os.environ["AR_LIGHTNING_RUN_DIR"] = str(run_dir)  # the other processes of a DDP run write to the same place
 
@@ -58,7 +60,7 @@ def run(args: list[str]) -> int:
 
     trial = TrialReporter(pipe) if is_trial() else None
     try:
-        result = train(config, dataset, run_dir, parsed.resume is not None, trial)
+        result = train(config, dataset, run_dir, resume, trial)
     except OSError as error:
         resumable = (run_dir / "config.yaml").exists()
         go_on = f"then go on with: {program()} --resume {shlex.quote(str(run_dir))}"
@@ -103,23 +105,23 @@ def _rank() -> int:
     return next((int(os.environ[name]) for name in names if os.environ.get(name, "").isdigit()), 0)
 
 
-def _config_of(run_dir: Path) -> Path:
-    """Return the config of a run to resume."""
-    file = run_dir / "config.yaml"
+def _config_of(run: Path) -> Path:
+    """Return the config of a run to resume, of which the directory or a checkpoint is given."""
+    file = (run.parent.parent if run.is_file() else run) / "config.yaml"
     if file.is_file():
         return file
-    if run_dir.is_dir():
-        raise UserError(f"--resume {run_dir}: no config.yaml there, so it is no run directory")
-    if run_dir.is_file():
-        raise UserError(f"--resume {run_dir}: is a file; give the directory of the run")
-    raise UserError("no such directory", f"--resume {run_dir}", nearby(run_dir))
+    if run.is_dir():
+        raise UserError(f"--resume {run}: no config.yaml there, so it is no run directory")
+    if run.is_file():
+        raise UserError(f"--resume {run}: is a file; give the directory of the run, or a checkpoint in it")
+    raise UserError("no such directory", f"--resume {run}", nearby(run))
 
 
-def _allowed_on_resume(overrides: list[str]) -> list[str]:
+def _allowed_on_resume(overrides: list[str], may_change: tuple[str, ...]) -> list[str]:
     for override in overrides:
         key, equals, _ = override.partition("=")
-        if equals and not key.startswith(ON_RESUME):
-            allowed = ", ".join(f"{section}*" for section in ON_RESUME)
+        if equals and not key.startswith(may_change):
+            allowed = ", ".join(f"{start}*" if start.endswith(".") else start for start in may_change)
             raise UserError(f"command line: {key} cannot change on --resume; {allowed} can")
     return overrides
 

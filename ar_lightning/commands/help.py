@@ -22,7 +22,7 @@ examples:
   python run.py sample runs/pixelrnn/2026-01-31_12-00-00-0 --n 64 --temperature 0.9
 """
 INTRO = """\
-usage: python run.py [COMMAND] [--config FILE | --resume RUN_DIR] [key=value ...]
+usage: python run.py [COMMAND] [--config FILE | --resume RUN] [key=value ...]
 
 Train an autoregressive density model, test its exact likelihood and draw samples from it.
 
@@ -32,7 +32,8 @@ commands:
 options of fit:
   --config FILE       a YAML file, or the name of one that comes with the package, such as pixelrnn;
                       `base: OTHER.yaml` in it inherits another
-  --resume RUN_DIR    continue an interrupted run, exactly as if it had not been interrupted
+  --resume RUN        continue an interrupted run, exactly as if it had not been interrupted: its directory, or
+                      a checkpoint in it
   key=value           set any config key; model=NAME is short for model.name=NAME
 
 {examples}

@@ -7,13 +7,17 @@ from typing import Any
 
 from ar_lightning.config.build import build_dataset
 from ar_lightning.config.devices import check_devices
+from ar_lightning.config.overlay import flat
 from ar_lightning.config.registry import LIKELIHOODS, MODELS
 from ar_lightning.config.schema import schema_of
 from ar_lightning.config.values import yaml_text
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 
-__all__ = ["check_config", "check_validated"]
+__all__ = ["ON_RESUME", "check_config", "check_resumed", "check_validated"]
+
+# A resumed run is the same run: what may change is how long, how it is watched, and where it and its data are.
+ON_RESUME = ("trainer.", "tracking.", "samples.", "data.path", "data.data_dir")
 
 
 def check_config(config: dict[str, Any]) -> Any:
@@ -35,6 +39,15 @@ def check_config(config: dict[str, Any]) -> Any:
     if config["data"]["stream"]:
         check_stream(config["model"], dataset.contiguous, data)
     return dataset
+
+
+def check_resumed(config: dict[str, Any], trained: dict[str, Any], checkpoint: object) -> None:
+    """Refuse a config that does not go on with what a checkpoint was trained by."""
+    now, before = (flat("", c) for c in (config, trained))
+    for key in now.keys() | before.keys():
+        if not key.startswith((*ON_RESUME, "run_dir", "experiment")) and now.get(key) != before.get(key):
+            values = f"{key}={yaml_text(now.get(key))}, and {checkpoint} was trained with {yaml_text(before.get(key))}"
+            raise UserError(f"config: {values}; put it back, or start a new run")
 
 
 def check_likelihood(name: str, spec: DataSpec, data: str) -> None:

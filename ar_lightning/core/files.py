@@ -14,8 +14,12 @@ from ar_lightning.core.errors import of_the_system
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["CHECKPOINT_KEY", "naming", "save_npz", "write_bytes", "write_csv", "write_json", "write_npz", "written"]
+__all__ = [
+    "BEST", "CHECKPOINT_KEY", "LAST", "naming", "save_npz", "write_bytes", "write_csv", "write_json", "write_npz",
+    "written",
+]  # fmt: skip
 
+BEST, LAST = "best.ckpt", "last.ckpt"  # in the folder `checkpoints` of a run directory
 CHECKPOINT_KEY = "ar_lightning"  # in a checkpoint, of the config, data and version that rebuild its density
 
 

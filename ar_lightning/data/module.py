@@ -16,6 +16,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Decay, PositiveInt
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Dataset, Split
+from ar_lightning.data.fingerprint import Fingerprint, fingerprint
 from ar_lightning.data.samplers import EpochSampler, LaneSampler
 from ar_lightning.data.transforms import Dequantised, mutated
 
@@ -75,6 +76,8 @@ class ArrayDataModule(lightning.LightningDataModule):
         if mutate and self.spec.levels is None:
             raise UserError(f"data.mutate={mutate:g}: replaces levels, and this data is {self.spec}; set it to 0")
         self._batches: dict[str, _Batches] = {}
+        self._order: EpochSampler | LaneSampler  # of the training batches
+        self.fingerprint: Fingerprint  # of the splits, once they are loaded
 
     @property
     def spec(self) -> DataSpec:
@@ -99,6 +102,7 @@ class ArrayDataModule(lightning.LightningDataModule):
             augment = {"train": self._augment}
             values, splits = self.dataset.values, self.dataset.load()
             self._batches = {name: _Batches(split, values, augment.get(name)) for name, split in splits.items()}
+            self.fingerprint = fingerprint(splits)
 
     def _augment(self, x: Tensor) -> Tensor:
         x = self.dataset.augment(x)
@@ -151,9 +155,14 @@ class ArrayDataModule(lightning.LightningDataModule):
                 few = f"{len(examples)} train windows do not fill {self.batch_size} lanes"
                 raise UserError(f"data.stream=true: {few}; lower data.batch_size or data.length")
             whole = len(examples) - len(examples) % self.batch_size
-            return _loader(examples, batch_sampler=LaneSampler(whole, self.batch_size, rank, world))
-        sampler = EpochSampler(len(examples), self.seed, rank, world)
-        return _loader(examples, self.batch_size // world, sampler=sampler)
+            self._order = LaneSampler(whole, self.batch_size, rank, world)
+            return _loader(examples, batch_sampler=self._order)
+        self._order = EpochSampler(len(examples), self.seed, rank, world)
+        return _loader(examples, self.batch_size // world, sampler=self._order)
+
+    def skip(self, batches: int) -> None:
+        """Leave out the first batches of the training epoch that is read next, which the model has learned from."""
+        self._order.start = batches if self.stream else batches * (self.batch_size // self._rank_and_world("train")[1])
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._eval_dataloader("valid")

@@ -18,6 +18,7 @@ class EpochSampler(Sampler[int]):
     def __init__(self, size: int, seed: int, rank: int = 0, world: int = 1) -> None:
         self.size, self.seed, self.rank, self.world = size, seed, rank, world
         self.epoch = 0
+        self.start = 0  # examples to leave out of the next epoch that is read
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the permutation; Lightning calls this before each epoch."""
@@ -29,7 +30,8 @@ class EpochSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         entropy = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint64)
         order = torch.randperm(self.size, generator=torch.Generator().manual_seed(int(entropy[0])))
-        return iter(order[: len(self) * self.world][self.rank :: self.world].tolist())
+        start, self.start = self.start, 0
+        return iter(order[: len(self) * self.world][self.rank :: self.world][start:].tolist())
 
 
 class LaneSampler(Sampler[list[int]]):
@@ -41,9 +43,12 @@ class LaneSampler(Sampler[list[int]]):
 
     def __init__(self, size: int, lanes: int, rank: int = 0, world: int = 1) -> None:
         self.lanes = np.array_split(np.arange(size), lanes)[rank::world]
+        self.start = 0  # batches to leave out of the next epoch that is read
 
     def __len__(self) -> int:
         return len(self.lanes[0])
 
     def __iter__(self) -> Iterator[list[int]]:
-        return ([int(lane[t]) for lane in self.lanes if t < len(lane)] for t in range(len(self)))
+        start, self.start = self.start, 0
+        for t in range(start, len(self)):
+            yield [int(lane[t]) for lane in self.lanes if t < len(lane)]

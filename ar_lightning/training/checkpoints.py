@@ -1,5 +1,6 @@
 """Checkpoints: found, read and rebuilt as densities."""
 
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from ar_lightning.config.build import build_density
 from ar_lightning.config.registry import find
 from ar_lightning.config.resolve import saved_config
 from ar_lightning.core.errors import UserError, first_line, nearby
-from ar_lightning.core.files import CHECKPOINT_KEY
+from ar_lightning.core.files import BEST, CHECKPOINT_KEY, LAST
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.tracking.wandb_artifacts import download, is_artifact
@@ -47,6 +48,9 @@ def rebuild(
     density = build_density(saved["config"], spec)
     prefix = "density."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            raise UserError(f"{file}: not all weights of {name} are numbers: its training diverged{_other(file)}")
     density.to(next((w.dtype for w in weights.values() if w.is_floating_point()), torch.float32))
     try:
         density.load_state_dict(weights)
@@ -67,11 +71,15 @@ def _resized(spec: DataSpec, length: int, model: dict[str, Any]) -> DataSpec:
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:
-    """Read a checkpoint of this project into main memory, executing no code in it."""
+    """Read a checkpoint of this project into main memory, executing no code in it.
+
+    Raises:
+        UserError: it is damaged, of something else, or of a version that this one cannot read.
+    """
     try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        checkpoint = _undamaged(file)
     except Exception as error:  # a damaged file can fail anywhere in the unpickler
-        raise UserError(f"{file}: not a readable checkpoint ({first_line(error)})") from None
+        raise UserError(f"{file}: not a readable checkpoint ({first_line(error)}){_other(file)}") from None
     saved = checkpoint.get(CHECKPOINT_KEY) if isinstance(checkpoint, dict) else None
     if not isinstance(saved, dict) or "config" not in saved:
         raise UserError(f"{file}: not a checkpoint of ar_lightning: it holds no config")
@@ -87,6 +95,24 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     return checkpoint
 
 
+def _undamaged(file: Path) -> Any:
+    """Return the content of a file whose checksums are right: PyTorch writes them, and does not read them."""
+    with zipfile.ZipFile(file) as archive:
+        if damaged := archive.testzip():
+            raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong: the file is damaged")
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _other(file: Path) -> str:
+    """Name the other checkpoint of the run, if that is whole."""
+    for other in (file.with_name(name) for name in (BEST, LAST) if name != file.name):
+        try:
+            return f"; {other} is whole: give that" if _undamaged(other) else ""
+        except Exception:  # damaged too, or not there
+            continue
+    return ""
+
+
 def checkpoint_of(run: str | Path) -> Path:
     """Return the checkpoint that a path means: itself, or the best (else the last) of a run directory.
 
@@ -98,7 +124,7 @@ def checkpoint_of(run: str | Path) -> Path:
     if path.is_file():
         return path
     folder = path / "checkpoints"
-    for name in ("best.ckpt", "last.ckpt"):
+    for name in (BEST, LAST):
         if (folder / name).is_file():
             return folder / name
     if folder.is_dir():

@@ -12,10 +12,12 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ar_lightning.config.build import build_data_module, build_density
+from ar_lightning.config.checks import check_resumed
 from ar_lightning.config.resolve import save_config
 from ar_lightning.core.errors import UserError, is_out_of_memory
-from ar_lightning.core.files import write_json
+from ar_lightning.core.files import CHECKPOINT_KEY, LAST, write_json
 from ar_lightning.data.base import Dataset
+from ar_lightning.data.fingerprint import changed
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.media.plots import curves_png, drawn
 from ar_lightning.tracking.csv import CSVMetrics
@@ -46,26 +48,33 @@ def build_lit(config: dict[str, Any], data: ArrayDataModule) -> LitDensity:
 
 
 def run(
-    config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: bool = False, trial: TrialReporter | None = None
-) -> dict[str, Any]:
+    config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: Path | None = None,
+    trial: TrialReporter | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Train, test and sample; return the content of `result.json` on rank 0, an empty dict on other ranks.
 
-    `run_dir` is new or empty, unless to `resume`: then training goes on from its `checkpoints/last.ckpt`, or from the
-    start if none was written. A trial of a sweep is judged on validation data: it is not tested, and draws no samples
-    where it is stopped early. Ctrl-C ends in Lightning's `SystemExit`; the run can be resumed.
+    `run_dir` is new or empty, unless to `resume` from a checkpoint of it, or from the start if that was never written.
+    A trial of a sweep is judged on validation data: it is not tested, and draws no samples where it is stopped early.
+    Ctrl-C ends in Lightning's `SystemExit`; the run can be resumed.
+
+    Raises:
+        UserError: a run to resume had other data, or a config that differs in what cannot change; a checkpoint is
+            damaged; the training diverged.
     """
     rank = rank_zero_only.rank  # type: ignore[attr-defined]  # known before the Trainer exists
-    with claimed(run_dir, resume, PATIENCE if trial else 0.0) if rank == 0 else nullcontext():
+    with claimed(run_dir, resume is not None, PATIENCE if trial else 0.0) if rank == 0 else nullcontext():
         return _run(config, dataset, run_dir, resume, trial)
 
 
 def _run(
-    config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: bool, trial: TrialReporter | None
+    config: dict[str, Any], dataset: Dataset, run_dir: Path, resume: Path | None, trial: TrialReporter | None
 ) -> dict[str, Any]:
     _quieten()
     started = time.perf_counter()
     config = config | {"trainer": with_possible_precision(config["trainer"])}
     data = build_data_module(config, dataset)
+    checkpoint = resume if resume and resume.exists() else None
+    done = _checked(checkpoint, config, data) if checkpoint else 0  # optimizer steps
     lit = build_lit(config, data)
     loggers = make_loggers(run_dir, config, **config["tracking"])
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # known before the Trainer exists
@@ -75,16 +84,13 @@ def _run(
     samples = SampleGrids(run_dir / "samples", config["seed"], **config["samples"])
     callbacks = [samples, throughput, *([trial] if trial else [])]
     trainer = make_trainer(run_dir, loggers, callbacks, **config["trainer"])
-    last = run_dir / "checkpoints" / "last.ckpt"
-    checkpoint = last if resume and last.exists() else None
-    done = read_checkpoint(last)["global_step"] if checkpoint else 0  # optimizer steps
     for logger in loggers:
         if isinstance(logger, CSVMetrics | TensorBoard):
             logger.resume_at(done - 1)  # steps count from zero
     _announce(config, run_dir, lit, checkpoint)
     try:
         trainer.fit(lit, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
-        best = Path(trainer.checkpoint_callbacks[0].best_model_path or last)  # type: ignore[attr-defined]
+        best = Path(trainer.checkpoint_callbacks[0].best_model_path or run_dir / "checkpoints" / LAST)  # type: ignore[attr-defined]
         lit.load_state_dict(read_checkpoint(best)["state_dict"])
         if trial is None:
             trainer.test(lit, data, verbose=False)
@@ -108,6 +114,19 @@ def _run(
     return result
 
 
+def _checked(checkpoint: Path, config: dict[str, Any], data: ArrayDataModule) -> int:
+    """Return the steps of a checkpoint that a run with this config and data can go on from."""
+    content = read_checkpoint(checkpoint)
+    saved = content[CHECKPOINT_KEY]
+    check_resumed(config, saved["config"], checkpoint)
+    if "fingerprint" in saved:  # not of older versions
+        data.setup()
+        if difference := changed(saved["fingerprint"], data.fingerprint):
+            fix = "give back the old data, or start a new run; its weights can be tested on other data"
+            raise UserError(f"{checkpoint}: the data are not those that it was trained on: {difference}; {fix}")
+    return int(content["global_step"])
+
+
 def _finish(loggers: list[Logger], summary: dict[str, Any], best: Path | None, exit_code: int = 0) -> None:
     for logger in loggers:
         if isinstance(logger, Wandb):
@@ -129,6 +148,8 @@ def _quieten() -> None:
         ".*could not find the monitored key.*",  # the table says that there was no validation
         ".*number of training batches .* is smaller than the logging interval.*",
         ".*You're resuming from a checkpoint that ended before the epoch ended.*",
+        ".*callbacks used to create the checkpoint need to be provided.*",
+        ".*The checkpoint was not created with WeightAveraging.*",
         ".*recommended to use `self.log\\('throughput/examples_per_second'.*",  # over all ranks already
     ):  # fmt: skip
         warnings.filterwarnings("ignore", message)

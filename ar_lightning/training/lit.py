@@ -75,7 +75,7 @@ class LitDensity(pl.LightningModule):
         step = Step(self.global_step, self.config["seed"], self.global_rank, self.trainer.world_size)
         with self._reading("train", x, index):
             loss = self.density.loss(x, cond, step)
-        self._update("train", loss.detach(), index)
+        self._update("train", loss.detach())
         mean = loss.mean()
         if index == 0 or self._is_logged():
             self.log("train/loss", mean, on_step=True, on_epoch=False, prog_bar=True, batch_size=len(loss))
@@ -83,7 +83,7 @@ class LitDensity(pl.LightningModule):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         with self._reading("val", batch[0], index):
-            self._update("val", -self.density.log_prob(*batch), index)
+            self._update("val", -self.density.log_prob(*batch))
 
     def on_validation_epoch_end(self) -> None:
         """Stop a training that has diverged: its likelihood is no longer a number."""
@@ -103,22 +103,22 @@ class LitDensity(pl.LightningModule):
         """Score the examples; a conditional density also classifies them, by argmax_y p(x | y) p(y)."""
         if "test_accuracy" not in self.metrics:
             with self._reading("test", batch[0], index):
-                self._update("test", -self.density.log_prob(*batch), index)
+                self._update("test", -self.density.log_prob(*batch))
             return
         x, cond = batch
         labels: Any = as_condition(cond).labels
         log_p = self.density.class_log_probs(x, cond)  # (B, classes)
-        self._update("test", -log_p.gather(1, labels[:, None])[:, 0], index)
+        self._update("test", -log_p.gather(1, labels[:, None])[:, 0])
         accuracy: Any = self.metrics["test_accuracy"]
         accuracy.update((log_p + self.log_prior).argmax(1), labels)
         self.log("test/accuracy", accuracy, on_step=False, on_epoch=True, batch_size=len(x))
 
-    def _update(self, stage: str, nll: Tensor, index: int) -> None:
+    def _update(self, stage: str, nll: Tensor) -> None:
         """Add a batch to the metrics; Lightning gets them once an epoch, and computes them at its end."""
         for name in ("nll", "bpd"):
             metric: Any = self.metrics[f"{stage}_{name}"]
             metric.update(nll)
-            if index == 0:
+            if metric.update_count == 1:  # the first of the epoch, or of what is left of it
                 shown = (stage, name) == ("val", "bpd")
                 self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=shown, batch_size=len(nll))
 
@@ -143,7 +143,13 @@ class LitDensity(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[CHECKPOINT_KEY] = {
             "version": __version__, "config": self.config, "data": self.density.spec.to_dict(),
+            "fingerprint": self.trainer.datamodule.fingerprint,  # type: ignore[attr-defined]
         }  # fmt: skip
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from the weights that were trained, not from their average, once that is no longer taken."""
+        if self.config["trainer"]["ema"] is None and "current_model_state" in checkpoint:
+            checkpoint["state_dict"] = checkpoint["current_model_state"]
 
 
 def epoch_seed(seed: int, epoch: int, rank: int) -> int:

@@ -1,4 +1,4 @@
-"""How training goes: a line per epoch for logs, examples per second for the loggers, and values for a sweep."""
+"""How training goes: lines for logs, examples per second for the loggers, and values for a sweep."""
 
 import time
 from typing import Any
@@ -9,21 +9,49 @@ from ar_lightning.training.trial_pipe import METRICS, TrialPipe
 
 __all__ = ["EpochLines", "Throughput", "TrialReporter"]
 
+PAUSE = 30.0  # seconds between lines within an epoch
+
 
 class EpochLines(pl.Callback):
-    """One line per epoch, for logs and terminals that cannot draw a progress bar."""
+    """A line per epoch, and some within a long one, for logs and terminals that cannot draw a progress bar."""
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._since = time.perf_counter()
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._since = self._said = time.perf_counter()
+        self._validated = False
+
+    on_train_epoch_start = on_train_start  # a run that is resumed within an epoch does not start that
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validated = True
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.perf_counter()
+        if now - self._said < PAUSE or trainer.is_last_batch or not trainer.is_global_zero:
+            return
+        self._said = now
+        loss = f"loss {float(trainer.callback_metrics['train/loss']):.4f}"
+        done = f"{batch_idx + 1} of {trainer.num_training_batches} batches"
+        print(f"{_epoch(trainer)}  {done}  {loss}  {now - self._since:.0f} s", flush=True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        metrics, shown = trainer.callback_metrics, (("train", "train/bpd"), ("valid", "val/bpd"))
-        parts = [f"{name} {float(metrics[key]):.4f}" for name, key in shown if key in metrics]
-        last = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
+        spec, metrics = pl_module.density.spec, trainer.callback_metrics  # type: ignore[union-attr]
+        key, unit = ("bpd", "bits/dim") if spec.levels or spec.quantised else ("nll", "nats")  # type: ignore[union-attr]
+        names = {
+            "train": "train",
+            **({"val": "valid"} if self._validated else {}),
+        }  # an older value is not of this epoch
+        parts = [f"{name} {float(metrics[f'{split}/{key}']):.4f}" for split, name in names.items()]
         seconds = time.perf_counter() - self._since
-        print(f"epoch {trainer.current_epoch + 1}{last}  {'  '.join(parts)} bits/dim  {seconds:.1f} s", flush=True)
+        print(f"{_epoch(trainer)}  {'  '.join(parts)} {unit}  {seconds:.1f} s", flush=True)
+
+
+def _epoch(trainer: pl.Trainer) -> str:
+    last = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
+    return f"epoch {trainer.fit_loop.epoch_progress.current.ready}{last}"
 
 
 class Throughput(pl.Callback):
@@ -42,19 +70,19 @@ class Throughput(pl.Callback):
         """Seconds of this run, in this process and in those it was resumed from."""
         return time.perf_counter() - self._started
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._examples, self._epoch_seconds, self._since = 0, 0.0, time.perf_counter()
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._examples, self._before, self._since = 0, self.seconds, time.perf_counter()
+
+    on_train_epoch_start = on_train_start  # a run that is resumed within an epoch does not start that
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._examples += len(batch[0])
-        if trainer.is_last_batch:
-            self._epoch_seconds = time.perf_counter() - self._since
-            self.seconds += self._epoch_seconds
+        self.seconds = self._before + time.perf_counter() - self._since
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        rate = self._examples * trainer.world_size / max(self._epoch_seconds, 1e-9)
+        rate = self._examples * trainer.world_size / max(self.seconds - self._before, 1e-9)
         pl_module.log("throughput/examples_per_second", rate, batch_size=1, rank_zero_only=True)
 
     def state_dict(self) -> dict[str, Any]:

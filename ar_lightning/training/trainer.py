@@ -1,7 +1,6 @@
-"""Lightning's Trainer as this project sets it up: atomic checkpoints, EMA, early stopping, compilation, progress."""
+"""Lightning's Trainer as this project sets it up: its callbacks, checkpoints and precision."""
 
 import os
-import shutil
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -17,12 +16,16 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from ar_lightning.config.slurm import check_tasks
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Decay, Hours, NonNegativeFloat, PositiveInt, Threads
-from ar_lightning.core.files import written
+from ar_lightning.core.files import BEST, written
 from ar_lightning.core.output import verbatim
-from ar_lightning.models.base import Model
+from ar_lightning.training.callbacks import CompileModel, EarlyStopping, EMAWeightAveraging, ModelCheckpoint, here
+from ar_lightning.training.checkpoints import read_checkpoint
 from ar_lightning.training.progress import EpochLines
+from ar_lightning.training.within_epoch import WithinEpoch
 
-__all__ = ["compile_model", "make_trainer", "with_possible_precision"]
+__all__ = ["make_trainer", "with_possible_precision"]
+
+SCORE = "val/nll"  # what the best weights have the least of
 
 
 def make_trainer(
@@ -81,20 +84,21 @@ def make_trainer(
         torch.set_num_threads(threads)
     callbacks = [
         *callbacks,  # before EMA: samples are drawn while the averaged weights are in place
-        *([pl.callbacks.EMAWeightAveraging(decay=ema, use_buffers=False)] if ema is not None else []),
-        *([pl.callbacks.EarlyStopping("val/nll", patience=early_stopping)] if early_stopping else []),
+        *([EMAWeightAveraging(ema)] if ema is not None else []),
+        *([EarlyStopping(SCORE, patience=early_stopping)] if early_stopping else []),
         *([CompileModel()] if compile else []),
         pl.callbacks.LearningRateMonitor("epoch"),
         *([_progress()] if progress else []),
-        pl.callbacks.ModelCheckpoint(checkpoints, "best", monitor="val/nll", enable_version_counter=False),
-        pl.callbacks.ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False),
+        WithinEpoch(),
+        ModelCheckpoint(checkpoints, "best", monitor=SCORE, enable_version_counter=False),
+        ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False),
     ]
     try:
         trainer = pl.Trainer(
             default_root_dir=run_dir,
             logger=loggers,
             callbacks=callbacks,
-            plugins=[AtomicCheckpoints()],
+            plugins=[RunCheckpoints()],
             max_epochs=max_epochs,
             max_steps=max_steps or -1,
             max_time=timedelta(hours=max_hours) if max_hours else None,
@@ -128,35 +132,27 @@ def _progress() -> pl.Callback:
     return pl.callbacks.RichProgressBar(console_kwargs={"file": verbatim(sys.stdout)})
 
 
-class AtomicCheckpoints(TorchCheckpointIO):
-    """Writes checkpoints in one step: a process that is killed leaves a complete one or none."""
+class RunCheckpoints(TorchCheckpointIO):
+    """Checkpoints written in one step, so that a killed process leaves a complete one or none, and checked when read.
+
+    They name each other without the directory of the run, which may be moved.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         with written(Path(path)) as partial, partial.open("wb") as file:
-            torch.save(checkpoint, file)
+            torch.save(here(checkpoint, Path()), file)
             file.flush()
             os.fsync(file.fileno())
 
-
-class CompileModel(pl.Callback):
-    """Compiles the model in place, so that its checkpoints load anywhere."""
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if stage != "fit":
-            return
-        if not any(shutil.which(c) for c in (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")):
-            rank_zero_info("trainer.compile: no C++ compiler on this machine, training runs eagerly")
-            return
-        compile_model(pl_module.density.model)  # type: ignore[arg-type, union-attr]
-
-
-def compile_model(model: Model) -> None:
-    """Compile the kernels of a model, which takes seconds; a model without own kernels is compiled as a whole."""
-    fit = model.compile_kernels()
-    if fit is None:
-        model.compile()
-    elif not fit:
-        rank_zero_info("trainer.compile: there are kernels for binary data only, training runs eagerly")
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Read a checkpoint of this run, wherever that was moved; its best checkpoint knows which epoch is the best."""
+        folder = Path(path).parent.resolve()
+        checkpoint, best = here(read_checkpoint(Path(path)), folder), folder / BEST
+        states = here(read_checkpoint(best), folder)["callbacks"] if best.is_file() else {}
+        others = {name: state for name, state in checkpoint["callbacks"].items() if state.get("monitor") != SCORE}
+        if not states and len(others) < len(checkpoint["callbacks"]):
+            rank_zero_info(f"no {best}: the best epoch is chosen among those to come")
+        return checkpoint | {"callbacks": {**states, **others}}
 
 
 def with_possible_precision(trainer: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""Lightning's callbacks where a run may be resumed, moved or stopped within an epoch, and compilation.
+
+The classes keep Lightning's names, by which it finds their state in a checkpoint.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch import Tensor
+
+from ar_lightning.models.base import Model
+
+__all__ = ["CompileModel", "EMAWeightAveraging", "EarlyStopping", "ModelCheckpoint", "compile_model", "here"]
+
+
+class ModelCheckpoint(pl.callbacks.ModelCheckpoint):
+    """Without `monitor`, also saves where a training stops within an epoch, for it to go on from there."""
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if (batch_idx + 1) % trainer.accumulate_grad_batches and not trainer.is_last_batch:
+            trainer.should_stop = False  # not before the optimizer step that this batch is a part of
+        stops = trainer.should_stop or trainer.global_step == trainer.max_steps
+        if stops and not self.monitor and not trainer.is_last_batch:
+            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+
+
+def here(checkpoint: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a checkpoint in `folder` whose callbacks look for the others there, wherever it was written."""
+    states = {
+        name: state | {
+            "dirpath": str(folder),
+            "best_k_models": {_in(folder, path): score for path, score in state["best_k_models"].items()},
+            **{key: _in(folder, state[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")},
+        } if "best_model_path" in state else state
+        for name, state in checkpoint["callbacks"].items()
+    }  # fmt: skip
+    return checkpoint | {"callbacks": states}
+
+
+def _in(folder: Path, path: str) -> str:
+    return str(folder / Path(path).name) if path else ""
+
+
+class EarlyStopping(pl.callbacks.EarlyStopping):
+    """Its patience is that of the config, also of a run that is resumed; one that had run out has stopped."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict({**state_dict, "patience": self.patience})
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+
+class EMAWeightAveraging(pl.callbacks.WeightAveraging):
+    """Exponential moving average of the weights, whose memory grows to that of `decay` with the steps n averaged.
+
+        average_n = d_n average_{n-1} + (1 - d_n) weights_n,    d_n = min(decay, (1 + n) / (10 + n))
+
+    Without that, the average of a training that is short beside 1 / (1 - decay) steps is the weights it began with.
+    """
+
+    def __init__(self, decay: float) -> None:
+        super().__init__(use_buffers=False, multi_avg_fn=self._average)
+        self.decay = decay
+
+    @torch.no_grad()
+    def _average(self, average: Any, weights: Any, steps: Tensor | int) -> None:
+        n = int(steps)
+        torch._foreach_lerp_(average, weights, 1 - min(self.decay, (1 + n) / (10 + n)))
+
+
+class CompileModel(pl.Callback):
+    """Compiles the model in place, so that its checkpoints load anywhere."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
+        if not any(shutil.which(c) for c in (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")):
+            rank_zero_info("trainer.compile: no C++ compiler on this machine, training runs eagerly")
+            return
+        compile_model(pl_module.density.model)  # type: ignore[arg-type, union-attr]
+
+
+def compile_model(model: Model) -> None:
+    """Compile the kernels of a model, which takes seconds; a model without own kernels is compiled as a whole."""
+    fit = model.compile_kernels()
+    if fit is None:
+        model.compile()
+    elif not fit:
+        rank_zero_info("trainer.compile: there are kernels for binary data only, training runs eagerly")
