@@ -63,17 +63,26 @@ class EMAWeightAveraging(pl.callbacks.WeightAveraging):
 
         average_n = d_n average_{n-1} + (1 - d_n) weights_n,    d_n = min(decay, (1 + n) / (10 + n))
 
-    Without that, the average of a training that is short beside 1 / (1 - decay) steps is the weights it began with.
+    Without that, the average of a training that is short beside 1 / (1 - decay) steps is the weights it began with. A
+    run that was begun without it, by an earlier version, goes on without it.
     """
 
     def __init__(self, decay: float) -> None:
         super().__init__(use_buffers=False, multi_avg_fn=self._average)
-        self.decay = decay
+        self.decay, self.growing = decay, True
 
     @torch.no_grad()
     def _average(self, average: Any, weights: Any, steps: Tensor | int) -> None:
         n = int(steps)
-        torch._foreach_lerp_(average, weights, 1 - min(self.decay, (1 + n) / (10 + n)))
+        decay = min(self.decay, (1 + n) / (10 + n)) if self.growing else self.decay
+        torch._foreach_lerp_(average, weights, 1 - decay)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"growing": self.growing}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.growing = state_dict.get("growing", False)
 
 
 class CompileModel(pl.Callback):

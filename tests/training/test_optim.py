@@ -77,7 +77,8 @@ def test_trainer_options_do_what_they_say(name: str, tmp_path: Path) -> None:
 
 
 def test_a_diverged_training_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_here("model=nade", *QUICK, "optimizer=sgd", "optimizer.lr=1e38", f"run_dir={tmp_path / 'run'}") == 2
+    steep = ["optimizer=sgd", "optimizer.lr=1e30"]
+    assert run_here("--config", "conf/rnade.yaml", *QUICK, *steep, f"run_dir={tmp_path / 'run'}") == 2
     error = capsys.readouterr().err.strip()
     assert error.startswith("error: the training diverged") and "optimizer.lr" in error
     assert "\n" not in error
