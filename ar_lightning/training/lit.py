@@ -143,7 +143,7 @@ class LitDensity(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[CHECKPOINT_KEY] = {
             "version": __version__, "config": self.config, "data": self.density.spec.to_dict(),
-            "fingerprint": self.trainer.datamodule.fingerprint,  # type: ignore[attr-defined]
+            **({"fingerprint": self.trainer.datamodule.fingerprint} if self._trainer else {}),  # type: ignore[attr-defined]
         }  # fmt: skip
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from ar_lightning.config.checks import check_config
 from ar_lightning.config.overlay import flat, parse_overrides
 from ar_lightning.config.resolve import load_config
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.files import written
+from ar_lightning.core.files import LAST, written
 from benchmarks.published.folds import cross_validate
 from benchmarks.published.page import results_page
 from benchmarks.published.rows import (
@@ -114,4 +114,4 @@ def _train(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
 
     from ar_lightning.training.fit import run as train  # now that all else is well: it imports PyTorch
 
-    return train(config, dataset, run_dir, resume=begun)
+    return train(config, dataset, run_dir, run_dir / "checkpoints" / LAST if begun else None)

@@ -273,11 +273,11 @@ def test_a_reader_that_leaves_is_no_error(command: str) -> None:
 
 
 @pytest.fixture
-def trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], Path, bool]]:
+def trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], Path, Path | None]]:
     """What training was called with; nothing is trained."""
-    calls: list[tuple[dict[str, Any], Path, bool]] = []
+    calls: list[tuple[dict[str, Any], Path, Path | None]] = []
 
-    def run(config: dict[str, Any], dataset: object, run_dir: Path, resume: bool, trial: object) -> None:
+    def run(config: dict[str, Any], dataset: object, run_dir: Path, resume: Path | None, trial: object) -> None:
         calls.append((config, run_dir, resume))
         raise KeyboardInterrupt
 
@@ -290,7 +290,7 @@ def test_the_default_command_is_fit(trained: list[Any], capsys: pytest.CaptureFi
     assert main(["fit", "seed=3", "run_dir=new/run", "--config", "ok.yaml"]) == 130
     assert trained[0] == trained[1]
     config, run_dir, resume = trained[0]
-    assert (config["seed"], config["run_dir"], run_dir, resume) == (3, "new/run", Path("new/run"), False)
+    assert (config["seed"], config["run_dir"], run_dir, resume) == (3, "new/run", Path("new/run"), None)
     assert "continue with: python run.py --resume new/run" in capsys.readouterr().err
 
 
@@ -308,7 +308,7 @@ def test_an_empty_run_directory_may_be_used(trained: list[Any], folder: Path) ->
 def test_resume_takes_the_config_of_the_run(trained: list[Any]) -> None:
     assert main(["--resume", "run", "trainer.max_epochs=7", "tracking.mode=disabled"]) == 130
     config, run_dir, resume = trained[0]
-    assert (config["trainer"]["max_epochs"], run_dir, resume) == (7, Path("run"), True)
+    assert (config["trainer"]["max_epochs"], run_dir, resume) == (7, Path("run"), Path("run/checkpoints/last.ckpt"))
 
 
 def test_processes_of_one_training_share_its_directory(trained: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

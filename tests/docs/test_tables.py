@@ -97,6 +97,7 @@ ROW_OF = {
     "independent": "`independent`, 784 parameters",
     "nade": "`nade`, 500 hidden units, one random order",
     "made": "`made`, one layer of 2000 units, one mask",
+    "gated_pixelcnn": "`gated_pixelcnn`, 12 layers of 16 channels, kernels of 5",
     "row_lstm": "`row_lstm`, 3 layers of 24 units, kernels of 7",
     "row_lstm_7x24": "`row_lstm`, 7 layers of 24 units, kernels of 3",
     "diagonal_bilstm_1x32": "`diagonal_bilstm`, one layer of 32 units",

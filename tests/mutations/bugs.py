@@ -339,7 +339,8 @@ BUGS = {
         "tests/sweep/test_training.py -k best_epoch",
     ),
     "a password is written to sweep.yaml": Bug(
-        "ar_lightning/sweep/launch.py", 'sweep.storage = sweep.storage.replace(f":{password}@", "@", 1)', "pass",
+        "ar_lightning/sweep/launch.py", "sweep.storage, password = without_password(sweep.storage)",
+        "_, password = without_password(sweep.storage)",
         "tests/sweep/test_postgres.py -k password",
     ),
     "a code writes what only fills up the last window": Bug(
