@@ -1,6 +1,5 @@
 """Plots: the curves of a run, how text is drawn, and which rows are drawn where there are too many."""
 
-import csv
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ import numpy as np
 
 from ar_lightning.core.errors import first_line
 from ar_lightning.core.files import written
+from ar_lightning.core.reading import read_metrics
 
 __all__ = ["curves_png", "drawn", "evenly", "plain_text"]
 
@@ -41,8 +41,7 @@ def curves_png(metrics: Path, path: Path, title: str) -> None:
     """Plot training and validation bits/dim over the epochs of a `metrics.csv`."""
     from matplotlib.figure import Figure
 
-    with metrics.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    _, rows = read_metrics(metrics)
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.add_subplot()
     for key, label in (("train/bpd", "train"), ("val/bpd", "valid")):

@@ -89,7 +89,7 @@ def _lock(path: Path) -> "JournalFileOpenLock":
 
 def _is_record(line: bytes) -> bool:
     """Return whether a line is a complete record."""
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         return isinstance(record := json.loads(line), dict) and "op_code" in record
     return False
 

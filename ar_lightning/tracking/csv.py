@@ -2,14 +2,16 @@
 
 import csv
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import naming, written
+from ar_lightning.core.reading import read_metrics
 
 __all__ = ["CSVMetrics"]
 
@@ -33,8 +35,19 @@ class CSVMetrics(Logger):
 
     @rank_zero_only
     def resume_at(self, step: int) -> None:
-        """Continue the file of an interrupted run, without the rows after its checkpoint."""
-        self._rewrite([row for row in self._rows() if row["step"] and int(row["step"]) <= step])
+        """Continue the file of an interrupted run, without the rows after its checkpoint.
+
+        A damaged one does not keep the training from going on: it is put aside, and a new one begins.
+        """
+        try:
+            self.columns, rows = read_metrics(self.path)
+        except UserError as error:
+            aside = self.path.with_name(f"{self.path.name}.damaged")
+            print(f"{error}; it is kept as {aside.name}, and a new one begins", flush=True)
+            with naming(self.path):
+                self.path.replace(aside)
+            self.columns, rows = read_metrics(self.path)
+        self._rewrite([row for row in rows if row["step"] and int(row["step"]) <= step])
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -45,16 +58,10 @@ class CSVMetrics(Logger):
             with naming(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
         else:
-            self._rewrite([*self._rows(), row])
+            self.columns, rows = read_metrics(self.path)
+            self._rewrite([*rows, row])
 
-    def _rows(self) -> list[dict[str, Any]]:
-        """Read the complete lines of the file; a killed process may have left half a line."""
-        text = self.path.read_text() if self.path.exists() else ""
-        reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
-        self.columns = list(reader.fieldnames or ["step", "epoch"])
-        return list(reader)
-
-    def _rewrite(self, rows: list[dict[str, Any]]) -> None:
+    def _rewrite(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self.columns += sorted({key for row in rows for key in row} - set(self.columns))
         with written(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns, lineterminator="\n")

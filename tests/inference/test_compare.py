@@ -170,7 +170,8 @@ def spoilt(folder: Path, how: str) -> Path:
             (folder / "config.yaml").write_text("model: [")
         case "nan curve":
             text = (folder / "metrics.csv").read_text()
-            (folder / "metrics.csv").write_text(text + "99,30,,,,nan" + "," * (text.partition("\n")[0].count(",") - 5))
+            row = "99,30,,,,nan" + "," * (text.partition("\n")[0].count(",") - 5)
+            (folder / "metrics.csv").write_text(f"{text}{row}\n")
     return folder
 
 

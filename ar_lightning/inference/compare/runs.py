@@ -3,8 +3,6 @@
 A run is its `config.yaml`, `result.json`, `metrics.csv` and samples; the copies in `benchmarks/results/` will do.
 """
 
-import csv
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +13,7 @@ from typing import Any, NamedTuple
 from ar_lightning.config.overlay import Settings, flat, read_yaml
 from ar_lightning.core.errors import UserError, nearby
 from ar_lightning.core.program import program
+from ar_lightning.core.reading import read_json, read_metrics
 
 __all__ = ["DoneRun", "Point", "Setting", "read_runs"]
 
@@ -80,7 +79,7 @@ def _folders(path: Path) -> list[Path]:
     if not (path / "sweep.yaml").is_file():
         return [path]
     trials = [file.parent for file in sorted((path / "trials").glob("*/result.json"))]
-    complete = [trial for trial in trials if _json(trial / "result.json").get("state") == "complete"]
+    complete = [trial for trial in trials if read_json(trial / "result.json").get("state") == "complete"]
     if not complete:
         raise UserError(f"{path}: a sweep without a complete trial")
     return complete
@@ -93,7 +92,7 @@ def _read(folder: Path) -> DoneRun:
     file = folder / "result.json"
     if not file.is_file():
         raise UserError(f"{folder}: not done, there is no result.json; wait, or {program()} --resume {folder}")
-    result = _json(file)
+    result = read_json(file)
     for key in ("experiment", "model", "data", "regime"):
         if not isinstance(result.get(key), str):
             raise UserError(f"{file}: has no '{key}', so it is not the result of one run")
@@ -109,18 +108,6 @@ def _read(folder: Path) -> DoneRun:
     curve = _curve(folder / "metrics.csv", result.get("seconds_training"))
     about = (*_notes(config, result), *notes)
     return DoneRun(result["experiment"], folder, config, result, setting, nll, bpd, errors, curve, about)
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
-    except ValueError as error:  # broken JSON, or no UTF-8
-        raise UserError(f"{file}: not valid JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{file}: expected an object with keys")
-    return content
 
 
 def _number(value: Any, where: str) -> float:
@@ -160,7 +147,7 @@ def _errors(folder: Path, result: dict[str, Any], nll: float) -> tuple[tuple[flo
     file = folder / "test.json"
     if not file.is_file() or "test/nll" not in result:
         return (None, None), []
-    found = _json(file)
+    found = read_json(file)
     theirs = [found.get(key) for key in ("split", "data", "regime", "examples")]
     if theirs != ["test", result["data"], result["regime"], result.get("test_examples")]:
         return (None, None), ["test.json is of other data, and not used"]
@@ -177,17 +164,13 @@ def _curve(file: Path, seconds: float | None) -> tuple[Point, ...]:
     The log has examples per second. Epochs have as many examples each, so that an epoch takes its share, by the inverse
     of its rate, of all seconds of training.
     """
-    try:
-        with file.open(newline="", encoding="utf-8") as opened:
-            rows = list(csv.DictReader(opened))
-    except FileNotFoundError:
-        raise UserError(f"{file.parent}: no metrics.csv there, which holds its curve") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file}: cannot be read ({error})") from None
+    if not file.is_file():
+        raise UserError(f"{file.parent}: no metrics.csv there, which holds its curve")
+    _, rows = read_metrics(file)
 
     def column(name: str) -> dict[int, float]:
         where = f"{file}: {name}"
-        return {int(_number(r.get("epoch"), f"{file}: epoch")): _number(r[name], where) for r in rows if r.get(name)}
+        return {int(_number(r["epoch"], f"{file}: epoch")): _number(r[name], where) for r in rows if r.get(name)}
 
     bpd, rates = column("val/bpd"), column("throughput/examples_per_second")
     spent: dict[int, float] = {}
