@@ -10,6 +10,7 @@ from ar_lightning.config.checks import check_validated
 from ar_lightning.config.overlay import Settings, read_yaml
 from ar_lightning.config.resolve import resolve
 from ar_lightning.config.schema import schema_of
+from ar_lightning.config.values import check_value
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Hours, PositiveFloat, PositiveInt
 from ar_lightning.core.files import written
@@ -118,4 +119,8 @@ def saved_sweep(folder: Path) -> Sweep:
     content = read_yaml(file).get("sweep")
     if not isinstance(content, dict) or not {"base", "space", "objectives"} <= set(content):
         raise UserError(f"{file}: not written by a sweep")
-    return Sweep(**content)
+    plain = {k: check_value(KEYS[k].annotation, v, k, str(file)) for k, v in content.items() if k in KEYS}
+    try:
+        return Sweep(**{**content, **plain})
+    except TypeError:  # keys that are missing, or unknown
+        raise UserError("not as a sweep has written it", file, "give back a copy of it") from None

@@ -26,7 +26,7 @@ from ar_lightning.sweep.report.write import write_report
 from ar_lightning.sweep.slots import Slot, scrubbed, slots_of
 from ar_lightning.sweep.space import probes
 from ar_lightning.sweep.storage import open_storage, patiently, shown, without_password
-from ar_lightning.sweep.study import baseline_of, join, only_failures
+from ar_lightning.sweep.study import baseline_of, check_study, join, only_failures
 from ar_lightning.sweep.wandb import record_sweep
 from ar_lightning.tracking.console import console
 from ar_lightning.tracking.wandb_mode import wandb_mode
@@ -100,6 +100,7 @@ def report(sweep: Sweep, folder: Path) -> None:
         study = load_study(study_name=sweep.study, storage=storage)
     except KeyError:
         raise UserError(f"{folder}: there is no study {sweep.study} in {shown(sweep.storage_url)}") from None
+    check_study(sweep, study)
     console().print(summary(study, write_report(study, folder)))
 
 

@@ -26,11 +26,13 @@ from ar_lightning.config.registry import make
 from ar_lightning.core.errors import UserError
 from ar_lightning.sweep.definition import Sweep
 from ar_lightning.sweep.space import grid, own_values
+from ar_lightning.sweep.storage import shown
 
 __all__ = [
     "MAX_LOST",
     "NEVER_RAN",
     "baseline_of",
+    "check_study",
     "claim",
     "is_counted",
     "is_first_of_its_claim",
@@ -42,6 +44,10 @@ __all__ = [
 ]
 
 MAX_LOST = 2  # times that a trial is tried again after its worker died: it may be what kills it
+ATTRIBUTES: dict[str, Any] = {  # of a trial: what workers write
+    "settings": dict, "metrics": dict, "retry_of": list, "epochs": int, "seconds": (int, float), "lost": int,
+    "run": str, "reason": str, "outcome": str,
+}  # fmt: skip
 NEVER_RAN = ("surplus", "superseded")
 LIVE = (TrialState.RUNNING, TrialState.WAITING)
 PREPARED_WITHIN = 10.0  # seconds that another process gets to fill the queue of a new study
@@ -62,7 +68,7 @@ def join(sweep: Sweep, storage: BaseStorage) -> Study:
             time.sleep(0.1)
         if "definition" not in study.user_attrs:  # its creator died at once
             study.set_user_attr("definition", sweep.definition)
-    _same_definition(sweep, study)
+    check_study(sweep, study)
     study.sampler = make("sampler", sweep.sampler)
     study.pruner = make("pruner", sweep.pruner, sweep.max_epochs)
     if sweep.sampler["name"] == "grid" or "prepared" not in study.user_attrs:
@@ -78,15 +84,34 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*already reported.*")  # by the attempt before
 
 
-def _same_definition(sweep: Sweep, study: Study) -> None:
-    """Refuse a study whose trials cannot be compared with those of this sweep."""
-    before, now = (_by_part(definition) for definition in (study.user_attrs["definition"], sweep.definition))
-    for part in before:
-        if keys := sorted(k for k in before[part] | now[part] if before[part].get(k) != now[part].get(k)):
+def check_study(sweep: Sweep, study: Study) -> None:
+    """Refuse a study whose trials cannot be compared with those of this sweep, or whose records were changed."""
+    try:
+        definition = study.user_attrs["definition"]
+        str(definition["config"])
+        before, now = _by_part(definition), _by_part(sweep.definition)
+        keys = {part: [*before[part], *now[part]] for part in now}
+        other = {part: sorted({k for k in keys[part] if before[part].get(k) != now[part].get(k)}) for part in now}
+    except (KeyError, TypeError, AttributeError):
+        raise _damaged(sweep, "the definition of the study is not whole") from None
+    for part, names in other.items():
+        if names:
             raise UserError(
-                f"study={sweep.study} was begun with another {part} of {', '.join(keys)}; give this sweep a name of "
+                f"study={sweep.study} was begun with another {part} of {', '.join(names)}; give this sweep a name of "
                 f"its own, such as study={sweep.study}-2"
             )
+    for trial in study.get_trials(deepcopy=False):
+        kept = trial.user_attrs
+        wrong = [name for name, kind in ATTRIBUTES.items() if name in kept and not isinstance(kept[name], kind)]
+        if trial.state is TrialState.COMPLETE:
+            wrong += [name for name in ("settings",) if name not in kept]
+        if wrong:
+            raise _damaged(sweep, f"trial {trial.number} has no {wrong[0]} that a sweep writes")
+
+
+def _damaged(sweep: Sweep, problem: str) -> UserError:
+    fix = "it was changed or damaged; give back a copy of it, or name another study"
+    return UserError(problem, f"study={sweep.study} in {shown(sweep.storage_url)}", fix)
 
 
 def _by_part(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
