@@ -16,6 +16,7 @@ from ar_lightning.core.errors import UserError, nearby
 __all__ = ["COMMAND_LINE", "Overlay", "Settings", "flat", "parse_overrides", "read_overlays", "read_yaml"]
 
 COMMAND_LINE = "command line"
+DEEPEST, LARGEST = 50, 100_000  # levels and values of YAML
 Settings = dict[str, Any]  # by dotted key, such as `model.hidden`
 Overlay = tuple[str, Settings]  # where it comes from, and what it sets
 
@@ -86,6 +87,7 @@ def read_yaml(path: Path, asked_by: str = "") -> dict[Any, Any]:
     except OSError as error:
         raise UserError(f"cannot read the config file {path}: {error.strerror}", asked_by) from None
     with _valid_yaml(path):
+        _check_size(text)
         content = yaml.load(text, _Loader)
     if not isinstance(content, dict | None):
         raise UserError("expected 'key: value' lines", path)
@@ -100,6 +102,7 @@ def parse_overrides(overrides: Sequence[str], where: str = COMMAND_LINE) -> Over
             raise UserError(f"'{override}' should look like key=value, such as optimizer.lr=0.001", where)
         key, _, text = override.partition("=")
         with _valid_yaml(where, f"{override}: ", f"text stands in quotes, such as \"{key}='{text}'\""):
+            _check_size(text)
             node = yaml.compose(text, _Loader)
             if (node.end_mark.index if node else 0) < len(text.rstrip()):
                 raise ValueError("what follows # would be left out")
@@ -108,6 +111,22 @@ def parse_overrides(overrides: Sequence[str], where: str = COMMAND_LINE) -> Over
             content = {part: content}
         settings |= flat(where, content)
     return where, settings
+
+
+def _check_size(text: str) -> None:
+    """Refuse what is nested too deeply, or is too large once its aliases are followed, before it is read."""
+    sizes: dict[str | None, int] = {}  # nodes by anchor
+    open_nodes: list[tuple[str | None, int]] = []  # of each, its anchor and the nodes before it
+    nodes = 0
+    for event in yaml.parse(text, _Loader):  # without recursion, which in C ends in a crash
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_nodes.pop()
+            sizes[anchor] = nodes - before
+        elif isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append((event.anchor, nodes))
+        nodes += sizes.get(event.anchor, 1) if isinstance(event, yaml.AliasEvent) else 1
+        if len(open_nodes) > DEEPEST or nodes > LARGEST:
+            raise ValueError(f"more than {DEEPEST} levels, or {LARGEST:,} values")
 
 
 @contextmanager

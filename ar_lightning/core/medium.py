@@ -65,6 +65,15 @@ def medium_to_dict(medium: Medium) -> dict[str, Any]:
 
 
 def medium_from_dict(plain: dict[str, Any]) -> Medium:
-    """Inverse of `medium_to_dict`."""
+    """Inverse of `medium_to_dict`; `ValueError` where that has not written it."""
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items() if k != "kind"}
-    return KINDS[plain["kind"]](**fields)
+    medium: Medium = KINDS[plain["kind"]](**fields)
+    match medium:
+        case Audio(int(rate), "mu_law" | "linear") if rate > 0:
+            return medium
+        case Text(None | str()):
+            return medium
+        case Table(tuple(columns), tuple(offset), tuple(scale)) if len(columns) == len(offset) == len(scale):
+            if all(isinstance(v, (int, float)) for v in (*offset, *scale)) and all(isinstance(c, str) for c in columns):
+                return medium
+    raise ValueError(f"data: a medium of kind {plain['kind']} that is not whole")

@@ -74,9 +74,15 @@ class DataSpec:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "DataSpec":
-        """Inverse of `to_dict`."""
+        """Inverse of `to_dict`; `ValueError` where that has not written it."""
         medium = plain.get("medium")
-        return cls(**{**plain, "shape": tuple(plain["shape"]), "medium": medium and medium_from_dict(medium)})
+        spec = cls(**{**plain, "shape": tuple(plain["shape"]), "medium": medium and medium_from_dict(medium)})
+        sizes = [spec.classes, spec.features, *(n for n in (spec.levels, spec.quantised) if n is not None)]
+        if not all(isinstance(n, int) and n >= 0 for n in sizes):
+            raise ValueError(f"data: {spec.levels} levels and {spec.classes} classes")
+        if not spec.shape or not all(isinstance(n, int) and n > 0 for n in spec.shape):
+            raise ValueError(f"data: a shape of {spec.shape}")
+        return spec
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The contract of a dataset; reading .npz files and holding out splits, for several of them."""
 
 import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +94,9 @@ def read_npz(file: Path | IO[bytes], keys: Iterable[str] | None = None, where: s
             raise UserError(f"{where}: not an .npz file, or a truncated one; {fix}")
         with np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files if keys is None or key in keys}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever NumPy makes of bytes that can be anything
         what = f"damaged or unreadable ({type(error).__name__}); write or download it again"
         if "allow_pickle" in str(error):
             what = "holds pickled objects, which are never loaded; save plain numeric arrays"

@@ -8,7 +8,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ar_lightning.core.condition import Condition, Given, as_condition, rows_of
-from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.errors import UserError, did_you_mean, first_line
 from ar_lightning.core.notice import notice
 from ar_lightning.density.density import Density
 from ar_lightning.inference.inputs import background_of, input_data, read_inputs
@@ -102,10 +102,10 @@ def _mask(name: str, density: Density, seed: int) -> Tensor:
     if path.suffix != ".npy" or not path.is_file():
         raise UserError(f"--mask {name}: no such mask{did_you_mean(name, [*MASKS, 'random:0.5', 'FILE.npy'])}")
     try:
-        found = np.load(path, allow_pickle=False)
+        found = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: no more than the file has
         return torch.from_numpy(np.broadcast_to(found.astype(bool), shape).copy())
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"--mask {name}: not booleans that broadcast to {shape} ({str(error)[:80]})") from None
+    except Exception as error:  # whatever NumPy makes of bytes that can be anything
+        raise UserError(f"--mask {name}: not booleans that broadcast to {shape} ({first_line(error)})") from None
 
 
 def _fraction(text: str) -> float:

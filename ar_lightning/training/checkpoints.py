@@ -1,6 +1,8 @@
 """Checkpoints: found, read and rebuilt as densities."""
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,13 @@ from ar_lightning import __version__
 from ar_lightning.config.build import build_density
 from ar_lightning.config.registry import find
 from ar_lightning.config.resolve import saved_config
-from ar_lightning.core.errors import UserError, first_line, nearby
+from ar_lightning.core.errors import UserError, first_line, is_out_of_memory, nearby
 from ar_lightning.core.files import BEST, CHECKPOINT_KEY, LAST
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.tracking.wandb_artifacts import download, is_artifact
 
-__all__ = ["checkpoint_of", "load", "read_checkpoint", "rebuild"]
+__all__ = ["checkpoint_of", "load", "read_checkpoint", "rebuild", "restoring"]
 
 
 def load(path: str | Path, device: str | torch.device = "cpu", length: int | None = None) -> Density:
@@ -45,7 +47,25 @@ def rebuild(
     spec = DataSpec.from_dict(saved["data"])
     if length is not None and length != spec.shape[-1]:
         spec = _resized(spec, length, saved["config"]["model"])
-    density = build_density(saved["config"], spec)
+    with restoring(file):
+        return _built(checkpoint, file, spec).to(device).eval()
+
+
+@contextmanager
+def restoring(file: Path) -> Iterator[None]:
+    """Say in one line that a checkpoint, which is whole, holds something else than what a training writes."""
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # whatever its parts are, and whoever changed them
+        if is_out_of_memory(error):
+            raise
+        raise UserError(f"{file}: cannot be restored ({first_line(error)}): it was changed{_other(file)}") from error
+
+
+def _built(checkpoint: dict[str, Any], file: Path, spec: DataSpec) -> Density:
+    density = build_density(checkpoint[CHECKPOINT_KEY]["config"], spec)
     prefix = "density."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
     for name, weight in weights.items():
@@ -56,7 +76,7 @@ def rebuild(
         density.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(f"{file}: its weights do not fit its config: {str(error).splitlines()[1].strip()}") from None
-    return density.to(device).eval()
+    return density
 
 
 def _resized(spec: DataSpec, length: int, model: dict[str, Any]) -> DataSpec:

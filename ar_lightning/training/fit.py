@@ -23,7 +23,7 @@ from ar_lightning.media.plots import curves_png, drawn
 from ar_lightning.tracking.csv import CSVMetrics
 from ar_lightning.tracking.loggers import Wandb, make_loggers
 from ar_lightning.tracking.tensorboard import TensorBoard
-from ar_lightning.training.checkpoints import read_checkpoint
+from ar_lightning.training.checkpoints import read_checkpoint, restoring
 from ar_lightning.training.claim import claimed
 from ar_lightning.training.lit import LitDensity
 from ar_lightning.training.progress import Throughput, TrialReporter
@@ -109,6 +109,9 @@ def _run(
             write_json(result, run_dir / "result.json")
     except Exception as error:  # whatever it is, W&B shall know that the run has failed
         _finish(loggers, {"state": "failed", "reason": str(error).partition("\n")[0]}, None, exit_code=1)
+        if checkpoint and not throughput.begun:
+            with restoring(checkpoint):
+                raise
         raise
     _finish(loggers, {k: v for k, v in result.items() if not isinstance(v, (dict, list))}, best)
     return result
@@ -119,12 +122,14 @@ def _checked(checkpoint: Path, config: dict[str, Any], data: ArrayDataModule) ->
     content = read_checkpoint(checkpoint)
     saved = content[CHECKPOINT_KEY]
     check_resumed(config, saved["config"], checkpoint)
-    if "fingerprint" in saved:  # not of older versions
+    known = "fingerprint" in saved  # not of older versions
+    if known:
         data.setup()
-        if difference := changed(saved["fingerprint"], data.fingerprint):
+    with restoring(checkpoint):
+        if known and (difference := changed(saved["fingerprint"], data.fingerprint)):
             fix = "give back the old data, or start a new run; its weights can be tested on other data"
             raise UserError(f"{checkpoint}: the data are not those that it was trained on: {difference}; {fix}")
-    return int(content["global_step"])
+        return int(content["global_step"])
 
 
 def _finish(loggers: list[Logger], summary: dict[str, Any], best: Path | None, exit_code: int = 0) -> None:
@@ -145,6 +150,7 @@ def _quieten() -> None:
     for message in (
         ".*does not have many workers.*", ".*Checkpoint directory .* exists and is not empty.*", ".*LeafSpec.*",
         ".*You are using `torch.load` with `weights_only=False`.*", ".*isinstance\\(treespec.*",
+        ".*The dirpath has changed from .*",  # the run was moved
         ".*could not find the monitored key.*",  # the table says that there was no validation
         ".*number of training batches .* is smaller than the logging interval.*",
         ".*You're resuming from a checkpoint that ended before the epoch ended.*",

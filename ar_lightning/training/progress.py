@@ -63,6 +63,7 @@ class Throughput(pl.Callback):
 
     def __init__(self, started: float) -> None:
         self.seconds = 0.0
+        self.begun = False  # the training, in this process
         self._started = started
 
     @property
@@ -72,6 +73,7 @@ class Throughput(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._examples, self._before, self._since = 0, self.seconds, time.perf_counter()
+        self.begun = True
 
     on_train_epoch_start = on_train_start  # a run that is resumed within an epoch does not start that
 

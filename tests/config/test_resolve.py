@@ -176,3 +176,23 @@ def test_defaults_are_copied() -> None:
 def test_config_is_plain(tmp_path: Path) -> None:
     config = load_config(None, ["model=nade"])
     assert not any(OmegaConf.is_config(v) for v in (config, *config.values()))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 60, "- " * 60, "[" * 60 + "]" * 60], ids=str.__len__)
+def test_what_is_nested_too_deeply_is_one_line(text: str, tmp_path: Path) -> None:
+    """In a process of C, it would end in a crash."""
+    file = tmp_path / "deep.yaml"
+    file.write_text(f"seed: {text}" if "{" in text else text)
+    with pytest.raises(UserError, match="levels"):
+        load_config(file)
+    with pytest.raises(UserError, match="levels"):
+        load_config(None, ["model=nade", f"model.hidden={text}"])
+
+
+def test_aliases_that_multiply_are_one_line(tmp_path: Path) -> None:
+    lists = [f"    - &a{i} [{', '.join([f'*a{i - 1}' if i else 'x'] * 10)}]" for i in range(9)]
+    (tmp_path / "many.yaml").write_text("\n".join(["model:", "  name: nade", "  hidden:", *lists]))
+    with pytest.raises(UserError, match="100,000 values"):
+        load_config(tmp_path / "many.yaml")
+    (tmp_path / "few.yaml").write_text("model: &m {name: nade, hidden: &h 7}\ndata: {batch_size: *h}\n")
+    assert load_config(tmp_path / "few.yaml")["data"]["batch_size"] == 7

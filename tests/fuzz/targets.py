@@ -109,9 +109,10 @@ def put(rng: Random, source: Path, folder: Path, damage: Callable[[bytes, Random
     return file
 
 
-@target(60)
+@target(50)
 def config(rng: Random, given: Path, here: Path) -> list[str]:
-    return ["--config", str(put(rng, given / "nade.yaml", here)), *TINY, f"run_dir={here / 'run'}"]
+    file = put(rng, given / "nade.yaml", here, rng.choice((mutated, with_another_value)))
+    return ["--config", str(file), *TINY, f"run_dir={here / 'run'}"]
 
 
 @target(50)
@@ -141,7 +142,8 @@ def sweep(rng: Random, given: Path, here: Path) -> list[str]:
 
     launch.launch = lambda read: 0
     shutil.copy(given / "nade.yaml", here)
-    return ["sweep", "--config", str(put(rng, given / "sweep.yaml", here)), f"sweep_dir={here / 'sweep'}"]
+    file = put(rng, given / "sweep.yaml", here, rng.choice((mutated, with_another_value)))
+    return ["sweep", "--config", str(file), f"sweep_dir={here / 'sweep'}"]
 
 
 def score_or_train(rng: Random, given: Path, here: Path, file: Path, run: str, data: str) -> list[str]:
@@ -152,12 +154,12 @@ def score_or_train(rng: Random, given: Path, here: Path, file: Path, run: str, d
     return ["score", str(given / run), "--data", str(file), "--out", str(here / "scores.csv")]
 
 
-@target(40)
+@target(35)
 def table(rng: Random, given: Path, here: Path) -> list[str]:
     return score_or_train(rng, given, here, put(rng, given / "table.csv", here), "table", "table")
 
 
-@target(25)
+@target(20)
 def parquet(rng: Random, given: Path, here: Path) -> list[str]:
     return score_or_train(rng, given, here, put(rng, given / "table.parquet", here), "table", "table")
 
@@ -210,7 +212,7 @@ def in_a_chunk(data: bytes, rng: Random) -> bytes:
     )
 
 
-@target(30)
+@target(25)
 def sound(rng: Random, given: Path, here: Path) -> list[str]:
     damage = rng.choice((mutated, in_the_head))
     file, run = put(rng, given / "tone.wav", here, damage), str(given / "sound")
@@ -224,7 +226,7 @@ def in_the_head(data: bytes, rng: Random) -> bytes:
     return mutated(data[:64], rng) + data[64:]
 
 
-@target(30)
+@target(25)
 def text(rng: Random, given: Path, here: Path) -> list[str]:
     file, run = put(rng, given / "song.txt", here), str(given / "text")
     model = ["model=rnn", "model.hidden=4", "data=text", "data.length=16", f"data.path={file}"]
@@ -279,7 +281,7 @@ def sealed(data: bytes, rng: Random) -> bytes:
     return data[:4] + struct.pack("<I", zlib.crc32(body)) + body
 
 
-@target(45)
+@target(40)
 def checkpoint(rng: Random, given: Path, here: Path) -> list[str]:
     run = rng.choice(("images", "table", "text"))
     if rng.random() < 0.3:
@@ -320,7 +322,7 @@ def with_other_content(data: bytes, rng: Random) -> bytes:
     return out.getvalue()
 
 
-@target(40)
+@target(35)
 def run_files(rng: Random, given: Path, here: Path) -> list[str]:
     """The files beside a checkpoint, read by compare and by resume."""
     copy = here / "images"
@@ -343,9 +345,19 @@ def run_files(rng: Random, given: Path, here: Path) -> list[str]:
     return ["compare", str(copy), str(given / "images"), "--out", str(here / "comparison")]
 
 
-@target(30)
+def in_a_line(data: bytes, rng: Random) -> bytes:
+    """Change one value in one line, often the first: the rest is whole."""
+    lines = data.splitlines(keepends=True)
+    i = rng.choice((0, 1, 2, rng.randrange(len(lines))))
+    lines[i] = with_another_value(lines[i].rstrip(b"\n"), rng) + b"\n"
+    return b"".join(lines)
+
+
+@target(25)
 def journal(rng: Random, given: Path, here: Path) -> list[str]:
     folder = here / "sweep"
     shutil.copytree(RELEASED / "sweep", folder)
-    put(rng, folder / rng.choice(("journal.log", "journal.log", "sweep.yaml")), folder)
+    put(
+        rng, folder / rng.choice(("journal.log", "journal.log", "sweep.yaml")), folder, rng.choice((mutated, in_a_line))
+    )
     return ["sweep-report", str(folder)]

@@ -1,5 +1,8 @@
 """Runs and files that cannot be used: one line that says what is wrong, exit code 2, and nothing written."""
 
+import shutil
+import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,10 @@ DAMAGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no weights": (lambda c: c.pop("state_dict"), "no 'state_dict'"),
     "unknown model": (lambda c: saved(c)["config"]["model"].update(name="nad"), "did you mean 'nade'?"),
     "illegal value": (lambda c: saved(c)["config"]["model"].update(hidden="wide"), "model.hidden: expected int"),
+    "no size": (lambda c: saved(c)["data"].update(shape=[1, None, 8]), "a shape of (1, None, 8)"),
+    "half a level": (lambda c: saved(c)["data"].update(levels=2.5), "2.5 levels"),
+    "no text": (lambda c: saved(c)["data"].update(medium={"kind": "text", "symbols": 1}), "a medium of kind text"),
+    "no tensor": (lambda c: c["state_dict"].update({next(iter(c["state_dict"])): [1]}), "cannot be restored"),
     "other weights": (lambda c: saved(c)["config"]["model"].update(hidden=9), "its weights do not fit its config"),
 }
 
@@ -75,6 +82,30 @@ def test_a_checkpoint_that_cannot_be_used(
     line = refused(capsys, command, str(file), *COMMANDS[command])
     assert expected in line and str(file) in line
     assert [*tmp_path.iterdir()] == [file]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c.pop("global_step"),
+        lambda c: c.update(global_step="x"),
+        lambda c: c.update(callbacks=[]),
+        lambda c: c.pop("lr_schedulers"),
+        lambda c: c.update({"pytorch-lightning_version": "x"}),
+        lambda c: saved(c).update(fingerprint=1.0),
+    ],
+    ids=["no step", "no number", "no callbacks", "no schedule", "no version", "no fingerprint"],
+)
+def test_a_training_that_cannot_be_restored(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[dict[str, Any]], Any]
+) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    checkpoint = torch.load(copy / "checkpoints" / "last.ckpt", weights_only=True)
+    change(checkpoint)
+    torch.save(checkpoint, copy / "checkpoints" / "last.ckpt")
+    assert run_here("--resume", str(copy), "trainer.max_epochs=2") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "last.ckpt: cannot be restored (" in line and "best.ckpt is whole: give that" in line
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -123,3 +154,28 @@ def test_a_file_that_cannot_be_used(
     line = refused(capsys, command, str(run), *option, str(file), "--out", str(out))
     assert str(file) in line and expected in line
     assert [*tmp_path.iterdir()] == [file]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': nan, 8), }",
+        b"{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000,), }",
+        b"(" * 300,
+        b"'",
+        b"\x00",
+        b"",
+    ],
+    ids=["brackets", "a huge size", "many brackets", "a quote", "a zero", "nothing"],
+)
+def test_an_array_with_another_header(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], header: bytes
+) -> None:
+    array = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header) + 1) + header + b"\n" + bytes(64)
+    (tmp_path / "mask.npy").write_bytes(array)
+    with zipfile.ZipFile(tmp_path / "mine.npz", "w") as archive:
+        archive.write(tmp_path / "mask.npy", "test.npy")
+    assert "mask.npy" in refused(
+        capsys, "complete", str(run), "--input", "data:test:0", "--mask", str(tmp_path / "mask.npy")
+    )
+    assert "mine.npz" in refused(capsys, "score", str(run), "--data", str(tmp_path / "mine.npz"))
