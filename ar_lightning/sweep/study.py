@@ -103,8 +103,12 @@ def check_study(sweep: Sweep, study: Study) -> None:
     for trial in study.get_trials(deepcopy=False):
         kept = trial.user_attrs
         wrong = [name for name, kind in ATTRIBUTES.items() if name in kept and not isinstance(kept[name], kind)]
+        values = [*trial.intermediate_values.values()]
         if trial.state is TrialState.COMPLETE:
-            wrong += [name for name in ("settings",) if name not in kept]
+            wrong += [] if "settings" in kept else ["settings"]
+            values += trial.values or [None]
+        if not all(isinstance(value, (int, float)) for value in values):
+            wrong.append("value")
         if wrong:
             raise _damaged(sweep, f"trial {trial.number} has no {wrong[0]} that a sweep writes")
 

@@ -23,7 +23,7 @@ def test_names_are_no_formulas(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     rows = np.random.default_rng(0).normal(size=(40, 2))
     pair_plot_png(rows, rows, (name, "b"), tmp_path / "pairs.png")
     with (tmp_path / "metrics.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([["epoch", "val/bpd"], [0, 3.0], [1, 2.5]])
+        csv.writer(file).writerows([["step", "epoch", "val/bpd"], [9, 0, 3.0], [19, 1, 2.5]])
     curves_png(tmp_path / "metrics.csv", tmp_path / "curves.png", name)
     assert {tmp_path / "pairs.png", tmp_path / "curves.png"} <= set(tmp_path.iterdir())
     assert name in {text for text, _ in seen} and not any(is_math for _, is_math in seen)

@@ -52,6 +52,12 @@ DAMAGES: dict[str, tuple[Callable[[Records], Any], str]] = {
     "another space": (within_definition(space={}), "was begun with another space of model.hidden, optimizer.lr"),
     "no settings": (renamed("settings"), "trial 0 has no settings"),
     "a word for settings": (another("settings", "x"), "trial 0 has no settings"),
+    "no value": (lambda records: next(r for r in records if r.get("values")).update(values=[None]), "has no value"),
+    "no values": (lambda records: next(r for r in records if r.get("values")).update(values=None), "has no value"),
+    "a word for a value": (
+        lambda records: next(r for r in records if "intermediate_value" in r).update(intermediate_value="x"),
+        "has no value",
+    ),
     "a word for metrics": (another("metrics", "x"), "trial 0 has no metrics"),
 }
 
