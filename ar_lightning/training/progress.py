@@ -31,20 +31,19 @@ class EpochLines(pl.Callback):
         if now - self._said < PAUSE or trainer.is_last_batch or not trainer.is_global_zero:
             return
         self._said = now
-        loss = f"loss {float(trainer.callback_metrics['train/loss']):.4f}"
         done = f"{batch_idx + 1} of {trainer.num_training_batches} batches"
-        print(f"{_epoch(trainer)}  {done}  {loss}  {now - self._since:.0f} s", flush=True)
+        known = trainer.callback_metrics.get("train/loss")  # not at once where a run is resumed within an epoch
+        loss = "" if known is None else f"  loss {float(known):.4f}"
+        print(f"{_epoch(trainer)}  {done}{loss}  {now - self._since:.0f} s", flush=True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
         spec, metrics = pl_module.density.spec, trainer.callback_metrics  # type: ignore[union-attr]
         key, unit = ("bpd", "bits/dim") if spec.levels or spec.quantised else ("nll", "nats")  # type: ignore[union-attr]
-        names = {
-            "train": "train",
-            **({"val": "valid"} if self._validated else {}),
-        }  # an older value is not of this epoch
-        parts = [f"{name} {float(metrics[f'{split}/{key}']):.4f}" for split, name in names.items()]
+        new = ["train/", *(["val/"] if self._validated else [])]  # an older validation is not of this epoch
+        names = {"train/": "train", "val/": "valid"}
+        parts = [f"{names[split]} {float(metrics[split + key]):.4f}" for split in new if split + key in metrics]
         seconds = time.perf_counter() - self._since
         print(f"{_epoch(trainer)}  {'  '.join(parts)} {unit}  {seconds:.1f} s", flush=True)
 

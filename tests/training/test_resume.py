@@ -74,6 +74,32 @@ def test_a_run_that_ended_within_epochs_goes_on_there(case: str, tmp_path: Path)
     assert set(epochs(whole)) <= set(epochs(cut))
 
 
+def test_lines_within_an_epoch_that_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No loss is known before one is logged; and an epoch of which no batch is left has no likelihood."""
+    monkeypatch.setattr("ar_lightning.training.progress.PAUSE", 0.0)
+    run = tmp_path / "run"
+    steps = ["trainer.limit_train=6", "trainer.log_every=50"]
+    assert run_here(*NADE, *steps, "trainer.max_steps=3", f"run_dir={run}") == 0
+    shutil.copytree(run, tmp_path / "shorter")
+    assert run_here("--resume", str(tmp_path / "shorter"), "trainer.max_steps=null", "trainer.limit_train=2") == 0
+    capsys.readouterr()
+    assert run_here("--resume", str(run), "trainer.max_steps=null") == 0
+    assert "epoch 1/1  4 of 6 batches  0 s\n" in capsys.readouterr().out
+
+
+def test_a_run_goes_on_from_an_epoch_of_every_other(noise: list[str], tmp_path: Path) -> None:
+    """Where the best checkpoint is written when the validation ends, and not the epoch."""
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    base = [*noise, "trainer.val_every=2", "trainer.max_epochs=4"]
+    assert run_here(*base, f"run_dir={whole}") == 0
+    assert last(whole, "best")["epoch"] == 1
+    shutil.copytree(whole, again)
+    assert run_here("--resume", str(again / "checkpoints" / "best.ckpt")) == 0
+    assert same(last(whole)["state_dict"], last(again)["state_dict"])
+
+
 @pytest.mark.slow
 @pytest.mark.ddp
 def test_two_processes_that_ended_within_an_epoch_go_on_there(tmp_path: Path) -> None:
