@@ -44,7 +44,7 @@ def check_config(config: dict[str, Any]) -> Any:
 def check_resumed(config: dict[str, Any], trained: dict[str, Any], checkpoint: object) -> None:
     """Refuse a config that does not go on with what a checkpoint was trained by."""
     now, before = (flat("", c) for c in (config, trained))
-    for key in now.keys() | before.keys():
+    for key in sorted(now.keys() | before.keys()):
         if not key.startswith((*ON_RESUME, "run_dir", "experiment")) and now.get(key) != before.get(key):
             values = f"{key}={yaml_text(now.get(key))}, and {checkpoint} was trained with {yaml_text(before.get(key))}"
             raise UserError(f"config: {values}; put it back, or start a new run")

@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,16 +61,16 @@ def restoring(file: Path) -> Iterator[None]:
     except Exception as error:  # whatever its parts are, and whoever changed them
         if is_out_of_memory(error):
             raise
-        raise UserError(f"{file}: cannot be restored ({first_line(error)}): it was changed{_other(file)}") from error
+        fix = f"if it was changed, give back a copy of it{_other(file)}"
+        raise UserError(f"{file}: cannot be restored ({first_line(error)}); {fix}") from error
 
 
 def _built(checkpoint: dict[str, Any], file: Path, spec: DataSpec) -> Density:
     density = build_density(checkpoint[CHECKPOINT_KEY]["config"], spec)
     prefix = "density."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    for name, weight in weights.items():
-        if not weight.isfinite().all():
-            raise UserError(f"{file}: not all weights of {name} are numbers: its training diverged{_other(file)}")
+    if (name := _diverged(weights)) is not None:
+        raise UserError(f"{file}: not all weights of {name} are numbers: its training diverged{_other(file)}")
     density.to(next((w.dtype for w in weights.values() if w.is_floating_point()), torch.float32))
     try:
         density.load_state_dict(weights)
@@ -123,13 +123,17 @@ def _undamaged(file: Path) -> Any:
     return torch.load(file, map_location="cpu", weights_only=True)
 
 
+def _diverged(weights: dict[str, torch.Tensor]) -> str | None:
+    """Return the name of weights that are not all numbers."""
+    return next((name for name, weight in weights.items() if not weight.isfinite().all()), None)
+
+
 def _other(file: Path) -> str:
-    """Name the other checkpoint of the run, if that is whole."""
+    """Name the other checkpoint of the run, if that can be used instead."""
     for other in (file.with_name(name) for name in (BEST, LAST) if name != file.name):
-        try:
-            return f"; {other} is whole: give that" if _undamaged(other) else ""
-        except Exception:  # damaged too, or not there
-            continue
+        with suppress(Exception):  # damaged too, or not there
+            if _diverged(_undamaged(other)["state_dict"]) is None:
+                return f"; {other} is whole: give that"
     return ""
 
 

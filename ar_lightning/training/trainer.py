@@ -149,10 +149,11 @@ class RunCheckpoints(TorchCheckpointIO):
         folder = Path(path).parent.resolve()
         checkpoint, best = here(read_checkpoint(Path(path)), folder), folder / BEST
         states = here(read_checkpoint(best), folder)["callbacks"] if best.is_file() else {}
-        others = {name: state for name, state in checkpoint["callbacks"].items() if state.get("monitor") != SCORE}
-        if not states and len(others) < len(checkpoint["callbacks"]):
+        scores = {name for name, state in checkpoint["callbacks"].items() if state.get("monitor") == SCORE}
+        if scores and not states:
             rank_zero_info(f"no {best}: the best epoch is chosen among those to come")
-        return checkpoint | {"callbacks": {**states, **others}}
+        kept = {name: state for name, state in checkpoint["callbacks"].items() if name not in scores}
+        return checkpoint | {"callbacks": kept | {name: states[name] for name in scores if name in states}}
 
 
 def with_possible_precision(trainer: dict[str, Any]) -> dict[str, Any]:

@@ -66,3 +66,16 @@ def test_weights_that_are_no_numbers_are_refused(
     assert error.count("\n") == 1 and "are numbers: its training diverged" in error
     with pytest.raises(UserError, match="diverged"):
         load(file)
+
+
+def test_another_checkpoint_that_diverged_is_not_offered(trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    last, best = (run / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
+    checkpoint = torch.load(best, weights_only=True)
+    next(w for w in checkpoint["state_dict"].values() if w.is_floating_point()).fill_(float("nan"))
+    torch.save(checkpoint, best)
+    with pytest.raises(UserError, match=r"last\.ckpt is whole"):
+        load(best)
+    torch.save(checkpoint, last)
+    with pytest.raises(UserError, match=r"diverged$"):
+        load(best)
