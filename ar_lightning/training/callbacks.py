@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_avg_fn
 
 from ar_lightning.models.base import Model
 
 __all__ = ["CompileModel", "EMAWeightAveraging", "EarlyStopping", "ModelCheckpoint", "compile_model", "here"]
+
+SHORT = 4
 
 
 class ModelCheckpoint(pl.callbacks.ModelCheckpoint):
@@ -59,30 +61,37 @@ class EarlyStopping(pl.callbacks.EarlyStopping):
 
 
 class EMAWeightAveraging(pl.callbacks.WeightAveraging):
-    """Exponential moving average of the weights, whose memory grows to that of `decay` with the steps n averaged.
+    """Exponential moving average of the weights; in a short training its memory grows with the steps n averaged.
 
-        average_n = d_n average_{n-1} + (1 - d_n) weights_n,    d_n = min(decay, (1 + n) / (10 + n))
+        average_n = d_n average_{n-1} + (1 - d_n) weights_n,    d_n = decay, or min(decay, (1 + n) / (10 + n))
 
-    Without that, the average of a training that is short beside 1 / (1 - decay) steps is the weights it began with. A
-    run that was begun without it, by an earlier version, goes on without it.
+    A fixed decay averages over 1 / (1 - decay) steps. Where the whole training has fewer than `SHORT` times as many, it
+    would test the weights it began with. What a run began with, it goes on with.
     """
 
     def __init__(self, decay: float) -> None:
-        super().__init__(use_buffers=False, multi_avg_fn=self._average)
-        self.decay, self.growing = decay, True
+        super().__init__(use_buffers=False, avg_fn=self._average)
+        self.decay = decay
+        self.growing: bool | None = None  # known when the training begins
 
-    @torch.no_grad()
-    def _average(self, average: Any, weights: Any, steps: Tensor | int) -> None:
-        n = int(steps)
-        decay = min(self.decay, (1 + n) / (10 + n)) if self.growing else self.decay
-        torch._foreach_lerp_(average, weights, 1 - decay)
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        if self.growing is None:
+            self.growing = trainer.estimated_stepping_batches * (1 - self.decay) < SHORT
+
+    def _average(self, average: Tensor, weights: Tensor, steps: Tensor) -> Tensor:
+        decay = self.decay
+        if self.growing:
+            n = int(steps)
+            decay = min(decay, (1 + n) / (10 + n))
+        return get_ema_avg_fn(decay)(average, weights, steps)  # type: ignore[no-any-return]
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"growing": self.growing}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        self.growing = state_dict.get("growing", False)
+        self.growing = state_dict.get("growing", False)  # not of earlier versions
 
 
 class CompileModel(pl.Callback):

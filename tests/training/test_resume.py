@@ -256,15 +256,18 @@ def test_training_goes_on_from_its_weights_once_they_are_not_averaged(tmp_path: 
     assert same(last(averaged)["state_dict"], last(plain)["state_dict"])
 
 
-def test_an_average_of_few_steps_is_of_those_steps(tmp_path: Path) -> None:
-    """By the formula of the docstring; weights after each step are those of trainings of so many steps."""
+@pytest.mark.parametrize("steps", [4, 6])
+def test_the_average_of_a_short_training_is_of_its_steps(steps: int, tmp_path: Path) -> None:
+    """By the formulas of the docstring, in a training of three and of 4.5 times the memory of 4/3 steps."""
     weights = []
-    for n in range(1, 5):
-        assert run_here(*NADE, "trainer.limit_train=4", f"trainer.max_steps={n}", f"run_dir={tmp_path / str(n)}") == 0
+    for n in range(1, steps + 1):
+        base = [*NADE, f"trainer.limit_train={steps}"]
+        assert run_here(*base, f"trainer.max_steps={n}", f"run_dir={tmp_path / str(n)}") == 0
         weights.append(last(tmp_path / str(n))["state_dict"])
-    assert run_here(*NADE, "trainer.limit_train=4", "trainer.ema=0.25", f"run_dir={tmp_path / 'ema'}") == 0
+    assert run_here(*base, "trainer.ema=0.25", f"run_dir={tmp_path / 'ema'}") == 0
     average = weights[0]
-    for decay, new in zip((2 / 11, 0.25, 0.25), weights[1:], strict=True):
+    for n, new in enumerate(weights[1:], 1):
+        decay = min(0.25, (1 + n) / (10 + n)) if steps == 4 else 0.25
         average = {k: decay * average[k] + (1 - decay) * w for k, w in new.items() if w.is_floating_point()}
     kept = last(tmp_path / "ema")["state_dict"]
     assert all(torch.allclose(kept[key], average[key], rtol=1e-5, atol=1e-7) for key in average)
