@@ -1,10 +1,9 @@
-"""The contract of a dataset; reading .npz files and holding out splits, for several of them."""
+"""The contract of a dataset; the files that users name, and held-out splits, for several of them."""
 
-import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from ar_lightning.core.spec import DataSpec
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SPLITS", "Dataset", "Split", "Splits", "hold_out", "hold_out_last", "read_npz", "shuffled", "users_file"]
+__all__ = ["SPLITS", "Dataset", "Split", "Splits", "hold_out", "hold_out_last", "shuffled", "users_file"]
 
 SPLITS = ("train", "valid", "test")
 
@@ -85,25 +84,6 @@ class Dataset(Protocol):
         return x
 
 
-def read_npz(file: Path | IO[bytes], keys: Iterable[str] | None = None, where: str = "") -> dict[str, np.ndarray]:
-    """Read the arrays of an .npz file, or only those of `keys`, never unpickling; messages call the file `where`."""
-    where = where or str(file)
-    try:
-        if not zipfile.is_zipfile(file):
-            fix = "write it with numpy.savez, or download it again"
-            raise UserError(f"{where}: not an .npz file, or a truncated one; {fix}")
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files if keys is None or key in keys}
-    except UserError:
-        raise
-    except Exception as error:  # whatever NumPy makes of bytes that can be anything
-        what = f"damaged or unreadable ({type(error).__name__}); write or download it again"
-        if "allow_pickle" in str(error):
-            what = "holds pickled objects, which are never loaded; save plain numeric arrays"
-        raise UserError(f"{where}: {what}") from error
-    return {key: array for key, array in arrays.items() if isinstance(array, np.ndarray)}
-
-
 def hold_out(n: int, missing: Sequence[str], seed: int, where: object) -> dict[str, np.ndarray]:
     """Hold out a tenth of n training examples for each missing split; return the indices of each split and `train`."""
     held = max(1, n // 10)
@@ -132,6 +112,8 @@ def users_file(path: str | None, dataset: str, example: str, suffixes: Sequence[
         raise UserError(f"data.path: data '{dataset}' needs a file; give data.path={example}")
     file = Path(path).expanduser()
     if not file.is_file():
+        if file.exists() and not file.is_dir():
+            raise UserError(f"data.path: {file} is a pipe or a device; save what comes of it in a file")
         hint = nearby(file, lambda entry: entry.suffix in suffixes and entry.is_file(), thing)
         raise UserError(f"data.path: no file {file}{hint}")
     return file

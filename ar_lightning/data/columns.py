@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ar_lightning.core.errors import UserError, did_you_mean
-from ar_lightning.data.base import SPLITS, read_npz
+from ar_lightning.data.base import SPLITS
+from ar_lightning.data.npz_file import read_npz
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,10 +13,11 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.levels import scaled
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import Dataset, Split, Splits, read_npz
+from ar_lightning.data.base import Dataset, Split, Splits
 from ar_lightning.data.columns import read_columns
 from ar_lightning.data.files_below import files_below, notes_on
 from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.data.npz_file import read_npz
 from ar_lightning.data.user.audio_folder import SoundFormat
 from ar_lightning.data.user.npz import channels_first, checked_labels
 from ar_lightning.media.base import Media

@@ -13,10 +13,11 @@ import numpy as np
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import PositiveInt
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import Split, Splits, hold_out_last, read_npz
+from ar_lightning.data.base import Split, Splits, hold_out_last
 from ar_lightning.data.cache import Blocks, Decoded, cached_split, decoded, fingerprint, stamp
 from ar_lightning.data.download import ELSEWHERE, data_root
 from ar_lightning.data.images import EightBitImages, treatment
+from ar_lightning.data.npz_file import read_npz
 from ar_lightning.media.picture import open_image
 
 __all__ = ["ImageNet32", "ImageNet64"]

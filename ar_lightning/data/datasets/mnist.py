@@ -13,9 +13,10 @@ import numpy as np
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.levels import quantised
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import SPLITS, Split, Splits, hold_out_last, read_npz
+from ar_lightning.data.base import SPLITS, Split, Splits, hold_out_last
 from ar_lightning.data.download import data_root, obtain
 from ar_lightning.data.images import Images, treatment
+from ar_lightning.data.npz_file import read_npz
 
 if TYPE_CHECKING:
     import torch

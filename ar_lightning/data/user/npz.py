@@ -7,8 +7,9 @@ import numpy as np
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import SPLITS, Split, Splits, hold_out, read_npz, users_file
+from ar_lightning.data.base import SPLITS, Split, Splits, hold_out, users_file
 from ar_lightning.data.images import Images, treatment
+from ar_lightning.data.npz_file import read_npz
 
 __all__ = ["NpzArrays", "channels_first", "checked_labels"]
 

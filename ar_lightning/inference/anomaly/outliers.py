@@ -19,8 +19,9 @@ from ar_lightning.config.schema import schema_of
 from ar_lightning.core.condition import as_condition
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import Split, read_npz
+from ar_lightning.data.base import Split
 from ar_lightning.data.module import ArrayDataModule, Batch
+from ar_lightning.data.npz_file import read_npz
 from ar_lightning.data.user.npz import channels_first
 from ar_lightning.density.density import Density
 from ar_lightning.inference.evaluate import translator

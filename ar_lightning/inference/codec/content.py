@@ -16,8 +16,8 @@ from ar_lightning.core.condition import as_condition
 from ar_lightning.core.errors import UserError, nearby
 from ar_lightning.core.files import save_npz
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import read_npz
 from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.data.npz_file import read_npz
 from ar_lightning.inference.inputs import key_of_labels, name_of_examples, read_text, split_of
 from ar_lightning.inference.own import own_examples_of
 from ar_lightning.media.characters import MARK
