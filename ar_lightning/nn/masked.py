@@ -57,7 +57,7 @@ class MaskedMLP(Streaming):
 
     `widths` are the units of every layer, from the inputs to the outputs, which read the inputs too if `direct`. Every
     unit has a bias of its own for each class. `ascending` are the degrees of all layers, if they ascend and never
-    change.
+    change. Hidden units are dropped in training with the probability `dropout`.
     """
 
     def __init__(
@@ -67,9 +67,10 @@ class MaskedMLP(Streaming):
         direct: bool = False,
         classes: int = 0,
         ascending: list[Tensor] | None = None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.activation = ACTIVATIONS[activation]
+        self.activation, self.dropout = ACTIVATIONS[activation], dropout
         pairs = list(zip(range(len(widths)), range(1, len(widths)), strict=False))
         self.layers: Any = nn.ModuleList(nn.Linear(widths[i], widths[o]) for i, o in pairs)
         self.direct = nn.Linear(widths[0], widths[-1], bias=False) if direct else None
@@ -91,7 +92,7 @@ class MaskedMLP(Streaming):
         """Return the units `(B, units)` of every hidden layer, as `forward` computes them."""
         layers, h = [], x
         for i in range(len(self.layers) - 1):
-            h = self.activation(self._layer(i, h, degrees, cond))
+            h = F.dropout(self.activation(self._layer(i, h, degrees, cond)), self.dropout, self.training)
             layers.append(h)
         return layers
 

@@ -105,6 +105,7 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
         raise UserError(f"{file}: not a checkpoint of ar_lightning: it holds no config")
     try:
         DataSpec.from_dict(saved["data"])
+        saved["written"] = saved["config"]  # without the keys that are newer than it
         saved["config"] = saved_config(saved["config"], "")
         len(checkpoint["state_dict"])
     except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:

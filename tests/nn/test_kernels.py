@@ -49,26 +49,31 @@ def stairs(hidden: int, tokens: int) -> Pair:
     )
 
 
+KEPT = torch.tensor([[0.0, 2.0, 2.0, 0.0, 2.0], [2.0] * 5, [0.0] * 5])  # of 3 examples and 5 hidden units
+
+
 def nade_inputs(sites: int, inputs: int, params: int) -> list[Tensor]:
     batch, hidden = 3, 5
     weights = numbers(sites, inputs, hidden), numbers(sites, params, hidden), numbers(sites, params)
     return [numbers(sites, batch, inputs), *weights, numbers(batch, hidden)]
 
 
-def prefix(sites: int, activation: str, inputs: int, params: int) -> Pair:
+def prefix(sites: int, activation: str, inputs: int, params: int, dropping: bool = False) -> Pair:
+    kept = KEPT if dropping else None
     return Pair(
-        lambda *t: nade.Prefix.apply(*t, activation, 4),
-        lambda *t: nade.reference(*t, activation)[0],
+        lambda *t: nade.Prefix.apply(*t, activation, 4, kept),
+        lambda *t: nade.reference(*t, activation, kept)[0],
         nade_inputs(sites, inputs, params),
     )
 
 
-def compiled_prefix(sites: int, activation: str) -> Pair:
+def compiled_prefix(sites: int, activation: str, dropping: bool = False) -> Pair:
     """The blocks as Python runs them, not compiled; they give no gradient of the values."""
     past, *weights = nade_inputs(sites, 1, 1)
+    kept = KEPT if dropping else None
     return Pair(
-        lambda *t: nade_compiled.CompiledPrefix.apply(past.detach(), *t, activation, 4),
-        lambda *t: nade.reference(past.detach(), *t, activation)[0],
+        lambda *t: nade_compiled.CompiledPrefix.apply(past.detach(), *t, activation, 4, kept),
+        lambda *t: nade.reference(past.detach(), *t, activation, kept)[0],
         weights,
     )
 
@@ -117,6 +122,8 @@ PAIRS: dict[str, Callable[[], Pair]] = {
         for e, p in ((1, 1), (3, 2))
     },
     **{f"nade_compiled-{f}-{n}": partial(compiled_prefix, n, f) for f in ("sigmoid", "relu") for n in (1, 4, 7, 8)},
+    **{f"nade-{f}-dropping": partial(prefix, 7, f, 3, 2, True) for f in ("sigmoid", "relu")},
+    **{f"nade_compiled-{f}-dropping": partial(compiled_prefix, 7, f, True) for f in ("sigmoid", "relu")},
     **{f"row_lstm-{k}-{H}x{W}": partial(rows_of_lstms, k, H, W) for k in (1, 3, 5) for H, W in SIZES},
     **{f"diagonal_lstm-{H}x{W}": partial(diagonals_of_lstms, H, W) for H, W in SIZES},
     **{

@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.files import write_bytes
+from ar_lightning.core.files import CHECKPOINT_KEY, write_bytes
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.inference.codec.codec import check_codable, decode, encode
@@ -144,7 +144,8 @@ def _codable(run: str, saved: SavedRun) -> tuple[Density, bytes]:
         check_codable(density)
     except ValueError as error:
         raise UserError(f"{run}: {error}") from None
-    what = {"model": saved.config["model"], "likelihood": saved.config["likelihood"], "data": density.spec.to_dict()}
+    config = saved.checkpoint[CHECKPOINT_KEY]["written"]  # or a new key would make another density of it
+    what = {**{key: config.get(key) for key in ("model", "likelihood")}, "data": density.spec.to_dict()}
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
     for name, weight in sorted(density.state_dict().items()):
         digest.update(name.encode() + weight.contiguous().numpy().tobytes())

@@ -19,7 +19,7 @@ __all__ = ["Prefix", "prefix", "reference"]
 
 
 def reference(
-    past: Tensor, W: Tensor, V: Tensor, b: Tensor, a: Tensor, activation: Activation
+    past: Tensor, W: Tensor, V: Tensor, b: Tensor, a: Tensor, activation: Activation, kept: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Compute what `prefix` computes, site by site.
 
@@ -30,6 +30,7 @@ def reference(
         b: their bias `(n, P)`.
         a: pre-activation before all sites `(B, H)`.
         activation: f.
+        kept: what the units are multiplied by after f `(B, H)`, or None: dropout.
 
     Returns:
         The outputs `(B, n, P)` and the pre-activation `(B, H)` at the last site.
@@ -38,13 +39,14 @@ def reference(
     for z, W_i, V_i, b_i in zip(past, W, V, b, strict=True):
         a = a + z @ W_i
         h = torch.sigmoid(a) if activation == "sigmoid" else torch.relu(a)
-        outs.append(h @ V_i.T + b_i)
+        outs.append((h if kept is None else h * kept) @ V_i.T + b_i)
     return torch.stack(outs, 1), a
 
 
 def prefix(
-    past: Tensor, W: Tensor, V: Tensor, b: Tensor, a: Tensor, activation: Activation, block: int
-) -> tuple[Tensor, Tensor]:
+    past: Tensor, W: Tensor, V: Tensor, b: Tensor, a: Tensor, activation: Activation, block: int,
+    kept: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Compute the outputs and the pre-activation of `reference`, a block of sites at a time."""
     outs = []
     buffer = past.new_empty(min(block, len(past)), past.shape[1], W.shape[2])
@@ -52,6 +54,7 @@ def prefix(
         A = pre_activations(past[i : i + block], W[i : i + block], a, buffer)
         a = A[-1].clone()
         h = activate_(A, activation)
+        h = h if kept is None else h.mul_(kept)
         outs.append(torch.bmm(V[i : i + block], h.mT))  # (k, P, B)
     return (torch.cat(outs) + b[:, :, None]).permute(2, 0, 1), a
 
@@ -61,17 +64,18 @@ class Prefix(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, past: Tensor, W: Tensor, V: Tensor, b: Tensor, a: Tensor, activation: Activation, block: int
-    ) -> Tensor:
-        out, end = prefix(past, W, V, b, a, activation, block)
-        ctx.save_for_backward(past, W, V, end)
+        ctx: Any, past: Tensor, W: Tensor, V: Tensor, b: Tensor, a: Tensor, activation: Activation, block: int,
+        kept: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        out, end = prefix(past, W, V, b, a, activation, block, kept)
+        ctx.save_for_backward(past, W, V, end, kept)
         ctx.activation, ctx.block = activation, block
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        past, W, V, a = ctx.saved_tensors
+        past, W, V, a, kept = ctx.saved_tensors
         grad = grad.permute(1, 2, 0).contiguous()  # (n, P, B)
         dpast = torch.empty_like(past) if ctx.needs_input_grad[0] else None
         dW, dV = torch.empty_like(W), torch.empty_like(V)
@@ -83,8 +87,9 @@ class Prefix(torch.autograd.Function):
             s = slice(i, i + ctx.block)
             a = a - torch.einsum("kbe,keh->bh", past[s], W[s])  # the pre-activation before the block
             h = activate_(pre_activations(past[s], W[s], a, buffer), ctx.activation)
-            torch.bmm(grad[s], h, out=dV[s])
-            dA = through_activation_(product(grad[s].mT, V[s], other[: len(h)]), h, ctx.activation)
+            torch.bmm(grad[s], h if kept is None else h * kept, out=dV[s])
+            dh = product(grad[s].mT, V[s], other[: len(h)])
+            dA = through_activation_(dh if kept is None else dh.mul_(kept), h, ctx.activation)
             dA[-1] += da
             sums = torch.cumsum(dA, 0, out=h)
             dA += sums[-1]
@@ -93,7 +98,7 @@ class Prefix(torch.autograd.Function):
             if dpast is not None:
                 torch.bmm(dA, W[s].mT, out=dpast[s])
             da = dA[0].clone()
-        return dpast, dW, dV, grad.sum(2), da, None, None
+        return dpast, dW, dV, grad.sum(2), da, None, None, None
 
 
 def pre_activations(past: Tensor, W: Tensor, a: Tensor, buffer: Tensor) -> Tensor:
