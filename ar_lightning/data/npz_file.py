@@ -24,7 +24,7 @@ def npz_names(file: Path) -> list[str]:
         return list(dict.fromkeys(_name(member) for member in archive.infolist()))
 
 
-def read_npz(file: Path | IO[bytes], keys: Container[str] | None = None, where: str = "") -> dict[str, np.ndarray]:
+def read_npz(file: Path | IO[bytes], keys: Container[object] | None = None, where: str = "") -> dict[str, np.ndarray]:
     """Read the arrays of an .npz file, or only those of `keys`, never unpickling; messages call the file `where`."""
     where = where or str(file)
     with _opened(file, where) as archive:

@@ -17,9 +17,11 @@ from ar_lightning.data.base import Dataset, Split, Splits
 from ar_lightning.data.columns import read_columns
 from ar_lightning.data.files_below import files_below, notes_on
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.data.npz_file import read_npz
+from ar_lightning.data.npz_file import npz_names, read_npz
 from ar_lightning.data.user.audio_folder import SoundFormat
+from ar_lightning.data.user.keys import Examples, beside, examples_in
 from ar_lightning.data.user.npz import channels_first, checked_labels
+from ar_lightning.data.user.reals import LIMITS, as_float32
 from ar_lightning.media.base import Media
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.images import Images, is_image
@@ -32,8 +34,7 @@ from ar_lightning.media.table import Tables
 from ar_lightning.media.text import Texts
 
 __all__ = [
-    "InputDataset", "Inputs", "background_of", "input_data", "key_of_labels", "name_of_examples", "read_inputs",
-    "read_prompt", "read_text", "split_of",
+    "InputDataset", "Inputs", "background_of", "input_data", "read_inputs", "read_prompt", "read_text", "split_of",
 ]  # fmt: skip
 
 Arrays = dict[str, np.ndarray]  # of an .npz file, by name
@@ -95,8 +96,10 @@ def read_inputs(path: Path, spec: DataSpec, split: str = "test", background: Bac
     if not path.is_file() and not path.is_dir():
         raise UserError(f"{path}: is a pipe or a device, neither a file nor a folder; save what comes of it in a file")
     if path.suffix == ".npz":
-        arrays = read_npz(path)
-        return Inputs(split_of(arrays, name_of_examples(arrays, split, path), spec, path))
+        found = examples_in(npz_names(path), split, path)
+        if found.left_out:
+            notice(f"{path}: without {', '.join(found.left_out)}")
+        return Inputs(split_of(read_npz(path, found), found, spec, path))
     media = media_of(spec)
     remarks: Counter[str] = Counter()
     if path.is_file():
@@ -117,40 +120,27 @@ def read_inputs(path: Path, spec: DataSpec, split: str = "test", background: Bac
     return Inputs(Split(_legal(np.concatenate(parts), spec, path, names)), names, notes_on(left_out, remarks))
 
 
-def name_of_examples(arrays: Arrays, split: str, where: object) -> str:
-    """Return the name of the array of a split, or of the only one; a `UserError` says what is there instead."""
-    names = [name for name in arrays if not name.endswith(("_labels", "_features"))]
-    for name in (f"{split}_images", split):
-        if name in names:
-            return name
-    if len(names) != 1:
-        raise UserError(f"{where}: no array '{split}' among {', '.join(names) or 'none'}; rename one, or leave one in")
-    return names[0]
-
-
-def key_of_labels(name: str) -> str:
-    """Return the name of the labels that go with an array."""
-    return f"{name.removesuffix('_images')}_labels"
-
-
-def split_of(arrays: Arrays, name: str, spec: DataSpec, where: object) -> Split:
-    """Return the examples of an array, with labels and features beside it; a `UserError` says what is wrong."""
-    place = f"{where}: '{name}'"
-    if arrays[name].dtype.kind not in "buif":
-        raise UserError(f"{place} holds {arrays[name].dtype} values; save booleans, integers or floats")
-    x, media = channels_first(arrays[name], place, spec.shape), media_of(spec)
+def split_of(arrays: Arrays, found: Examples, spec: DataSpec, where: object) -> Split:
+    """Return examples of a file, with labels and features beside them; a `UserError` says what is wrong."""
+    place = f"{where}: '{found.x}'"
+    if found.x not in arrays:
+        raise UserError(f"{place} is no array; write it with numpy.savez")
+    array = arrays[found.x]
+    if array.dtype.kind not in "buif":
+        raise UserError(f"{place} holds {array.dtype} values; save booleans, integers or floats")
+    x, media = channels_first(array, place, spec.shape), media_of(spec)
     legal = _legal(media.standardised(x) if isinstance(media, Tables) else x, spec, where)
-    key = key_of_labels(name)
-    labels = arrays.get(key)
-    if labels is not None:
-        labels = checked_labels(labels, len(x), f"{where}: '{key}'", spec.classes).astype(np.int64)
+    labels = None
+    if found.labels in arrays:
+        labels = checked_labels(arrays[found.labels], len(x), f"{where}: '{found.labels}'", spec.classes)
+        labels = labels.astype(np.int64)
     if not spec.features:
         return Split(legal, labels)
-    key, shape = f"{name.removesuffix('_images')}_features", (len(x), spec.features, *spec.shape[1:])
-    if key not in arrays or arrays[key].shape != shape:
-        expected = ", ".join(map(str, shape))
+    shape = (len(x), spec.features, *spec.shape[1:])
+    if found.features not in arrays or arrays[found.features].shape != shape:
+        key, expected = found.features or beside(found.x, "features"), ", ".join(map(str, shape))
         raise UserError(f"{where}: this density reads features: save '{key}' of shape ({expected})")
-    return Split(legal, labels, arrays[key].astype(np.float32))
+    return Split(legal, labels, as_float32(arrays[found.features], f"{where}: '{found.features}'"))
 
 
 def read_prompt(source: str, spec: DataSpec, keep: float | None = None, background: Background = "white") -> Tensor:
@@ -266,11 +256,11 @@ def _rows(path: Path, media: Tables) -> np.ndarray:
 def _legal(x: np.ndarray, spec: DataSpec, where: object, names: list[str] | None = None) -> np.ndarray:
     """Return values in the type they are kept in, if all are legal: whole numbers `0..levels-1`, or finite ones."""
     levels = spec.without_noise().levels
-    legal = np.isfinite(x) if levels is None else (x >= 0) & (x < levels) & (x == np.floor(x))
+    legal = np.abs(x) <= LIMITS.max if levels is None else (x >= 0) & (x < levels) & (x == np.floor(x))
     if not legal.all():
         i, *site = np.argwhere(~legal)[0].tolist()
         example = f"example {i} ({names[i]})" if names else f"example {i}"
-        needs = "finite numbers" if levels is None else f"whole numbers 0..{levels - 1}"
+        needs = "numbers that float32 holds" if levels is None else f"whole numbers 0..{levels - 1}"
         raise UserError(
             f"{where}: {example} holds {x[(i, *site)]:g}; this density takes {needs}: mend it or leave it out"
         )

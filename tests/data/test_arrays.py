@@ -123,6 +123,26 @@ def test_splits_of_the_file_are_kept(tmp_path: Path) -> None:
     assert "valid held out" in data.regime and "18/2/7" in data.regime
 
 
+def test_names_of_keras_are_read_and_what_is_left_out_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = bits(20, 3)
+    arrays = {"x_train": x, "y_train": x[:, 0], "X_val": x, "y_val": x[:, 0], "x_test": x, "y_test": x[:, 0]}
+    data = NpzArrays(path=saved(tmp_path, **arrays, mask=x, train_weights=x))
+    splits = data.load()
+    assert all(len(splits[s].x) == 20 and (splits[s].labels == x[:, 0]).all() for s in ("train", "valid", "test"))
+    renamed = "x_train, y_train, X_val, y_val, x_test, y_test as train, train_labels, valid, valid_labels, test"
+    for said in (data.regime, capsys.readouterr().err):
+        assert renamed in said and "without mask, train_weights" in said
+
+
+def test_a_constant_or_a_few_tiny_values_are_no_loss(tmp_path: Path) -> None:
+    x = table()
+    x[:, 0] = 1e-200
+    x[3, 1] = 1e-310
+    assert NpzArrays(path=saved(tmp_path, train=x, test=x[:1])).spec.levels is None
+
+
 @pytest.mark.parametrize(("kind", "shape"), [("levels", (20, 4, 6)), ("real", (20, 3, 4, 5))])
 def test_images_are_flipped_where_asked(tmp_path: Path, kind: str, shape: tuple[int, ...]) -> None:
     x = bits(*shape) if kind == "levels" else np.random.default_rng(0).normal(size=shape)
@@ -136,8 +156,34 @@ def test_images_are_flipped_where_asked(tmp_path: Path, kind: str, shape: tuple[
     assert torch.equal(NpzArrays(path=path).augment(batch), batch)
 
 
+def table(row: int = 0, column: int = 0, value: float = 0.5) -> np.ndarray:
+    x = np.random.RandomState(0).randn(20, 2)
+    x[row, column] = value
+    return x
+
+
 BAD = {
-    "missing train": ({"tran": bits(9, 2)}, {}, "did you mean 'tran'"),
+    "missing train": ({"tran": bits(9, 2)}, {}, "is it 'train'? rename"),
+    "no train": ({"a": bits(9, 2), "b": bits(9, 2)}, {}, "rename one of a, b"),
+    "misspelt split": ({"train": bits(9, 2), "vaild": bits(9, 2)}, {}, "is it 'valid'? rename or remove"),
+    "misspelt labels": ({"train": bits(9, 2), "train_label": bits(9)}, {}, "is it 'train_labels'?"),
+    "labels of what": ({"train": bits(9, 2), "labels": bits(9)}, {}, "is it 'train_labels'?"),
+    "capitals": ({"train": bits(9, 2), "Test": bits(9, 2)}, {}, "is it 'test'?"),
+    "lengths": ({"train": bits(9, 2), "train_lengths": bits(9)}, {}, "with their padding; cut them to one length"),
+    "twice": ({"train": bits(9, 2), "x_train": bits(9, 2)}, {}, "'train' and 'x_train' are names of the same array"),
+    "Keras without labels": ({"x_train": bits(9, 2), "y_train": bits(9), "x_test": bits(9, 2)}, {}, "no 'y_test'"),
+    "Keras label count": ({"x_train": bits(9, 2), "y_train": bits(8)}, {}, "'y_train' has 8 labels for 9"),
+    "beyond float32": ({"train": table(5, 1, 1e39)}, {}, "'train' holds 1e+39 in row 5, column 1, and float32 ends at"),
+    "beyond float32 in test": ({"train": table(), "test": table(3, 0, -1e200)}, {}, "'test' holds -1e+200 in row 3"),
+    "features beyond float32": (
+        {"train": bits(9, 2), "train_features": np.full((9, 1, 2), 1e39)},
+        {},
+        "'train_features' holds 1e+39 in row 0, place (0, 0)",
+    ),
+    "tiny column": ({"train": table() * [1, 1e-200]}, {}, "column 1: float32 does not tell apart values of"),
+    "small column": ({"train": table() * [1, 1e-40]}, {}, "column 1: float32 does not tell apart values of"),
+    "column far from 0": ({"train": table() * 1e-3 + [0, 1e9]}, {}, "values of 1e+09 to 1e+09; standardise"),
+    "huge whole numbers": ({"train": bits(9, 2) * 1e308}, {}, "up to 1e+308, and"),
     "nan": ({"train": np.full((9, 2), np.nan)}, {}, "NaN"),
     "inf": ({"train": np.full((9, 2), np.inf)}, {}, "infinite"),
     "negative": ({"train": -bits(9, 2)}, {}, "negative integer -1"),

@@ -4,12 +4,15 @@ from functools import cached_property
 
 import numpy as np
 
-from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
+from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Split, Splits, hold_out, users_file
 from ar_lightning.data.images import Images, treatment
-from ar_lightning.data.npz_file import read_npz
+from ar_lightning.data.npz_file import npz_names, read_npz
+from ar_lightning.data.user.keys import Keys, beside, keys_of
+from ar_lightning.data.user.reals import as_float32, check_finite
 
 __all__ = ["NpzArrays", "channels_first", "checked_labels"]
 
@@ -60,7 +63,9 @@ class NpzArrays(Images):
         splits = self.load()
         held = [name for name in SPLITS if name not in self._content[0]]
         how = f"{' and '.join(held)} held out of train with seed {self.split_seed}" if held else "splits of the file"
-        return f"{self.path.name}, {treatment(how, self.flip)}, {'/'.join(str(len(splits[name].x)) for name in SPLITS)}"
+        notes = "".join(f", {note}" for note in self._keys.notes)
+        sizes = "/".join(str(len(splits[name].x)) for name in SPLITS)
+        return f"{self.path.name}, {treatment(how, self.flip)}, {sizes}{notes}"
 
     def load(self) -> Splits:
         splits, _ = self._content
@@ -71,24 +76,36 @@ class NpzArrays(Images):
         return {name: splits[name] for name in SPLITS}
 
     @cached_property
+    def _keys(self) -> Keys:
+        keys = keys_of(npz_names(self.path), self.path)
+        if "train" not in keys.of:
+            hint = f"rename one of {', '.join(keys.left_out)}" if keys.left_out else "save one"
+            raise UserError("no array named 'train'", self.path, hint)
+        return keys
+
+    @cached_property
     def _content(self) -> tuple[Splits, int | None]:
         """The splits of the file, and their number of levels."""
-        found = read_npz(self.path)
-        x = {s: found[k] for s in SPLITS for k in (f"{s}_images", s) if k in found}
-        if "train" not in x:
-            hint = did_you_mean("train", found) if found else ""
-            raise UserError(f"{self.path}: no array named 'train'{hint} (and rename it 'train')")
+        keys = self._keys
+        if keys.notes:
+            notice(f"{self.path}: {', '.join(keys.notes)}")
+        found = read_npz(self.path, keys.of.values())
+        if absent := next((name for name in keys.of.values() if name not in found), None):
+            raise UserError(f"'{absent}' is no array", self.path, "write it with numpy.savez")
+        x = {s: found[keys.of[s]] for s in SPLITS if s in keys.of}
         for name, array in x.items():
             self._check_values(name, array)
             if array.shape[1:] != x["train"].shape[1:]:
                 shapes = f"{array.shape[1:]} but train has {x['train'].shape[1:]}"
-                raise UserError(f"{self.path}: '{name}' has examples of shape {shapes}; make them the same")
+                raise UserError(f"{self._named(name)} has examples of shape {shapes}; make them the same")
         labels = self._beside(x, found, "labels")
         for name, y in labels.items():
-            labels[name] = checked_labels(y, len(x[name]), f"{self.path}: '{name}_labels'").astype(np.int64)
+            labels[name] = checked_labels(y, len(x[name]), self._named(f"{name}_labels")).astype(np.int64)
         features = self._checked_features(x, self._beside(x, found, "features"))
         levels = self._levels_of(x)
-        x = {name: channels_first(array, str(self.path)) for name, array in x.items()}
+        if levels is None:
+            x = {name: as_float32(array, self._named(name), name == "train") for name, array in x.items()}
+        x = {name: channels_first(array, self._named(name)) for name, array in x.items()}
         if self.flip and x["train"].ndim != 4:
             rows = f"rows of {x['train'].shape[-1]} values"
             raise UserError(f"data.flip=true: {self.path} holds {rows}, no images to flip; leave data.flip out")
@@ -98,63 +115,68 @@ class NpzArrays(Images):
         splits = {s: Split(np.ascontiguousarray(a, kind), labels.get(s), features.get(s)) for s, a in x.items()}
         return splits, levels
 
+    def _named(self, role: str) -> str:
+        """Return the place of an array in messages, by its name in the file."""
+        return f"{self.path}: '{self._keys.of.get(role, role)}'"
+
     def _beside(self, x: Arrays, found: Arrays, kind: str) -> Arrays:
         """Return the labels or the features of each split, of which all or none must have some."""
-        beside = {s: found[f"{s}_{kind}"] for s in SPLITS if f"{s}_{kind}" in found}
-        for name in beside:
+        roles = {s: f"{s}_{kind}" for s in SPLITS if f"{s}_{kind}" in self._keys.of}
+        for name, role in roles.items():
             if name not in x:
                 fix = f"add the array or remove the {kind}"
-                raise UserError(f"'{name}_{kind}' has no '{name}' to go with", self.path, fix)
-        if beside and (without := [name for name in x if name not in beside]):
+                raise UserError(f"'{self._keys.of[role]}' has no '{name}' to go with", self.path, fix)
+        if roles and (without := [name for name in x if name not in roles]):
             fix = f"give {kind} for every split in the file, or for none"
-            raise UserError(f"no '{without[0]}_{kind}'", self.path, fix)
-        return beside
+            raise UserError(f"no '{beside(self._keys.of[without[0]], kind)}'", self.path, fix)
+        return {name: found[self._keys.of[role]] for name, role in roles.items()}
 
     def _check_values(self, name: str, array: np.ndarray) -> None:
+        where = self._named(name)
         if array.dtype.kind not in "buif":
-            raise UserError(f"{self.path}: '{name}' holds {array.dtype} values; save booleans, integers or floats")
+            raise UserError(f"{where} holds {array.dtype} values; save booleans, integers or floats")
         if array.size == 0:
-            raise UserError(f"{self.path}: '{name}' is empty, of shape {array.shape}; leave it out or fill it")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise UserError(f"{self.path}: '{name}' holds NaN or infinite values; remove or replace them")
+            raise UserError(f"{where} is empty, of shape {array.shape}; leave it out or fill it")
+        if array.dtype.kind == "f":
+            check_finite(array, where)
         if array.dtype.kind == "i" and array.min() < 0:
             fix = "levels start at 0; shift them, or save standardised floats for real data"
-            raise UserError(f"{self.path}: '{name}' holds the negative integer {array.min()}; {fix}")
+            raise UserError(f"{where} holds the negative integer {array.min()}; {fix}")
 
     def _levels_of(self, x: dict[str, np.ndarray]) -> int | None:
         real = [name for name, array in x.items() if array.dtype.kind == "f" and not _is_whole(array)]
         whole = [name for name, array in x.items() if array.dtype.kind != "f"]
         if real and self.levels is not None:
             fix = f"data.levels={self.levels} needs 0..{self.levels - 1}; quantise, or leave data.levels out"
-            raise UserError(f"{self.path}: '{real[0]}' holds values that are not whole and >= 0, and {fix}")
+            raise UserError(f"{self._named(real[0])} holds values that are not whole and >= 0, and {fix}")
         if real and whole:
-            kinds = f"'{whole[0]}' holds integers but '{real[0]}' real values"
-            raise UserError(kinds, self.path, "save both as one kind")
+            kinds = f"{self._named(whole[0])} holds integers but '{self._keys.of[real[0]]}' real values"
+            raise UserError(kinds, hint="save both as one kind")
         if real:
             return None
         top = {name: int(array.max()) for name, array in x.items()}
         highest = max(top, key=lambda name: top[name])
         if self.levels is not None and top[highest] >= self.levels:
-            fix = f"data.levels={self.levels} allows 0..{self.levels - 1}; set data.levels={top[highest] + 1} or more"
-            raise UserError(f"{self.path}: '{highest}' holds the value {top[highest]}, but {fix}")
+            fix = (
+                f"data.levels={self.levels} allows 0..{self.levels - 1}; set data.levels={top[highest] + 1:.7g} or more"
+            )
+            raise UserError(f"{self._named(highest)} holds the value {top[highest]:.7g}, but {fix}")
         if max(self.levels or 0, top[highest] + 1) > MAX_LEVELS:
             fix = f"{MAX_LEVELS} levels are the most; for real data save floats that are standardised"
-            raise UserError(f"{self.path}: '{highest}' holds whole numbers up to {top[highest]}, and {fix}")
+            raise UserError(f"{self._named(highest)} holds whole numbers up to {top[highest]:.7g}, and {fix}")
         is_8bit = top[highest] > 127 and all(array.dtype == np.uint8 for array in x.values())
         return self.levels or (256 if is_8bit else max(2, top[highest] + 1))
 
     def _checked_features(self, x: Arrays, features: Arrays) -> Arrays:
         for name, u in features.items():
-            where = f"{self.path}: '{name}_features'"
-            sites = channels_first(x[name], str(self.path)).shape[2:]
+            where = self._named(f"{name}_features")
+            sites = channels_first(x[name], self._named(name)).shape[2:]
             if u.dtype.kind not in "buif" or u.ndim != 2 + len(sites) or u.shape[2:] != sites or not u.shape[1]:
                 shape = ", ".join(map(str, sites))
                 raise UserError(f"{where} is {u.dtype} of shape {u.shape}; save numbers of shape (N, F, {shape})")
             if len(u) != len(x[name]) or u.shape[1] != features[min(features)].shape[1]:
                 raise UserError(f"{where} is of shape {u.shape}; make N that of '{name}' and F the same in all splits")
-            if not np.isfinite(u).all():
-                raise UserError(f"{where} holds NaN or infinite values; remove or replace them")
-        return {name: np.ascontiguousarray(u, dtype=np.float32) for name, u in features.items()}
+        return {name: as_float32(u, self._named(f"{name}_features"), name == "train") for name, u in features.items()}
 
 
 def channels_first(x: np.ndarray, where: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
@@ -163,9 +185,9 @@ def channels_first(x: np.ndarray, where: str, shape: tuple[int, ...] | None = No
     `shape` `(C, *sites)` is what a density takes; null to tell it from the array, with 1 or 3 channels.
     """
     channels, *sites = shape or _shape_of(x, where)
-    if len(x) and x.shape[1:] in ((channels, *sites), tuple(sites) if channels == 1 else None):
+    if x.size and x.shape[1:] in ((channels, *sites), tuple(sites) if channels == 1 else None):
         return x.reshape(-1, channels, *sites)
-    if len(x) and len(sites) == 2 and x.shape[1:] == (*sites, channels):
+    if x.size and len(sites) == 2 and x.shape[1:] == (*sites, channels):
         return np.ascontiguousarray(np.moveaxis(x, -1, 1))
     raise UserError(f"{where} is of shape {x.shape}; this density takes (N, {', '.join(map(str, shape or ()))})")
 

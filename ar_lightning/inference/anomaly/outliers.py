@@ -21,11 +21,12 @@ from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Split
 from ar_lightning.data.module import ArrayDataModule, Batch
-from ar_lightning.data.npz_file import read_npz
+from ar_lightning.data.npz_file import npz_names, read_npz
+from ar_lightning.data.user.keys import examples_in
 from ar_lightning.data.user.npz import channels_first
 from ar_lightning.density.density import Density
 from ar_lightning.inference.evaluate import translator
-from ar_lightning.inference.inputs import InputDataset, background_of, name_of_examples, read_inputs
+from ar_lightning.inference.inputs import InputDataset, background_of, read_inputs
 from ar_lightning.inference.open import Run, open_run
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.images import is_image
@@ -117,9 +118,8 @@ def _quantised(path: Path, spec: DataSpec) -> Outliers | None:
     levels = spec.without_noise().levels or 0
     if path.suffix != ".npz" or not is_image(spec) or not path.is_file():
         return None
-    arrays = read_npz(path)
-    name = name_of_examples(arrays, "test", path)
-    array = arrays[name]
+    name = examples_in(npz_names(path), "test", path).x
+    array = read_npz(path, (name,)).get(name, np.array(""))
     if array.dtype.kind not in "uif" or not array.size or not levels <= array.max() < 256:
         return None
     if (array < 0).any() or (array != np.floor(array)).any():

@@ -15,10 +15,12 @@ from torch import Tensor
 from ar_lightning.core.condition import as_condition
 from ar_lightning.core.errors import UserError, nearby
 from ar_lightning.core.files import save_npz
+from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.data.npz_file import read_npz
-from ar_lightning.inference.inputs import key_of_labels, name_of_examples, read_text, split_of
+from ar_lightning.data.npz_file import npz_names, read_npz
+from ar_lightning.data.user.keys import Examples, beside, examples_in
+from ar_lightning.inference.inputs import read_text, split_of
 from ar_lightning.inference.own import own_examples_of
 from ar_lightning.media.characters import MARK
 from ar_lightning.media.choose import media_of
@@ -45,8 +47,12 @@ def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
     if not path.is_file():
         raise UserError("no such file", path, nearby(path))
     if path.suffix.lower() == ".npz":
-        arrays = read_npz(path)
-        return _of_arrays(arrays, name_of_examples(arrays, "test", path), spec, conditional, str(path))
+        names = npz_names(path)
+        found = examples_in(names, "test", path)
+        kept = (found.x, found.labels) if conditional else (found.x,)
+        if others := [name for name in names if name not in kept]:
+            notice(f"{path}: {', '.join(others)} are left out: '{found.x}' is what is compressed")
+        return _of_arrays(read_npz(path, kept), found, spec, conditional, str(path))
     if conditional:
         raise UserError(f"{path}: this density is given labels; put examples and labels into an .npz file")
     media = media_of(spec)
@@ -65,21 +71,23 @@ def read_examples(source: str, data: ArrayDataModule, conditional: bool) -> Cont
     arrays = {split: array[:, 0] if array.shape[1] == 1 else array}
     labels = as_condition(cond).labels
     if conditional and labels is not None:
-        arrays[key_of_labels(split)] = labels.numpy()
-    return _of_arrays(arrays, split, data.spec, conditional, source)
+        arrays[beside(split)] = labels.numpy()
+    return _of_arrays(arrays, Examples(split, beside(split)), data.spec, conditional, source)
 
 
-def _of_arrays(arrays: dict[str, np.ndarray], name: str, spec: DataSpec, conditional: bool, where: str) -> Content:
+def _of_arrays(
+    arrays: dict[str, np.ndarray], found: Examples, spec: DataSpec, conditional: bool, where: str
+) -> Content:
     """Return the content of an array that holds examples on the levels of the density."""
-    array, key = arrays[name], key_of_labels(name)
-    split = split_of(arrays if conditional else {name: array}, name, spec, where)
+    split, name, key = split_of(arrays, found, spec, where), found.x, beside(found.x)
+    array = arrays[name]
     if array.dtype.kind == "f" and np.signbit(array).any():
         raise UserError(f"{where}: '{name}' holds the value -0, which would come back as 0")
     fields = ["npz", ",".join(map(str, array.shape)), array.dtype.str.lstrip("|"), name]
     x = torch.from_numpy(split.x.astype(np.int64))
     if not conditional:
         return Content(x, fields)
-    if split.labels is None:
+    if split.labels is None or key not in arrays:
         raise UserError(f"{where}: this density is given labels; save them as '{key}' in it too")
     return Content(x, [*fields, arrays[key].dtype.str.lstrip("|")], torch.from_numpy(split.labels))
 
@@ -122,7 +130,7 @@ def restored(fields: list[str], x: Tensor, labels: Tensor | None, spec: DataSpec
             array = x.movedim(1, -1) if last else x
             arrays = {fields[3]: array.reshape(shape).numpy().astype(fields[2])}
             if labels is not None:
-                arrays[key_of_labels(fields[3])] = labels.numpy().astype(fields[4])
+                arrays[beside(fields[3])] = labels.numpy().astype(fields[4])
             file = io.BytesIO()
             save_npz(arrays, file)
             return file.getvalue()
