@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ar_lightning.commands.parser import Parser, add_config, print_facts
+from ar_lightning.config.overlay import flat
 from ar_lightning.config.slurm import check_nodes, leave_allocation
 from ar_lightning.core.errors import INTERRUPTED, UserError, nearby, of_the_system
 from ar_lightning.core.files import LAST
 from ar_lightning.core.program import program
 from ar_lightning.training.claim import LOCK
+from ar_lightning.training.marks import marks
 from ar_lightning.training.trial_pipe import attach, is_trial
 
 __all__ = ["run"]
@@ -55,6 +57,7 @@ def run(args: list[str]) -> int:
     os.environ["AR_LIGHTNING_RUN_DIR"] = str(run_dir)  # the other processes of a DDP run write to the same place
 
     from ar_lightning.training.fit import run as train
+    from ar_lightning.training.go_on import how_to_go_on
     from ar_lightning.training.progress import TrialReporter
     from ar_lightning.training.trial_pipe import METRICS
 
@@ -69,14 +72,16 @@ def run(args: list[str]) -> int:
         print(f"\ninterrupted; continue with: {program()} --resume {run_dir}", file=sys.stderr)
         return INTERRUPTED
     if _rank() == 0:
-        _print(result, run_dir)
+        _print(result, run_dir, config)
+    if _rank() == 0 and not trial and (advice := how_to_go_on(config, result, run_dir)):
+        print(advice)
     if pipe and trial:
         known = {key: result[key] for key in METRICS if key in result}
         pipe.finish(result["state"], result["epochs"], known | trial.best)
     return 0
 
 
-def _print(result: dict[str, Any], run_dir: Path) -> None:
+def _print(result: dict[str, Any], run_dir: Path, config: dict[str, Any]) -> None:
     facts: dict[str, object] = {}
     for split in ("test", "val"):
         if result.get(f"{split}/nll") is not None:
@@ -90,8 +95,12 @@ def _print(result: dict[str, Any], run_dir: Path) -> None:
         facts["receptive field"] = f"{result['receptive_field']} values"
     if "test/accuracy" in result:
         facts["test accuracy"] = f"{result['test/accuracy']:.4f}, of argmax_y p(x | y) p(y)"
+    if noted := marks(flat("", config)):
+        facts["note"] = "; ".join(noted)
     if result.get("val/nll") is None:
         facts["weights"] = "of the last step: the training ended before a validation"
+    elif "tested_epoch" in result:
+        facts["weights"] = f"of epoch {result['tested_epoch']}, step {result['tested_step']}: the best on validation"
     facts["parameters"] = f"{result['parameters']:,}"
     facts["training"] = f"{result['seconds_training']:.1f} s, {result['epochs']} epochs, {result['steps']} steps"
     curves = run_dir / "curves.png"

@@ -18,23 +18,28 @@ def run(args: list[str]) -> int:
 
     from rich.table import Table
 
+    from ar_lightning.config.overlay import flat
     from ar_lightning.core.files import write_json
     from ar_lightning.inference.evaluate import evaluate
     from ar_lightning.inference.open import open_run
+    from ar_lightning.training.marks import marks
 
     opened = open_run(parsed.run, parsed.overrides, resize=True)
     with opened.computing():
         found = evaluate(opened.density, opened.data(), limit=opened.config["trainer"]["limit_test"])
     names = {"model": opened.config["model"]["name"], "data": opened.config["data"]["name"]}
     path = Path(parsed.out).expanduser() if parsed.out else opened.folder / "test.json"
-    write_json({**names, **asdict(found)}, path)
+    epoch, step = opened.written_at
+    write_json({**names, "tested_epoch": epoch, "tested_step": step, **asdict(found)}, path)
     facts = {
         "test nll": f"{_with_error(found.nll, found.nll_stderr)} nats per example",
         "test bits/dim": _with_error(found.bpd, found.bpd_stderr),
     }
     if found.accuracy is not None:
         facts["test accuracy"] = f"{_with_error(found.accuracy, found.accuracy_stderr)}, of argmax_y p(x | y) p(y)"
-    facts["examples"] = f"{found.examples:,}"
+    if noted := marks(flat("", opened.config)):
+        facts["note"] = "; ".join(noted)
+    facts |= {"weights": f"of epoch {epoch}, step {step}", "examples": f"{found.examples:,}"}
     if not found.independent:
         facts[""] = "windows of one text are not independent: the errors may be too small"
     print_facts(f"{names['model']} on {names['data']}", facts | {"regime": found.regime, "written": str(path)})

@@ -12,6 +12,7 @@ from ar_lightning.config.registry import LIKELIHOODS, MODELS
 from ar_lightning.config.schema import schema_of
 from ar_lightning.config.values import yaml_text
 from ar_lightning.core.errors import UserError
+from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 
 __all__ = ["ON_RESUME", "check_config", "check_resumed", "check_validated"]
@@ -48,6 +49,9 @@ def check_resumed(config: dict[str, Any], trained: dict[str, Any], checkpoint: o
         if not key.startswith((*ON_RESUME, "run_dir", "experiment")) and now.get(key) != before.get(key):
             values = f"{key}={yaml_text(now.get(key))}, and {checkpoint} was trained with {yaml_text(before.get(key))}"
             raise UserError(f"config: {values}; put it back, or start a new run")
+    longer = any(config["trainer"][key] != trained["trainer"][key] for key in ("max_epochs", "max_steps"))
+    if longer and config["schedule"]["name"] == "cosine":
+        notice("schedule.name=cosine: its learning rate goes on as if the training had been of this length throughout")
 
 
 def check_likelihood(name: str, spec: DataSpec, data: str) -> None:

@@ -22,7 +22,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import CHECKPOINT_KEY
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
-from ar_lightning.training.checkpoints import checkpoint_of, read_checkpoint, rebuild
+from ar_lightning.training.checkpoints import checkpoint_of, read_checkpoint, rebuild, restoring, written_at
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -67,6 +67,7 @@ class Run:
     density: Density  # in eval mode, on its device
     config: dict[str, Any]  # of the run, with what was changed
     folder: Path  # the run directory, or that of the checkpoint
+    written_at: tuple[int, int]  # epoch, from one, and step of the weights
     fabric: "Fabric"  # device and precision
 
     def computing(self) -> AbstractContextManager[None]:
@@ -103,7 +104,9 @@ def open_run(run: str | Path, overrides: Sequence[str] = (), resize: bool = Fals
         trained, shape = saved.checkpoint[CHECKPOINT_KEY]["data"]["shape"], list(check_config(config).spec.shape)
         longer = len(shape) == len(trained) == 2 and shape[:1] == trained[:1] and shape != trained
         length = shape[-1] if longer else None
-    return Run(saved.density(fabric.device, length), config, saved.folder, fabric)
+    with restoring(saved.file):
+        when = written_at(saved.checkpoint)
+    return Run(saved.density(fabric.device, length), config, saved.folder, when, fabric)
 
 
 def _for_data(settings: Settings, name: Any) -> Settings:

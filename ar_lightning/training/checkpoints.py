@@ -19,7 +19,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.tracking.wandb_artifacts import download, is_artifact
 
-__all__ = ["checkpoint_of", "load", "read_checkpoint", "rebuild", "restoring"]
+__all__ = ["checkpoint_of", "load", "read_checkpoint", "rebuild", "restoring", "written_at"]
 
 
 def load(path: str | Path, device: str | torch.device = "cpu", length: int | None = None) -> Density:
@@ -114,6 +114,11 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
         fix = "it was changed or damaged" if version == __version__ else f"load it with ar_lightning {version}"
         raise UserError(f"{file}: written by version {version}, this is {__version__}: {reason}; {fix}") from None
     return checkpoint
+
+
+def written_at(checkpoint: dict[str, Any]) -> tuple[int, int]:
+    """Return the epoch, counted from one, and the optimizer steps after which a checkpoint was written."""
+    return int(checkpoint["epoch"]) + 1, int(checkpoint["global_step"])
 
 
 def _undamaged(file: Path) -> Any:

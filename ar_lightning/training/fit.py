@@ -23,7 +23,7 @@ from ar_lightning.media.plots import curves_png, drawn
 from ar_lightning.tracking.csv import CSVMetrics
 from ar_lightning.tracking.loggers import Wandb, make_loggers
 from ar_lightning.tracking.tensorboard import TensorBoard
-from ar_lightning.training.checkpoints import read_checkpoint, restoring
+from ar_lightning.training.checkpoints import read_checkpoint, restoring, written_at
 from ar_lightning.training.claim import claimed
 from ar_lightning.training.lit import LitDensity
 from ar_lightning.training.progress import Throughput, TrialReporter
@@ -91,13 +91,14 @@ def _run(
     try:
         trainer.fit(lit, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
         best = Path(trainer.checkpoint_callbacks[0].best_model_path or run_dir / "checkpoints" / LAST)  # type: ignore[attr-defined]
-        lit.load_state_dict(read_checkpoint(best)["state_dict"])
+        weights = read_checkpoint(best)
+        lit.load_state_dict(weights["state_dict"])
         if trial is None:
             trainer.test(lit, data, verbose=False)
         pruned = trial is not None and trial.pruned
         result: dict[str, Any] = {}
         if trainer.is_global_zero:  # before anything is drawn, which may fail
-            result = result_of(config, trainer, lit, data, throughput)
+            result = result_of(config, trainer, lit, data, throughput, written_at(weights))
             result["state"] = "pruned" if pruned else "complete"
             write_json(result, run_dir / "result.json")
         pictures = {} if pruned else samples.draw(trainer, lit, "final")

@@ -19,11 +19,13 @@ TESTED = ("test/nll", "test/bpd", "test/accuracy")  # a trial of a sweep is not 
 
 
 def result_of(
-    config: dict[str, Any], trainer: pl.Trainer, lit: LitDensity, data: ArrayDataModule, throughput: Throughput
-) -> dict[str, Any]:
+    config: dict[str, Any], trainer: pl.Trainer, lit: LitDensity, data: ArrayDataModule, throughput: Throughput,
+    written_at: tuple[int, int],
+) -> dict[str, Any]:  # fmt: skip
     """Return what `result.json` says of a training that has ended, before samples are drawn.
 
-    The density has its best weights and, except in a trial of a sweep, has been tested.
+    The density has its best weights, which were `written_at` an epoch and step, and, except in a trial of a sweep, has
+    been tested.
     """
     metrics = trainer.callback_metrics
     best = trainer.checkpoint_callbacks[0].best_model_score  # type: ignore[attr-defined]
@@ -35,6 +37,7 @@ def result_of(
         "regime": data.regime,
         **{key: float(metrics[key]) for key in TESTED if key in metrics},
         **(_test_set(config, data, trainer.world_size) if "test/nll" in metrics else {}),
+        **(dict(zip(("tested_epoch", "tested_step"), written_at, strict=True)) if "test/nll" in metrics else {}),
         **({"members": members} if members > 1 else {}),
         **({} if reach is None else {"receptive_field": reach}),
         "val/nll": None if best is None else float(best),

@@ -14,6 +14,7 @@ from ar_lightning.config.overlay import Settings, flat, read_yaml
 from ar_lightning.core.errors import UserError, nearby
 from ar_lightning.core.program import program
 from ar_lightning.core.reading import read_json, read_metrics
+from ar_lightning.training.marks import marks
 
 __all__ = ["DoneRun", "Point", "Setting", "read_runs"]
 
@@ -131,8 +132,7 @@ def _notes(config: Settings, result: dict[str, Any]) -> list[str]:
     notes = ["stopped early by its sweep"] if result.get("state") == "pruned" else []
     if "test/nll" not in result:
         notes.append("validation data: it was not tested")
-    if limits := [key for key in ("train", "val", "test") if config.get(f"trainer.limit_{key}") is not None]:
-        notes.append("only part of the data: " + ", ".join(f"limit_{k}={config[f'trainer.limit_{k}']}" for k in limits))
+    notes += marks(config)
     if members := result.get("members"):
         notes.append(f"an average over {members} orders or masks")
     if (truth := result.get("test/true_nll")) is not None:
