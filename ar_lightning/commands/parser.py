@@ -49,9 +49,7 @@ def run_parser(command: str, overrides: bool = False) -> Parser:
 def add_drawing(parser: Parser, n: int, things: str, default_class: str) -> None:
     """Add the options of a command that draws `things`, `n` of them by default."""
     parser.add_argument("--n", type=number(Count), default=n, help=f"number of {things} (default {n})")
-    parser.add_argument(
-        "--cond", type=number(int), dest="label", metavar="CLASS", help=f"class (default: {default_class})"
-    )
+    parser.add_argument("--cond", dest="label", metavar="CLASS", help=f"class (default: {default_class})")
     parser.add_argument("--temperature", type=number(Temperature), default=1.0, help="below 1 is safer, above 1 wilder")
     parser.add_argument(
         "--seed", type=number(int), default=0, help=f"same seed, same {things}, in any number (default 0)"

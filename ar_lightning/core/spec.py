@@ -20,6 +20,8 @@ class DataSpec:
         features: number F of features `(F, *sites)`, aligned with the sites and given, not modelled; 0 for none.
         medium: what the values are to a person; None for images and plain arrays.
         quantised: K where the values are levels `0..K-1` that uniform noise was added to: `2 (level + u) / K - 1`.
+        labels: what each class is called in the data, whole numbers or names; empty where it is its number,
+            `0..classes-1`.
     """
 
     shape: tuple[int, ...]
@@ -28,6 +30,7 @@ class DataSpec:
     features: int = 0
     medium: Medium | None = None
     quantised: int | None = None
+    labels: tuple[int | str, ...] = ()
 
     @property
     def dims(self) -> int:
@@ -64,24 +67,51 @@ class DataSpec:
         """Return the spec of the levels before uniform noise was added; the spec itself where none was."""
         return replace(self, levels=self.levels or self.quantised, quantised=None)
 
+    @property
+    def class_names(self) -> str:
+        """The labels of all classes, or the first and the last of many.
+
+        Example:
+            >>> DataSpec((1, 8, 8), 2, 10).class_names, DataSpec((1, 8, 8), 2, 2, labels=("cat", "dog")).class_names
+            ('0..9', 'cat, dog')
+        """
+        few = self.labels if len(self.labels) <= 8 else (*self.labels[:3], "..", self.labels[-1])
+        return ", ".join(map(str, few)) or f"0..{self.classes - 1}"
+
+    def label_of(self, number: int) -> int | str:
+        """Return the label of a class."""
+        return self.labels[number] if self.labels else number
+
+    def class_of(self, label: object) -> int | None:
+        """Return the number of the class with this label, which may be given as text; None if there is none."""
+        known = list(map(str, self.labels or range(self.classes)))
+        return known.index(str(label)) if str(label) in known else None
+
     def __str__(self) -> str:
         values = {"real": "real values", "binary": "binary values"}.get(self.support, f"{self.levels} levels")
         return f"{'x'.join(map(str, self.shape))} with {values}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, as kept in checkpoints."""
-        return {**vars(self), "shape": list(self.shape), "medium": self.medium and medium_to_dict(self.medium)}
+        plain = {**vars(self), "shape": list(self.shape), "medium": self.medium and medium_to_dict(self.medium)}
+        labels = plain.pop("labels")
+        return plain | ({"labels": list(labels)} if labels else {})
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "DataSpec":
         """Inverse of `to_dict`; `ValueError` where that has not written it."""
         medium = plain.get("medium")
-        spec = cls(**{**plain, "shape": tuple(plain["shape"]), "medium": medium and medium_from_dict(medium)})
+        parts = {"shape": tuple(plain["shape"]), "medium": medium and medium_from_dict(medium)}
+        spec = cls(**{**plain, **parts, "labels": tuple(plain.get("labels", ()))})
         sizes = [spec.classes, spec.features, *(n for n in (spec.levels, spec.quantised) if n is not None)]
         if not all(isinstance(n, int) and n >= 0 for n in sizes):
             raise ValueError(f"data: {spec.levels} levels and {spec.classes} classes")
         if not spec.shape or not all(isinstance(n, int) and n > 0 for n in spec.shape):
             raise ValueError(f"data: a shape of {spec.shape}")
+        if spec.labels and (len({*map(str, spec.labels)}) != spec.classes or len(spec.labels) != spec.classes):
+            raise ValueError(f"data: {len(spec.labels)} labels of {spec.classes} classes")
+        if not all(type(label) in (int, str) for label in spec.labels):
+            raise ValueError("data: labels that are neither whole numbers nor text")
         return spec
 
 

@@ -14,7 +14,7 @@ from ar_lightning.density.density import Density
 from ar_lightning.inference.inputs import background_of, input_data, read_inputs
 from ar_lightning.inference.open import Run, open_run
 from ar_lightning.inference.own import own_examples_of
-from ar_lightning.inference.sample import check_class, stem_of
+from ar_lightning.inference.sample import class_of, stem_of
 from ar_lightning.media.base import as_completions, prefix_of
 from ar_lightning.media.choose import media_of
 
@@ -25,7 +25,7 @@ MASKS = ("top-half", "bottom-half", "left", "right", "first-half")
 
 def complete(
     run: str, source: str, mask: str = "first-half", n: int = 8, temperature: float = 1.0, seed: int = 0,
-    label: int | None = None, out: str | None = None,
+    label: int | str | None = None, out: str | None = None,
 ) -> dict[str, Path]:  # fmt: skip
     """Draw the unknown values of an example given the known ones, exactly, and write them beside the example.
 
@@ -131,11 +131,11 @@ def _example(opened: Run, source: str) -> tuple[Tensor, Given]:
     return input_data(inputs.split, spec, opened.config["seed"]).examples("test", torch.tensor([0]))
 
 
-def _label(density: Density, own: Tensor | None, label: int | None) -> Tensor | None:
+def _label(density: Density, own: Tensor | None, label: int | str | None) -> Tensor | None:
     """Return the class `(1,)` to complete, None for an unconditional density."""
-    check_class(density, label)
+    number = class_of(density, label)
     if not density.conditional:
         return None
-    if label is None and own is None:
-        raise UserError(f"this density is conditional: give --cond, a class of 0..{density.spec.classes - 1}")
-    return own if label is None else torch.tensor([label])
+    if number is None and own is None:
+        raise UserError(f"this density is conditional: give --cond, a class of {density.spec.class_names}")
+    return own if number is None else torch.tensor([number])

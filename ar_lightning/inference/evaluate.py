@@ -38,7 +38,7 @@ class Scored(NamedTuple):
 class ClassLikelihood:
     """The likelihood of the examples of one class, with the numbers that `Evaluation` has of all."""
 
-    label: int
+    label: int | str  # as the data calls it
     examples: int
     nll: float
     nll_stderr: float | None
@@ -95,7 +95,7 @@ def evaluate(
         split, data_module.regime, len(every), mean, error, mean / (density.spec.dims * math.log(2)),
         error and error * bits, not data_module.stream, float(right.float().mean()) if len(right) else None,
         standard_error(right.double()) if len(right) else None,
-        tuple(_of_class(int(y), every, labels, right, bits) for y in labels.unique()),
+        tuple(_of_class(int(y), data_module.spec, every, labels, right, bits) for y in labels.unique()),
     )  # fmt: skip
 
 
@@ -145,8 +145,8 @@ def log_class_prior(density: Density, data: ArrayDataModule) -> Tensor | None:
     return data.class_prior().log()
 
 
-def _of_class(label: int, nll: Tensor, labels: Tensor, right: Tensor, bits: float) -> ClassLikelihood:
-    here = labels == label
+def _of_class(number: int, spec: DataSpec, nll: Tensor, labels: Tensor, right: Tensor, bits: float) -> ClassLikelihood:
+    here, label = labels == number, spec.label_of(number)
     mean, error = float(nll[here].mean()), standard_error(nll[here])
     accuracy = float(right[here].double().mean()) if len(right) else None
     return ClassLikelihood(label, int(here.sum()), mean, error, mean * bits, error and error * bits, accuracy)

@@ -16,11 +16,12 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Dataset, Split, Splits
 from ar_lightning.data.columns import read_columns
 from ar_lightning.data.files_below import files_below, notes_on
+from ar_lightning.data.labels import numbers_of, values_of
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.npz_file import npz_names, read_npz
 from ar_lightning.data.user.audio_folder import SoundFormat
 from ar_lightning.data.user.keys import Examples, beside, examples_in
-from ar_lightning.data.user.npz import channels_first, checked_labels
+from ar_lightning.data.user.npz import channels_first
 from ar_lightning.data.user.reals import LIMITS, as_float32
 from ar_lightning.media.base import Media
 from ar_lightning.media.choose import media_of
@@ -132,8 +133,13 @@ def split_of(arrays: Arrays, found: Examples, spec: DataSpec, where: object) -> 
     legal = _legal(media.standardised(x) if isinstance(media, Tables) else x, spec, where)
     labels = None
     if found.labels in arrays:
-        labels = checked_labels(arrays[found.labels], len(x), f"{where}: '{found.labels}'", spec.classes)
-        labels = labels.astype(np.int64)
+        key = f"{where}: '{found.labels}'"
+        labels, _ = values_of(arrays[found.labels], len(x), key)
+        if spec.classes:
+            labels = numbers_of(labels, spec, key)
+        elif labels.dtype.kind == "U":
+            notice(f"{key} is left out: this density knows no classes, and its labels are text")
+            labels = None
     if not spec.features:
         return Split(legal, labels)
     shape = (len(x), spec.features, *spec.shape[1:])

@@ -20,7 +20,9 @@ from ar_lightning.config.slurm import leave_allocation
 from ar_lightning.config.values import conform
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import CHECKPOINT_KEY
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.data.relabelled import relabelled
 from ar_lightning.density.density import Density
 from ar_lightning.training.checkpoints import checkpoint_of, read_checkpoint, rebuild, restoring, written_at
 
@@ -57,7 +59,9 @@ class SavedRun:
 
     def data(self) -> ArrayDataModule:
         """Build the data that the density was trained on."""
-        return build_data_module(self.config, build_dataset(self.config["data"]))
+        spec = DataSpec.from_dict(self.checkpoint[CHECKPOINT_KEY]["data"])
+        dataset = relabelled(build_dataset(self.config["data"]), spec)
+        return build_data_module(self.config, dataset)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,10 @@ class Run:
 
     def data(self) -> ArrayDataModule:
         """Build the data that the config describes; a `UserError` says what the model cannot take."""
-        return build_data_module(self.config, check_config(self.config))
+        dataset = check_config(self.config)
+        if self.density.conditional:
+            dataset = relabelled(dataset, self.density.spec)
+        return build_data_module(self.config, dataset)
 
 
 def read_run(run: str | Path) -> SavedRun:

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from ar_lightning.core.condition import Condition, repeated, rows_of
-from ar_lightning.core.errors import UserError
+from ar_lightning.core.errors import UserError, nearest
 from ar_lightning.core.files import write_npz
 from ar_lightning.density.density import Density
 from ar_lightning.inference.inputs import background_of, read_prompt
@@ -17,21 +18,22 @@ from ar_lightning.inference.open import SavedRun, read_run
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.picture import Background
 
-__all__ = ["check_class", "sample", "stem_of"]
+__all__ = ["class_of", "sample", "stem_of"]
 
 ENDINGS = (".png", ".npz", ".wav", ".csv", ".txt")
 
 
 def sample(
-    run: str, n: int = 16, label: int | None = None, temperature: float = 1.0, seed: int = 0, prompt: str | None = None,
-    keep: float | None = None, length: int | None = None, out: str | None = None, device: str = "auto",
+    run: str, n: int = 16, label: int | str | None = None, temperature: float = 1.0, seed: int = 0,
+    prompt: str | None = None, keep: float | None = None, length: int | None = None, out: str | None = None,
+    device: str = "auto",
 ) -> dict[str, Path]:  # fmt: skip
     """Draw from a trained density, write the samples for people and return the files by kind.
 
     Args:
         run: the run directory or checkpoint.
         n: number of samples.
-        label: the class of all of them; null for all classes in turn.
+        label: the class of all of them, as the data calls it; null for all classes in turn.
         temperature: below 1 sharpens, above 1 flattens each conditional.
         seed: of the samples.
         prompt: what they begin with: text, or the path of a text, sound or image file.
@@ -58,7 +60,9 @@ def sample(
     files = media.write_samples(x, stem, data, columns if columns <= n else 0, prompted)
     if density.spec.medium is None:  # as `score --data` and `data.name=npz` read them
         files["arrays"] = stem.with_name(f"{stem.name}.npz")
-        arrays = {"train": x.numpy()} | ({} if cond.labels is None else {"train_labels": cond.labels.numpy()})
+        arrays = {"train": x.numpy()}
+        if cond.labels is not None:
+            arrays["train_labels"] = np.array([density.spec.label_of(y) for y in cond.labels.tolist()])
         write_npz(arrays, files["arrays"])
     return files
 
@@ -94,11 +98,11 @@ def _devices(names: str) -> list[str]:
     return names.split(",")
 
 
-def _condition(density: Density, saved: SavedRun, n: int, label: int | None) -> Condition:
-    check_class(density, label)
+def _condition(density: Density, saved: SavedRun, n: int, label: int | str | None) -> Condition:
+    number = class_of(density, label)
     labels = None
     if density.conditional:
-        labels = torch.arange(n) % density.spec.classes if label is None else torch.full((n,), label)
+        labels = torch.arange(n) % density.spec.classes if number is None else torch.full((n,), number)
     if not density.model.features:
         return Condition(labels)
     features = repeated(saved.data().split("test", n)[1], n).features
@@ -124,12 +128,17 @@ def _known(
     return known.expand(n, *known.shape), mask.expand(n, *mask.shape)
 
 
-def check_class(density: Density, label: int | None) -> None:
-    """Raise `UserError` if a density does not know a class; null is none in particular."""
-    if label is not None and not density.conditional:
+def class_of(density: Density, label: int | str | None) -> int | None:
+    """Return the number of the class that has a label; null for none in particular."""
+    if label is None:
+        return None
+    if not density.conditional:
         raise UserError(f"--cond {label}: this density is unconditional; train one with model.conditional=true")
-    if label is not None and not 0 <= label < density.spec.classes:
-        raise UserError(f"--cond {label}: its classes are 0..{density.spec.classes - 1}")
+    number = density.spec.class_of(label)
+    if number is None:
+        hint = nearest(label, (name for name in density.spec.labels if isinstance(name, str)))
+        raise UserError(f"--cond {label}: its classes are {density.spec.class_names}{hint}")
+    return number
 
 
 def stem_of(out: str | None, default: Path) -> Path:

@@ -67,7 +67,7 @@ def score(
     columns: dict[str, Any] = {"index": range(len(nll)), "nats": _text(-nll), "bits_per_dim": _text(bits)}
     if all(part.labels is not None for part in parts):
         labels = torch.cat([part.labels for part in parts if part.labels is not None]).cpu()[rows]
-        columns["label"] = labels.tolist()
+        columns["label"] = [module.spec.label_of(y) for y in labels.tolist()]
         if prior is not None:
             joint = torch.cat([part.log_joint for part in parts if part.log_joint is not None]).cpu()[rows]
             columns["p_label"] = _text(joint.softmax(1).gather(1, labels[:, None])[:, 0])

@@ -16,9 +16,11 @@ from ar_lightning.config.checks import check_resumed
 from ar_lightning.config.resolve import save_config
 from ar_lightning.core.errors import UserError, is_out_of_memory
 from ar_lightning.core.files import CHECKPOINT_KEY, LAST, write_json
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Dataset
 from ar_lightning.data.fingerprint import changed
 from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.data.relabelled import relabelled
 from ar_lightning.media.plots import curves_png, drawn
 from ar_lightning.tracking.csv import CSVMetrics
 from ar_lightning.tracking.loggers import Wandb, make_loggers
@@ -72,9 +74,12 @@ def _run(
     _quieten()
     started = time.perf_counter()
     config = config | {"trainer": with_possible_precision(config["trainer"])}
-    data = build_data_module(config, dataset)
     checkpoint = resume if resume and resume.exists() else None
-    done = _checked(checkpoint, config, data) if checkpoint else 0  # optimizer steps
+    content = read_checkpoint(checkpoint) if checkpoint else None
+    if content:  # classes have their numbers of then: an older version had some that never occur
+        dataset = relabelled(dataset, DataSpec.from_dict(content[CHECKPOINT_KEY]["data"]))
+    data = build_data_module(config, dataset)
+    done = _checked(checkpoint, content, config, data) if checkpoint and content else 0  # optimizer steps
     lit = build_lit(config, data)
     loggers = make_loggers(run_dir, config, **config["tracking"])
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # known before the Trainer exists
@@ -118,9 +123,8 @@ def _run(
     return result
 
 
-def _checked(checkpoint: Path, config: dict[str, Any], data: ArrayDataModule) -> int:
+def _checked(checkpoint: Path, content: dict[str, Any], config: dict[str, Any], data: ArrayDataModule) -> int:
     """Return the steps of a checkpoint that a run with this config and data can go on from."""
-    content = read_checkpoint(checkpoint)
     saved = content[CHECKPOINT_KEY]
     check_resumed(config, saved["config"], checkpoint)
     known = "fingerprint" in saved  # not of older versions

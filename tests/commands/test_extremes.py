@@ -23,7 +23,7 @@ EXTREME = [
 ]
 OPTIONS = [
     "--n 1000000000", "--n 0", "--n 1.5", "--seed 99999999999999999999", "--seed 1e300", "--temperature 1e-40",
-    "--temperature 1e300", "--temperature nan", "--length 99999999999", "--length -1", "--cond 99999999999999999999",
+    "--temperature 1e300", "--temperature nan", "--length 99999999999", "--length -1",
 ]  # fmt: skip
 
 

@@ -131,7 +131,7 @@ def test_names_of_keras_are_read_and_what_is_left_out_is_said(
     data = NpzArrays(path=saved(tmp_path, **arrays, mask=x, train_weights=x))
     splits = data.load()
     assert all(len(splits[s].x) == 20 and (splits[s].labels == x[:, 0]).all() for s in ("train", "valid", "test"))
-    renamed = "x_train, y_train, X_val, y_val, x_test, y_test as train, train_labels, valid, valid_labels, test"
+    renamed = "x_train, y_train, X_val, y_val, x_test, y_test read as train, train_labels, valid, valid_labels, test"
     for said in (data.regime, capsys.readouterr().err):
         assert renamed in said and "without mask, train_weights" in said
 
@@ -199,8 +199,25 @@ BAD = {
     "empty": ({"train": bits(9, 2), "valid": bits(0, 2)}, {}, "'valid' is empty"),
     "too few": ({"train": bits(2, 2)}, {}, "too few"),
     "label count": ({"train": bits(9, 2), "train_labels": bits(8)}, {}, "8 labels for 9"),
-    "label kind": ({"train": bits(9, 2), "train_labels": np.ones(9)}, {}, "integers >= 0"),
-    "label sign": ({"train": bits(9, 2), "train_labels": -bits(9)}, {}, "integers >= 0"),
+    "label kind": ({"train": bits(9, 2), "train_labels": np.ones(9)}, {}, "save integers or text of shape (9,)"),
+    "label shape": ({"train": bits(9, 2), "train_labels": bits(9, 2, 2)}, {}, "of shape (9, 2, 2); save integers"),
+    "label beyond int64": (
+        {"train": bits(9, 2), "train_labels": np.full(9, 2**63, np.uint64)},
+        {},
+        "'train_labels' holds 9223372036854775808; labels are at most 9223372036854775807",
+    ),
+    "several labels": ({"train": bits(9, 2), "train_labels": np.ones((9, 3), int)}, {}, "of shape (9, 3)"),
+    "ids": ({"train": bits(5000, 2), "train_labels": np.arange(5000) * 7}, {}, "5,000 different labels; are they num"),
+    "a class of test alone": (
+        {"train": bits(9, 2), "train_labels": bits(9) + 3, "x_test": bits(9, 2), "y_test": bits(9) + 4},
+        {},
+        "'y_test': example 1 has the label 5, which does not occur in train; move",
+    ),
+    "text and numbers": (
+        {"train": bits(9, 2), "train_labels": bits(9), "test": bits(9, 2), "test_labels": np.array(["a"] * 9)},
+        {},
+        "'test_labels' is <U1, and that of train int64; save one kind",
+    ),
     "labels in part": ({"train": bits(9, 2), "test": bits(9, 2), "train_labels": bits(9)}, {}, "no 'test_labels'"),
     "feature count": ({"train": bits(9, 2), "train_features": bits(8, 1, 2)}, {}, "make N that of 'train'"),
     "feature shape": ({"train": bits(9, 2), "train_features": bits(9, 2)}, {}, "shape (N, F, 2)"),

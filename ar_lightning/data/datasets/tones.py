@@ -54,8 +54,8 @@ class Tones(Dataset):
 
     @property
     def spec(self) -> DataSpec:
-        known = {"features": len(FREQUENCIES)} if self.melody else {"classes": len(FREQUENCIES)}
-        return DataSpec((1, self.length), self.levels, medium=Audio(RATE, "linear"), **known)
+        classes, features = (0, len(FREQUENCIES)) if self.melody else (len(FREQUENCIES), 0)
+        return DataSpec((1, self.length), self.levels, classes, features, Audio(RATE, "linear"))
 
     @property
     def regime(self) -> str:

@@ -1,6 +1,6 @@
 """Any folder of recordings (`data.name=audio_folder data.path=my_recordings`), and sound cut into examples."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from ar_lightning.core.medium import Audio
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Dataset, Splits
 from ar_lightning.data.cache import Decoded
+from ar_lightning.data.labels import as_labels
 from ar_lightning.data.split_folder import SplitFolder
 from ar_lightning.media.mu_law import MAX_LEVELS, Encoding, to_levels
 from ar_lightning.media.recording import SUFFIXES, count_samples, read_audio
@@ -97,7 +98,8 @@ class AudioFolder(Dataset):
 
     @property
     def spec(self) -> DataSpec:
-        return self.format.spec(len(self.folder.classes))
+        names = self.folder.classes
+        return replace(self.format.spec(len(names)), labels=as_labels(names))
 
     @property
     def regime(self) -> str:

@@ -8,6 +8,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Splits
 from ar_lightning.data.cache import Decoded
 from ar_lightning.data.images import EightBitImages, treatment
+from ar_lightning.data.labels import as_labels
 from ar_lightning.data.split_folder import SplitFolder
 from ar_lightning.media.picture import SUFFIXES, open_image
 
@@ -56,7 +57,8 @@ class ImageFolder(EightBitImages):
 
     @property
     def spec(self) -> DataSpec:
-        return DataSpec((self.channels, self.size, self.size), self.levels, len(self.folder.classes))
+        shape, names = (self.channels, self.size, self.size), self.folder.classes
+        return DataSpec(shape, self.levels, len(names), labels=as_labels(names))
 
     @property
     def regime(self) -> str:

@@ -36,7 +36,7 @@ class Keys(NamedTuple):
     def notes(self) -> tuple[str, ...]:
         """What there is to say, for a `regime`; mostly nothing."""
         other = {name: role for role, name in self.of.items() if name not in (role, f"{role}_images")}
-        renamed = (f"{', '.join(other)} as {', '.join(other.values())}",) if other else ()
+        renamed = (f"{', '.join(other)} read as {', '.join(other.values())}",) if other else ()
         return (*renamed, *((f"without {', '.join(self.left_out)}",) if self.left_out else ()))
 
 

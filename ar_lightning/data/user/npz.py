@@ -1,6 +1,7 @@
 """Any user's arrays (`data.name=npz data.path=my.npz`)."""
 
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,14 +11,22 @@ from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Split, Splits, hold_out, users_file
 from ar_lightning.data.images import Images, treatment
+from ar_lightning.data.labels import Labels, numbered, values_of
 from ar_lightning.data.npz_file import npz_names, read_npz
 from ar_lightning.data.user.keys import Keys, beside, keys_of
 from ar_lightning.data.user.reals import as_float32, check_finite
 
-__all__ = ["NpzArrays", "channels_first", "checked_labels"]
+__all__ = ["NpzArrays", "channels_first"]
 
 MAX_LEVELS = 65536
 Arrays = dict[str, np.ndarray]  # by split
+
+
+class _Content(NamedTuple):
+    splits: Splits  # that the file has
+    levels: int | None
+    labels: Labels
+    notes: tuple[str, ...]  # what was left out or taken for something, for the regime
 
 
 class NpzArrays(Images):
@@ -27,6 +36,8 @@ class NpzArrays(Images):
     `<split>_images` is read as `<split>`. A missing valid or test split is held out of train, a tenth each. An array is
     `(N, D)`, `(N, H, W)`, `(N, C, H, W)` or `(N, H, W, C)` with 1 or 3 channels; features, which are given and not
     modelled, are `(N, F, D)` or `(N, F, H, W)`.
+
+    Labels are whole numbers or text, or one-hot; classes are those that occur in train, in their order.
 
     Booleans, integers and floats that are all whole and not negative are levels: 2 where only 0 and 1 occur, 256 for
     uint8 with a value above 127 (an 8-bit image), else the largest value of any split plus one. Other floats are real.
@@ -53,22 +64,21 @@ class NpzArrays(Images):
 
     @property
     def spec(self) -> DataSpec:
-        splits, levels = self._content
-        classes = 1 + max(-1 if split.labels is None else int(split.labels.max()) for split in splits.values())
-        features = splits["train"].features
-        return DataSpec(splits["train"].x.shape[1:], levels, classes, 0 if features is None else features.shape[1])
+        train, levels, labels = self._content.splits["train"], self._content.levels, self._content.labels
+        features = 0 if train.features is None else train.features.shape[1]
+        return DataSpec(train.x.shape[1:], levels, labels.classes, features, labels=labels.values)
 
     @property
     def regime(self) -> str:
         splits = self.load()
-        held = [name for name in SPLITS if name not in self._content[0]]
+        held = [name for name in SPLITS if name not in self._content.splits]
         how = f"{' and '.join(held)} held out of train with seed {self.split_seed}" if held else "splits of the file"
-        notes = "".join(f", {note}" for note in self._keys.notes)
+        notes = "".join(f", {note}" for note in self._content.notes)
         sizes = "/".join(str(len(splits[name].x)) for name in SPLITS)
         return f"{self.path.name}, {treatment(how, self.flip)}, {sizes}{notes}"
 
     def load(self) -> Splits:
-        splits, _ = self._content
+        splits = self._content.splits
         train = splits["train"]
         if missing := [name for name in SPLITS if name not in splits]:
             held = hold_out(len(train.x), missing, self.split_seed, self.path)
@@ -84,11 +94,8 @@ class NpzArrays(Images):
         return keys
 
     @cached_property
-    def _content(self) -> tuple[Splits, int | None]:
-        """The splits of the file, and their number of levels."""
+    def _content(self) -> _Content:
         keys = self._keys
-        if keys.notes:
-            notice(f"{self.path}: {', '.join(keys.notes)}")
         found = read_npz(self.path, keys.of.values())
         if absent := next((name for name in keys.of.values() if name not in found), None):
             raise UserError(f"'{absent}' is no array", self.path, "write it with numpy.savez")
@@ -98,9 +105,7 @@ class NpzArrays(Images):
             if array.shape[1:] != x["train"].shape[1:]:
                 shapes = f"{array.shape[1:]} but train has {x['train'].shape[1:]}"
                 raise UserError(f"{self._named(name)} has examples of shape {shapes}; make them the same")
-        labels = self._beside(x, found, "labels")
-        for name, y in labels.items():
-            labels[name] = checked_labels(y, len(x[name]), self._named(f"{name}_labels")).astype(np.int64)
+        labels, treated = self._numbered(x, self._beside(x, found, "labels"))
         features = self._checked_features(x, self._beside(x, found, "features"))
         levels = self._levels_of(x)
         if levels is None:
@@ -112,8 +117,11 @@ class NpzArrays(Images):
         if self.flip and features:
             raise UserError(f"data.flip=true: the features of {self.path} would stay as they are; leave data.flip out")
         kind = np.float32 if levels is None else np.uint8 if levels <= 256 else np.int32
-        splits = {s: Split(np.ascontiguousarray(a, kind), labels.get(s), features.get(s)) for s, a in x.items()}
-        return splits, levels
+        numbers = labels.numbers
+        splits = {s: Split(np.ascontiguousarray(a, kind), numbers.get(s), features.get(s)) for s, a in x.items()}
+        if notes := (*keys.notes, *treated):
+            notice(f"{self.path}: {', '.join(notes)}")
+        return _Content(splits, levels, labels, notes)
 
     def _named(self, role: str) -> str:
         """Return the place of an array in messages, by its name in the file."""
@@ -130,6 +138,15 @@ class NpzArrays(Images):
             fix = f"give {kind} for every split in the file, or for none"
             raise UserError(f"no '{beside(self._keys.of[without[0]], kind)}'", self.path, fix)
         return {name: found[self._keys.of[role]] for name, role in roles.items()}
+
+    def _numbered(self, x: Arrays, beside: Arrays) -> tuple[Labels, tuple[str, ...]]:
+        """Return the classes of the examples, and what was done to labels to get them."""
+        if not beside:
+            return Labels({}, (), 0), ()
+        places = {name: self._named(f"{name}_labels") for name in beside}
+        found = {name: values_of(y, len(x[name]), places[name]) for name, y in beside.items()}
+        treated = {f"labels {done}" for _, done in found.values() if done}
+        return numbered({name: y for name, (y, _) in found.items()}, places), tuple(sorted(treated))
 
     def _check_values(self, name: str, array: np.ndarray) -> None:
         where = self._named(name)
@@ -202,18 +219,6 @@ def _shape_of(x: np.ndarray, where: str) -> tuple[int, ...]:
             return channels, height, width
     layouts = "(N, D), (N, H, W), (N, C, H, W) or (N, H, W, C) with 1 or 3 channels"
     raise UserError(f"{where}: arrays of shape {x.shape} are not understood; reshape to {layouts}")
-
-
-def checked_labels(labels: np.ndarray, n: int, where: str, classes: int = 0) -> np.ndarray:
-    """Return the labels of `n` examples, checked to be one of so many classes each; 0 classes for any number."""
-    if labels.dtype.kind not in "bui" or labels.ndim != 1:
-        raise UserError(f"{where} is {labels.dtype} of shape {labels.shape}; save integers >= 0 of shape ({n},)")
-    if len(labels) != n:
-        raise UserError(f"{where} has {len(labels)} labels for {n} examples; make them as many")
-    for i in np.flatnonzero((labels < 0) | (labels >= (classes or np.inf)))[:1]:
-        known = f"the classes are 0..{classes - 1}" if classes else "save integers >= 0"
-        raise UserError(f"{where}: example {i} has the label {labels[i]}; {known}")
-    return labels
 
 
 def _is_whole(array: np.ndarray) -> bool:

@@ -160,7 +160,8 @@ def _of_dataset(run: str, name: str, density: Density, n: int) -> Outliers:
         return Outliers(Split(fitted_levels(x.numpy(), dataset.spec, spec)), _changes(dataset.spec, spec))
     data = ArrayDataModule(dataset, config["seed"], dequantise=spec.quantised is not None and bool(dataset.spec.levels))
     x, cond = data.split("test", n)
-    same = replace(data.spec, classes=spec.classes, features=spec.features)  # neither labels nor features are read
+    # Neither labels nor features are read.
+    same = replace(data.spec, classes=spec.classes, labels=spec.labels, features=spec.features)
     read = translator(density, ArrayDataModule(InputDataset(Split(x.numpy()), same)))
     features = cond if data.spec.features == spec.features else None
     return Outliers(_examples(density, (read(x, torch.arange(len(x))), features)))

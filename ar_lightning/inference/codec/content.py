@@ -71,7 +71,7 @@ def read_examples(source: str, data: ArrayDataModule, conditional: bool) -> Cont
     arrays = {split: array[:, 0] if array.shape[1] == 1 else array}
     labels = as_condition(cond).labels
     if conditional and labels is not None:
-        arrays[beside(split)] = labels.numpy()
+        arrays[beside(split)] = np.array([data.spec.label_of(y) for y in labels.tolist()])
     return _of_arrays(arrays, Examples(split, beside(split)), data.spec, conditional, source)
 
 
@@ -89,7 +89,11 @@ def _of_arrays(
         return Content(x, fields)
     if split.labels is None or key not in arrays:
         raise UserError(f"{where}: this density is given labels; save them as '{key}' in it too")
-    return Content(x, [*fields, arrays[key].dtype.str.lstrip("|")], torch.from_numpy(split.labels))
+    kind = "U" if arrays[key].dtype.kind == "U" else arrays[key].dtype.str.lstrip("|")
+    if arrays[key].ndim > 1 or (kind == "U") != _named(spec):
+        what = f"{where}: '{key}' is {arrays[key].dtype} of shape {arrays[key].shape}"
+        raise UserError(f"{what}; save {'text' if _named(spec) else 'whole numbers'} of shape ({len(x)},)")
+    return Content(x, [*fields, kind], torch.from_numpy(split.labels))
 
 
 def extent(fields: list[str], spec: DataSpec, conditional: bool) -> tuple[int, int]:
@@ -101,7 +105,8 @@ def extent(fields: list[str], spec: DataSpec, conditional: bool) -> tuple[int, i
     match fields:
         case ["npz", shape, *kinds] if len(kinds) == 2 + conditional:
             n, *sizes = map(_count, shape.split(","))
-            if math.prod(sizes) == spec.dims and len(sizes) <= 3 and all(map(_is_kind, kinds[::2])):
+            labelled = not conditional or (kinds[-1] == "U" if _named(spec) else _is_kind(kinds[-1]))
+            if labelled and math.prod(sizes) == spec.dims and len(sizes) <= 3 and _is_kind(kinds[0]):
                 return n, n * spec.dims
         case ["png"] if is_image(spec) and not conditional:
             return 1, spec.dims
@@ -114,6 +119,11 @@ def _count(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,17}", text):
         raise ValueError(f"{text} is no number of values")
     return int(text)
+
+
+def _named(spec: DataSpec) -> bool:
+    """Return whether classes are called by text."""
+    return any(isinstance(label, str) for label in spec.labels)
 
 
 def _is_kind(text: str) -> bool:
@@ -130,7 +140,8 @@ def restored(fields: list[str], x: Tensor, labels: Tensor | None, spec: DataSpec
             array = x.movedim(1, -1) if last else x
             arrays = {fields[3]: array.reshape(shape).numpy().astype(fields[2])}
             if labels is not None:
-                arrays[beside(fields[3])] = labels.numpy().astype(fields[4])
+                values = np.array([spec.label_of(y) for y in labels.tolist()])
+                arrays[beside(fields[3])] = values.astype(fields[4])
             file = io.BytesIO()
             save_npz(arrays, file)
             return file.getvalue()

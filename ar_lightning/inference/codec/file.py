@@ -9,7 +9,6 @@ import gzip
 import hashlib
 import json
 import math
-import re
 import struct
 import time
 import zlib
@@ -78,7 +77,7 @@ def compress(run: str, source: str, out: str | None = None) -> Compressed:
     density, digest = _codable(run, saved)
     if source.startswith("data:"):
         content = read_examples(source, saved.data(), density.conditional)
-        default = saved.folder / f"{re.split('[[:]', source[5:])[0]}{SUFFIX}"
+        default = saved.folder / f"{source[5:].replace('[', ':').partition(':')[0]}{SUFFIX}"
     else:
         content = read_content(Path(source).expanduser(), density.spec, density.conditional)
         default = Path(f"{source}{SUFFIX}").expanduser()

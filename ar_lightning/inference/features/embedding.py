@@ -4,6 +4,7 @@ van der Maaten & Hinton, "Visualizing data using t-SNE", JMLR 2008. Neighbours i
 representations; distances between groups, and the axes, mean nothing.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,11 @@ def embed(x: np.ndarray) -> tuple[np.ndarray, str]:
 
 
 @plain_text()
-def embedding_png(panels: dict[str, np.ndarray], labels: np.ndarray | None, path: Path, title: str) -> None:
-    """Write embeddings of kinds of features `(N, F)` of the same examples side by side, coloured by labels `(N,)`."""
+def embedding_png(
+    panels: dict[str, np.ndarray], labels: np.ndarray | None, path: Path, title: str,
+    name_of: Callable[[int], object] = int,
+) -> None:  # fmt: skip
+    """Write embeddings of kinds of features `(N, F)` of the same examples side by side, coloured by classes `(N,)`."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -45,11 +49,11 @@ def embedding_png(panels: dict[str, np.ndarray], labels: np.ndarray | None, path
     classes = np.array([]) if labels is None else np.unique(labels[rows])
     figure = Figure(figsize=(5 * len(panels) + 1, 5.2), layout="constrained")
     size = 60 if n < 100 else 16 if n < 1000 else 7
-    for place, (name, features) in enumerate(panels.items(), 1):
+    for place, (kind, features) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(1, len(panels), place)
         places, method = embed(features[rows])
         x, y = places.T
-        axes.set_title(f"{name} ({method})", fontsize=10)
+        axes.set_title(f"{kind} ({method})", fontsize=10)
         axes.set(xticks=[], yticks=[])
         axes.set_aspect("equal", adjustable="datalim")
         if labels is None:
@@ -58,7 +62,9 @@ def embedding_png(panels: dict[str, np.ndarray], labels: np.ndarray | None, path
             palette = colormaps["tab10" if len(classes) <= 10 else "tab20"]
             for k, label in enumerate(classes):
                 here = labels[rows] == label
-                axes.scatter(x[here], y[here], color=palette(k), alpha=0.8, label=str(label), s=size, linewidths=0)
+                axes.scatter(
+                    x[here], y[here], color=palette(k), alpha=0.8, label=str(name_of(label)), s=size, linewidths=0
+                )
         else:
             drawn = axes.scatter(x, y, c=labels[rows], cmap="turbo", alpha=0.8, s=size, linewidths=0)
             if place == len(panels):

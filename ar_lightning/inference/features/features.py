@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -145,10 +146,13 @@ def features(
         comparison = compare_probes(train, valid, test)
     folder = Path(out).expanduser() if out else opened.folder / "features"
     files = {"representations": folder / f"{split}.npz", "embedding": folder / "embedding.png"}
-    kept = {"features": shown.hidden} | ({} if shown.labels is None else {"labels": shown.labels})
+    kept = {"features": shown.hidden}
+    if shown.labels is not None:
+        kept["labels"] = np.array([module.spec.label_of(y) for y in shown.labels.tolist()])
     write_npz(kept, files["representations"])
     panels = {f"layer {chosen.name}, {pool} over {chosen.sites} sites": shown.hidden, "raw values": shown.raw}
-    embedding_png(panels, shown.labels, files["embedding"], f"{opened.config['data']['name']}, {split}")
+    title = f"{opened.config['data']['name']}, {split}"
+    embedding_png(panels, shown.labels, files["embedding"], title, module.spec.label_of)
     if comparison is not None:
         files["probe"] = folder / "probe.json"
         told = {"layer": chosen.name, "pool": pool, "conditional": conditional}
