@@ -8,7 +8,7 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    parser = run_parser("anomaly")
+    parser = run_parser("anomaly", overrides=True)
     parser.add_argument(
         "--against", metavar="WHAT", required=True, help="noise, constant, the name of a dataset, or a file or "
         "folder as for score --data",
@@ -19,7 +19,7 @@ def run(args: list[str]) -> int:
     )  # fmt: skip
     parser.add_argument("--n", type=number(Count), default=1000, help="examples on each side (default 1000)")
     parser.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/anomaly/WHAT)")
-    parsed = parser.parse_args(args)
+    parsed = parser.parse_intermixed_args(args)
 
     from rich.table import Table
 

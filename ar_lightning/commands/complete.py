@@ -6,7 +6,7 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> int:
-    parser = run_parser("complete")
+    parser = run_parser("complete", overrides=True)
     parser.add_argument(
         "--input", dest="source", metavar="FILE", required=True,
         help="an image, .npz, sound, text or CSV file, or data:test[3] for the run's own",
@@ -16,7 +16,7 @@ def run(args: list[str]) -> int:
         help="top-half, bottom-half, left, right, first-half (in the density's order; default), random:0.5, mask.npy",
     )  # fmt: skip
     add_drawing(parser, 8, "completions", "that of the example")
-    parsed = parser.parse_args(args)
+    parsed = parser.parse_intermixed_args(args)
 
     from ar_lightning.inference.complete import complete
 

@@ -12,7 +12,7 @@ from ar_lightning.core.fields import Count, Temperature
 from ar_lightning.core.program import program
 from ar_lightning.tracking.console import console
 
-__all__ = ["Parser", "add_config", "add_drawing", "number", "print_facts", "print_files", "run_parser"]
+__all__ = ["Parser", "add_config", "add_drawing", "add_overrides", "number", "print_facts", "print_files", "run_parser"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,8 +42,13 @@ def run_parser(command: str, overrides: bool = False) -> Parser:
     parser = Parser(command)
     parser.add_argument("run", metavar="RUN", help="run directory, checkpoint, or W&B's entity/project/model-ID:best")
     if overrides:
-        parser.add_argument("overrides", nargs="*", metavar="key=value", help="data.*, trainer.accelerator or .devices")
+        add_overrides(parser, "data.*, trainer.accelerator or .devices")
     return parser
+
+
+def add_overrides(parser: Parser, keys: str = "data.*, such as data.path where the run's data was moved") -> None:
+    """Add `key=value` of the config keys that may differ from the run's, after the other positional arguments."""
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help=keys)
 
 
 def add_drawing(parser: Parser, n: int, things: str, default_class: str) -> None:

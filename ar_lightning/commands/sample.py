@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from ar_lightning.commands.parser import add_drawing, number, run_parser
+from ar_lightning.commands.parser import add_drawing, add_overrides, number, run_parser
 from ar_lightning.core.fields import Range
 
 __all__ = ["run"]
@@ -19,7 +19,8 @@ def run(args: list[str]) -> int:
         help="sites of a sequence, where the model has any length",
     )
     parser.add_argument("--device", default="auto", help="cpu, or cuda:0,cuda:1 to share them (default: all GPUs)")
-    parsed = parser.parse_args(args)
+    add_overrides(parser)
+    parsed = parser.parse_intermixed_args(args)
 
     from ar_lightning.inference.sample import sample as draw
 

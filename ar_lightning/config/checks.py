@@ -3,6 +3,8 @@
 Imports no PyTorch: what a model or likelihood can take is read from the class attributes in its source.
 """
 
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 from ar_lightning.config.build import build_dataset
@@ -15,7 +17,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 
-__all__ = ["ON_RESUME", "check_config", "check_resumed", "check_validated"]
+__all__ = ["ON_RESUME", "check_config", "check_resumed", "check_there", "check_validated"]
 
 # A resumed run is the same run: what may change is how long, how it is watched, and where it and its data are.
 ON_RESUME = ("trainer.", "tracking.", "samples.", "data.path", "data.data_dir")
@@ -52,6 +54,17 @@ def check_resumed(config: dict[str, Any], trained: dict[str, Any], checkpoint: o
     longer = any(config["trainer"][key] != trained["trainer"][key] for key in ("max_epochs", "max_steps"))
     if longer and config["schedule"]["name"] == "cosine":
         notice("schedule.name=cosine: its learning rate goes on as if the training had been of this length throughout")
+
+
+def check_there(config: dict[str, Any], changed: Collection[str]) -> None:
+    """Raise `UserError` if the file or folder that a run was trained on is not where its config says.
+
+    Keys that were `changed` since are those of other data, which say themselves what is wrong.
+    """
+    path = config["data"].get("path")
+    if path is not None and not {"data.path", "data.name"} & set(changed) and not Path(path).expanduser().exists():
+        place = "" if Path(path).is_absolute() else f" in {Path.cwd()}"
+        raise UserError(f"no {path}{place}, which this run was trained on", "data.path", "give data.path=...")
 
 
 def check_likelihood(name: str, spec: DataSpec, data: str) -> None:

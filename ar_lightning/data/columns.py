@@ -1,49 +1,83 @@
 """Numeric columns from files: CSV of any dialect, Parquet, Excel, .npz and .hdf5."""
 
-import csv
-import math
+import zipfile
 from collections.abc import Sequence
-from io import StringIO
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.errors import UserError, did_you_mean, nearest
+from ar_lightning.core.memory import available_memory
 from ar_lightning.data.base import SPLITS
-from ar_lightning.data.npz_file import read_npz
+from ar_lightning.data.delimited import read_fields
+from ar_lightning.data.header import is_number, named
+from ar_lightning.data.npz_file import npz_names, read_npz
+from ar_lightning.data.user.keys import keys_of
+from ar_lightning.data.user.reals import LIMITS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Columns", "read_columns", "read_hdf5"]
+__all__ = ["Columns", "Wanted", "read_columns", "read_hdf5"]
 
-Columns = tuple[tuple[str, ...], dict[str, np.ndarray]]  # names, and rows `(N, D)` float64 by split, or as `data`
-DELIMITERS = (",", ";", "\t")
+LARGEST = float(LIMITS.max)
 
 
-def read_columns(path: Path, drop: Sequence[str] = (), key: str | None = None) -> Columns:
+class Columns(NamedTuple):
+    """Columns of a file."""
+
+    names: tuple[str, ...]
+    x: dict[str, np.ndarray]  # rows `(N, D)` float64 by split, or all as `data`
+    notes: tuple[str, ...] = ()  # what was left out, and what was taken for what
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which columns to read, and how their names are found."""
+
+    drop: Sequence[str] = ()  # names, or numbers from 0
+    header: bool | None = None  # of CSV and Excel: whether the first row names the columns; None to tell from it
+    only: Sequence[str] = ()  # all others are left out; as many columns without names will do
+    key: str | None = None  # of an .hdf5 file
+
+
+def read_columns(path: Path, wanted: Wanted = Wanted()) -> Columns:
     """Read the names of the columns and the rows by split; all rows are `data` if the file has no splits.
 
-    Columns to `drop` are given by name or number from 0, the dataset in an .hdf5 file by its `key`. What is no Parquet,
-    Excel, .npz or .hdf5 file is read as CSV.
+    What is no Parquet, Excel, .npz or .hdf5 file is read as CSV. A first column without a name that counts or names the
+    rows is left out. Columns that are not wanted may hold anything.
+
+    Raises:
+        UserError: the file is not of its kind, or a wanted column is not there or holds what is no number.
     """
     suffix = path.suffix.lower()
     if suffix in (".hdf5", ".h5"):
-        return _of_arrays(path, {"data": read_hdf5(path, key)}, drop)
-    if key is not None:
-        raise UserError(f"data.key={key}: only .hdf5 files have keys, and {path.name} is none; leave it out")
+        return _of_arrays(path, {"data": read_hdf5(path, wanted.key)}, wanted)
+    if wanted.key is not None:
+        raise UserError(f"data.key={wanted.key}: only .hdf5 files have keys, and {path.name} is none; leave it out")
     match suffix:
         case ".npz":
-            return _of_arrays(path, _npz_arrays(path), drop)
+            arrays, left_out = _npz_arrays(path)
+            return _of_arrays(path, arrays, wanted)._replace(notes=left_out)
         case ".parquet" | ".pq":
-            return _of_frame(path, _opened(path, "Parquet"), "row", drop)
+            return _of_frame(path, _opened(path, "Parquet"), "row", wanted)
         case ".xlsx" | ".xlsm":
-            frame = _opened(path, "Excel", header=None, dtype=object).dropna(axis=1, how="all").dropna(how="all")
+            sheets = _opened(path, "Excel", header=None, dtype=object, sheet_name=None)
+            first, *others = sheets
+            frame = sheets[first].dropna(axis=1, how="all").dropna(how="all")
             frame.index += 1
-            return _of_frame(path, _with_header(path, frame), "row", drop)
+            found = named(path, frame, wanted.header, wanted.only)
+            notes = (f"of its sheets, {first} and not {', '.join(others)}", *found.notes) if others else found.notes
+            return _of_frame(path, found.frame, "row", wanted, found.index, notes)
         case _:
-            return _of_frame(path, _with_header(path, _csv(path)), "line", drop)
+            import pandas as pd
+
+            fields = read_fields(path)
+            frame = pd.DataFrame(list(fields.rows.values()), index=list(fields.rows), dtype=object)
+            found = named(path, frame, wanted.header, wanted.only, fields.comment)
+            return _of_frame(path, found.frame, "line", wanted, found.index, (*fields.notes, *found.notes))
 
 
 def read_hdf5(path: Path, key: str | None = None) -> np.ndarray:
@@ -66,16 +100,19 @@ def read_hdf5(path: Path, key: str | None = None) -> np.ndarray:
         raise UserError(f"{path}: not an .hdf5 file, or a damaged one ({type(error).__name__})") from error
 
 
-def _npz_arrays(path: Path) -> dict[str, np.ndarray]:
-    found = read_npz(path, (*SPLITS, "data"))
-    if "train" in found:
-        return {name: array for name, array in found.items() if name != "data"}
-    if "data" not in found:
+def _npz_arrays(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Return the splits of an .npz file, or its rows as `data`, and what is left out of it."""
+    names = npz_names(path)
+    of = {"data": "data"} if "data" in names and "train" not in names else keys_of(names, path).of
+    if "data" not in of and "train" not in of:
         raise UserError(f"{path}: no array 'data', nor 'train' with optional 'valid' and 'test'; save rows (N, D) so")
-    return {"data": found["data"]}
+    read = {role: name for role, name in of.items() if role in (*SPLITS, "data")}
+    left_out = sorted(set(names) - set(read.values()))
+    arrays = read_npz(path, read.values())
+    return {role: arrays[name] for role, name in read.items()}, (f"without {', '.join(left_out)}",) * bool(left_out)
 
 
-def _of_arrays(path: Path, arrays: dict[str, np.ndarray], drop: Sequence[str]) -> Columns:
+def _of_arrays(path: Path, arrays: dict[str, np.ndarray], wanted: Wanted) -> Columns:
     """Check arrays, and name their columns x0, x1, ..."""
     columns: tuple[str, ...] = ()
     x = {}
@@ -86,99 +123,86 @@ def _of_arrays(path: Path, arrays: dict[str, np.ndarray], drop: Sequence[str]) -
         if array.shape[1] != len(columns):
             raise UserError(f"{path}: '{name}' has {array.shape[1]} columns where others have {len(columns)}")
         x[name] = array.astype(np.float64)
-    keep = _kept(path, columns, drop)
+    keep = _kept(path, columns, wanted)
     for name, array in x.items():
         x[name] = array[:, keep]
-        if len(bad := np.argwhere(~np.isfinite(x[name]))):
-            row, d = bad[0].tolist()
-            what = f"row {row}, column {columns[keep[d]]}: {x[name][row, d]} is no number"
-            raise UserError(f"{path}: '{name}', {what}; {_fix(columns[keep[d]])}")
-    return tuple(columns[d] for d in keep), x
+        for row, d in np.argwhere(~(np.abs(x[name]) <= LARGEST))[:1]:  # NaN compares to nothing
+            column = columns[keep[d]]
+            what = f"row {row}, column {column}: {_no_number(str(x[name][row, d]))}; {_fix(column, wanted)}"
+            raise UserError(f"{path}: '{name}', {what}")
+    return Columns(tuple(columns[d] for d in keep), x)
 
 
-def _of_frame(path: Path, frame: "pd.DataFrame", place: str, drop: Sequence[str]) -> Columns:
-    """Check that the columns to keep hold numbers; `place` is what a row is called, and the index its number."""
+def _of_frame(
+    path: Path, frame: "pd.DataFrame", place: str, wanted: Wanted, index: str | None = None, notes: Sequence[str] = ()
+) -> Columns:
+    """Check that the wanted columns hold numbers; `place` is what a row is called, and the frame's index its number."""
     columns = tuple(map(str, frame.columns))
     if twice := next((name for i, name in enumerate(columns) if name in columns[:i]), None):
         raise UserError(f"{path}: two columns are named '{twice}'; rename one")
-    keep = _kept(path, columns, drop)
+    keep = _kept(path, columns, wanted)
+    if index is not None and not wanted.only and keep[0] == 0 and len(keep) > 1:
+        keep = keep[1:]
+        notes = (*notes, "without its first column, which has no name and counts or names the rows")
+    if left_out := [name for name in columns if wanted.only and name not in wanted.only and name != index]:
+        notes = (*notes, f"without columns that the density does not have: {', '.join(left_out)}")
     frame = frame.iloc[:, keep]
     try:
         if any(kind.kind in "mM" for kind in frame.dtypes):
             raise TypeError("dates would pass as numbers")
         x = frame.to_numpy(np.float64, na_value=np.nan)
+        texts = frame.select_dtypes(object).to_numpy().ravel()
+        is_legal = bool((np.abs(x) <= LARGEST).all()) and not any("_" in text for text in texts if type(text) is str)
     except (TypeError, ValueError):
-        x = np.array(np.nan)
-    if not np.isfinite(x).all():
-        raise UserError(f"{path}: {_what_is_no_number(frame, place)}")
-    return tuple(columns[d] for d in keep), {"data": x}
+        is_legal = False
+    if not is_legal:
+        raise UserError(f"{path}: {_what_is_no_number(frame, place, wanted)}")
+    return Columns(tuple(columns[d] for d in keep), {"data": x}, tuple(notes))
 
 
-def _opened(path: Path, kind: str, **options: Any) -> "pd.DataFrame":
+def _opened(path: Path, kind: str, **options: Any) -> Any:
     import pandas as pd
 
     try:
+        if (size := SIZES[kind](path)) > (free := available_memory()):
+            what = f"takes {size / 2**30:,.1f} GiB of memory, and there are {free / 2**30:,.1f}"
+            raise UserError(what, path, "leave rows or columns out")
         return getattr(pd, f"read_{kind.lower()}")(path, **options)
+    except UserError:
+        raise
     except ImportError as error:
         raise UserError(f"{path}: reading {kind} needs pip install 'ar_lightning[{kind.lower()}]'") from error
     except Exception as error:  # whatever a reader makes of bytes that can be anything
         raise UserError(f"{path}: not a file of {kind}, or a damaged one ({type(error).__name__})") from error
 
 
-def _csv(path: Path) -> "pd.DataFrame":
-    """Read the fields of a CSV as text; the index is the line that a row starts in."""
-    import pandas as pd
+def _size_of_parquet(path: Path) -> int:
+    from pyarrow import parquet
 
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file in UTF-8; give a CSV, Parquet, Excel, .npz or .hdf5 file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    delimiter = _delimiter(text.lstrip().partition("\n")[0])
-    lines = (" ".join(line.split()) for line in StringIO(text)) if delimiter == " " else StringIO(text)
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-    rows: dict[int, list[str]] = {}
-    line = 1
-    try:
-        for row in reader:
-            if any(map(str.strip, row)):
-                rows[line] = row
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise UserError(f"{path}: cannot be read as CSV ({error}); mend it") from error
-    first = next(iter(rows), line)
-    for line, row in rows.items():
-        if len(row) != len(rows[first]):
-            lengths = f"line {line} has {len(row)} values where line {first} has {len(rows[first])}"
-            raise UserError(f"{path}: {lengths}; mend it")
-    return pd.DataFrame(list(rows.values()), index=list(rows), dtype=object)
+    content = parquet.read_metadata(path)
+    return 8 * content.num_rows * content.num_columns
 
 
-def _delimiter(line: str) -> str:
-    """Return the delimiter of a line, whose quoted texts do not count; a space for any white space."""
-    counts = {delimiter: len(next(csv.reader([line], delimiter=delimiter), [])) for delimiter in DELIMITERS}
-    # Semicolons separate where there are any: the commas beside them are decimal points.
-    best = ";" if counts[";"] > 1 else max(DELIMITERS, key=lambda delimiter: counts[delimiter])
-    return best if counts[best] > 1 else " "
+def _size_of_excel(path: Path) -> int:
+    with zipfile.ZipFile(path) as book:
+        return sum(member.file_size for member in book.infolist())
 
 
-def _with_header(path: Path, frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Take the first row for the names of the columns if it holds no number."""
-    if frame.empty:
-        raise UserError(f"{path}: is empty")
-    first = ["" if field != field else "".join(str(field).splitlines()).strip() for field in frame.iloc[0]]
-    has_header = not any(map(_is_number, first))
-    if has_header and len(frame) == 1:
-        raise UserError(f"{path}: has a header but no rows")
-    names = [name if has_header and name else f"x{d}" for d, name in enumerate(first)]
-    return frame.iloc[int(has_header) :].set_axis(names, axis=1)
+SIZES = {"Parquet": _size_of_parquet, "Excel": _size_of_excel}  # in memory, at least
 
 
-def _kept(path: Path, columns: Sequence[str], drop: Sequence[str]) -> list[int]:
-    """Return the indices of the columns to keep."""
+def _kept(path: Path, columns: Sequence[str], wanted: Wanted) -> list[int]:
+    """Return the indices of the columns to keep, in their order."""
+    if wanted.only:
+        if set(wanted.only) <= set(columns):
+            return [columns.index(name) for name in wanted.only]
+        if tuple(columns) == tuple(f"x{d}" for d in range(len(wanted.only))):  # as columns without names are called
+            return list(range(len(columns)))
+        missing = next(name for name in wanted.only if name not in columns)
+        hint = nearest(missing, columns)
+        raise UserError(f"{path}: no column '{missing}'{hint}; this density takes {', '.join(wanted.only)}")
     dropped = set()
-    for name in drop:
+    for name in wanted.drop:
         if name in columns:
             dropped.add(columns.index(name))
         elif name.isdecimal() and int(name) < len(columns):
@@ -190,26 +214,24 @@ def _kept(path: Path, columns: Sequence[str], drop: Sequence[str]) -> list[int]:
     return [d for d in range(len(columns)) if d not in dropped]
 
 
-def _what_is_no_number(frame: "pd.DataFrame", place: str) -> str:
+def _what_is_no_number(frame: "pd.DataFrame", place: str, wanted: Wanted) -> str:
     """Describe the first field that is not a number, and how to mend it: leave the column out, or edit the row."""
     rows = zip(frame.index, frame.astype(object).to_numpy(), strict=True)
-    i, d, value = next((i, d, v) for i, row in rows for d, v in enumerate(row) if not _is_number(v))
+    i, d, value = next((i, d, v) for i, row in rows for d, v in enumerate(row) if not is_number(v, LARGEST))
     column = frame.columns[d]
     text = "" if value is None or value != value else str(value).strip()
-    if _is_number(text.replace(",", ".")):
+    if is_number(text.replace(",", ".")) and "," in text:
         return f"{place} {i}, column {column}: '{text}' is no number; write decimals with a point"
-    if not any(map(_is_number, frame.iloc[:, d].astype(object))):
+    if not wanted.only and not any(map(is_number, frame.iloc[:, d].astype(object))):
         return f"column {column} is text, not numbers; leave it out: data.drop=[{column}]"
-    what = f"'{text}' is no number" if text else "a value is missing"
-    return f"{place} {i}, column {column}: {what}; {_fix(column)}"
+    return f"{place} {i}, column {column}: {_no_number(text)}; {_fix(column, wanted)}"
 
 
-def _fix(column: str) -> str:
-    return f"mend or remove that row, or leave the column out: data.drop=[{column}]"
+def _no_number(text: str) -> str:
+    if is_number(text):
+        return f"{text} is beyond the numbers of single precision, {LARGEST:.1e}"
+    return f"'{text}' is no number" if text else "a value is missing"
 
 
-def _is_number(field: Any) -> bool:
-    try:
-        return math.isfinite(float(field))
-    except (TypeError, ValueError):
-        return False
+def _fix(column: str, wanted: Wanted) -> str:
+    return "mend or remove that row" + ("" if wanted.only else f", or leave the column out: data.drop=[{column}]")

@@ -19,6 +19,8 @@ from ar_lightning.data.base import SPLITS, Dataset, Split, Splits, hold_out
 
 __all__ = ["Rows", "StandardisedTable", "fold_of"]
 
+ROUNDING = 8 * float(np.finfo(np.float64).eps)  # relative error of a few sums
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -34,7 +36,7 @@ class Rows:
 class StandardisedTable(Dataset):
     """A table whose columns are standardised. Subclasses read its `rows`.
 
-    Columns that are constant in the rows that standardise are left out: they have no density.
+    Columns that are constant in the rows that standardise, but for rounding, are left out: they have no density.
     """
 
     units: Literal["standardised", "original"]
@@ -62,23 +64,46 @@ class StandardisedTable(Dataset):
         return f"{rows.source}{without}, {units}, {sizes}"
 
     def load(self) -> Splits:
-        """Return the three splits, standardised, `(N, 1, D)` float32."""
+        """Return the three splits, standardised, `(N, 1, D)` float32.
+
+        Raises:
+            UserError: single precision does not hold a value, or one is so far from the others that they become equal.
+        """
         rows, keep, offset, scale = self._statistics
-        labels = rows.labels or {}
-        return {
-            name: Split(((rows.x[name][:, keep] - offset) / scale).astype(np.float32)[:, None], labels.get(name))
-            for name in SPLITS
-        }
+        labels, splits = rows.labels or {}, {}
+        for name in SPLITS:
+            with np.errstate(over="ignore"):
+                z = ((rows.x[name][:, keep] - offset) / scale).astype(np.float32)
+            for i, d in np.argwhere(~np.isfinite(z))[:1]:
+                raise self._too_far(d, rows.x[name][i, keep[d]])
+            splits[name] = Split(z[:, None], labels.get(name))
+        z = splits["train"].x[:, 0]
+        for d, column in enumerate(keep):
+            different = len(np.unique(rows.x["train"][:, column]))
+            if different > 2 * len(np.unique(z[:, d])):
+                raise self._too_far(d, rows.x["train"][np.abs(z[:, d]).argmax(), column])
+        return splits
+
+    def _too_far(self, d: int, value: float) -> UserError:
+        """Return what is wrong with a value of the column d of those that are kept."""
+        rows, keep, _, _ = self._statistics
+        what = f"column {rows.columns[keep[d]]}: {value:g} is so far from its other values that these become equal"
+        return UserError(f"{what} in single precision", rows.source, "mend or remove that row, or leave the column out")
 
     @cached_property
     def _statistics(self) -> tuple[Rows, np.ndarray, np.ndarray, np.ndarray]:
         """The rows, the indices of the columns kept, and their offsets and scales."""
         rows = self.rows()
         reference = np.concatenate([rows.x[name] for name in rows.standardise_by])
-        keep = np.flatnonzero((reference != reference[0]).any(0))
+        size = np.abs(reference).max(0)
+        keep = np.flatnonzero(np.ptp(reference, axis=0) > ROUNDING * size)
         if not len(keep):
             raise UserError(f"{rows.source}: every column is constant, so there is nothing to model")
-        return rows, keep, reference[:, keep].mean(0), reference[:, keep].std(0)
+        reference, size = reference[:, keep], size[keep]
+        offset, scale = reference.mean(0), reference.std(0)
+        if not (np.isfinite(scale) & (scale > 0)).all():  # squares that double precision does not hold
+            offset, scale = ((reference / size).mean(0) * size, (reference / size).std(0) * size)
+        return rows, keep, offset, scale
 
 
 def fold_of(parts: list[np.ndarray], fold: int, seed: int, where: object) -> dict[str, np.ndarray]:

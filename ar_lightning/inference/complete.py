@@ -1,5 +1,6 @@
 """Completions of a partly known example, beside it: `python run.py complete RUN --input FILE`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ MASKS = ("top-half", "bottom-half", "left", "right", "first-half")
 
 def complete(
     run: str, source: str, mask: str = "first-half", n: int = 8, temperature: float = 1.0, seed: int = 0,
-    label: int | str | None = None, out: str | None = None,
+    label: int | str | None = None, out: str | None = None, overrides: Sequence[str] = (),
 ) -> dict[str, Path]:  # fmt: skip
     """Draw the unknown values of an example given the known ones, exactly, and write them beside the example.
 
@@ -38,6 +39,7 @@ def complete(
         seed: of the completions.
         label: the class of the example, for a conditional density; null for the one that it has.
         out: path of the files, without their endings; `samples/completed-SEED` in the run directory if null.
+        overrides: `key=value` of the run's data, and of where to compute.
 
     Returns:
         The files by kind: one picture; a sheet and recordings; a text; a table. In all but pictures, the example itself
@@ -46,7 +48,7 @@ def complete(
     Raises:
         UserError: the example does not exist, or the density cannot complete it exactly.
     """
-    opened = open_run(run)
+    opened = open_run(run, overrides)
     density, media = opened.density, media_of(opened.density.spec)
     x, own = _example(opened, source)
     known = mask_of(mask, density, seed)

@@ -14,7 +14,7 @@ from ar_lightning.core.levels import scaled
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Dataset, Split, Splits
-from ar_lightning.data.columns import read_columns
+from ar_lightning.data.columns import Wanted, read_columns
 from ar_lightning.data.files_below import files_below, notes_on
 from ar_lightning.data.labels import numbers_of, values_of
 from ar_lightning.data.module import ArrayDataModule
@@ -105,7 +105,7 @@ def read_inputs(path: Path, spec: DataSpec, split: str = "test", background: Bac
     remarks: Counter[str] = Counter()
     if path.is_file():
         legal = _legal(_examples(path, media, background, remarks), spec, path)
-        return Inputs(Split(legal), None, notes_on(Counter(), remarks))
+        return Inputs(Split(legal), None, tuple(remarks) if isinstance(media, Tables) else notes_on(Counter(), remarks))
     suffixes = SUFFIXES[type(media)]
     files, left_out, unreadable = files_below(path, suffixes)
     if unreadable:
@@ -235,7 +235,7 @@ def _examples(path: Path, media: Media, background: Background, remarks: Counter
                 raise UserError(f"{path}: {len(levels)} characters or bytes are less than a window of {length}")
             return levels[: n * length].reshape(n, 1, length)
         case Tables():
-            return _rows(path, media)
+            return _rows(path, media, remarks)
     return read_image(path, media.spec, background, remarks)[None]
 
 
@@ -247,16 +247,11 @@ def _sound(path: Path, media: Sounds, length: int | None, remarks: Counter[str])
     return form.examples(amplitudes, every=True)
 
 
-def _rows(path: Path, media: Tables) -> np.ndarray:
-    """Return rows `(n, 1, D)`, standardised as the density's training data was; other columns are left out."""
-    columns, rows = read_columns(path)
-    x = next(iter(rows.values()))
-    if set(media.columns) <= set(columns):
-        x = x[:, [columns.index(name) for name in media.columns]]
-    elif columns != tuple(f"x{d}" for d in range(len(media.columns))):  # as columns without names are called
-        missing = next(name for name in media.columns if name not in columns)
-        raise UserError(f"{path}: no column '{missing}'; this density takes {', '.join(media.columns)}")
-    return media.standardised(x).astype(np.float32)[:, None]
+def _rows(path: Path, media: Tables, remarks: Counter[str]) -> np.ndarray:
+    """Return rows `(n, 1, D)`, standardised as the density's training data was; add to the remarks."""
+    columns = read_columns(path, Wanted(only=media.columns))
+    remarks.update(columns.notes)
+    return media.standardised(next(iter(columns.x.values()))).astype(np.float32)[:, None]
 
 
 def _legal(x: np.ndarray, spec: DataSpec, where: object, names: list[str] | None = None) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ar_lightning.config.build import build_data_module, build_dataset
-from ar_lightning.config.checks import check_config
+from ar_lightning.config.checks import check_config, check_there
 from ar_lightning.config.devices import check_devices, may_have
 from ar_lightning.config.overlay import Settings, flat, parse_overrides
 from ar_lightning.config.registry import DATA
@@ -40,12 +40,8 @@ class SavedRun:
 
     file: Path  # the checkpoint
     checkpoint: dict[str, Any]  # its content
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """Config of the training."""
-        config: dict[str, Any] = self.checkpoint[CHECKPOINT_KEY]["config"]
-        return config
+    config: dict[str, Any]  # of the training, with what was changed
+    changed: frozenset[str]  # keys
 
     @property
     def folder(self) -> Path:
@@ -59,6 +55,7 @@ class SavedRun:
 
     def data(self) -> ArrayDataModule:
         """Build the data that the density was trained on."""
+        check_there(self.config, self.changed)
         spec = DataSpec.from_dict(self.checkpoint[CHECKPOINT_KEY]["data"])
         dataset = relabelled(build_dataset(self.config["data"]), spec)
         return build_data_module(self.config, dataset)
@@ -70,6 +67,7 @@ class Run:
 
     density: Density  # in eval mode, on its device
     config: dict[str, Any]  # of the run, with what was changed
+    changed: frozenset[str]  # keys
     folder: Path  # the run directory, or that of the checkpoint
     written_at: tuple[int, int]  # epoch, from one, and step of the weights
     fabric: "Fabric"  # device and precision
@@ -80,16 +78,26 @@ class Run:
 
     def data(self) -> ArrayDataModule:
         """Build the data that the config describes; a `UserError` says what the model cannot take."""
+        check_there(self.config, self.changed)
         dataset = check_config(self.config)
         if self.density.conditional:
             dataset = relabelled(dataset, self.density.spec)
         return build_data_module(self.config, dataset)
 
 
-def read_run(run: str | Path) -> SavedRun:
-    """Read the checkpoint of a run directory, a checkpoint file, or a W&B artifact, which is downloaded."""
+def read_run(run: str | Path, overrides: Sequence[str] = (), also: Sequence[str] = ()) -> SavedRun:
+    """Read the checkpoint of a run directory, a checkpoint file, or a W&B artifact, which is downloaded.
+
+    Overrides are `key=value` of the data, which may be other data or elsewhere, and of the keys in `also`.
+    """
     file = checkpoint_of(run)
-    return SavedRun(file, read_checkpoint(file))
+    checkpoint = read_checkpoint(file)
+    where, changed = parse_overrides(overrides)
+    for key in changed:
+        if not key.startswith("data.") and key not in also:
+            raise UserError(f"{where}: {key} is fixed by the training; {', '.join(('data.*', *also))} can change")
+    settings = _for_data(flat(str(file), checkpoint[CHECKPOINT_KEY]["config"]), changed.get("data.name"))
+    return SavedRun(file, checkpoint, resolve(settings, changed, where), frozenset(changed))
 
 
 def open_run(run: str | Path, overrides: Sequence[str] = (), resize: bool = False) -> Run:
@@ -98,22 +106,18 @@ def open_run(run: str | Path, overrides: Sequence[str] = (), resize: bool = Fals
     Overrides are `key=value` of the data, and of where to compute. To `resize` lets a density of sequences of any
     length take the length of the data that the config describes.
     """
-    saved = read_run(run)
-    where, changed = parse_overrides(overrides)
-    for key in changed:
-        if not key.startswith("data.") and key not in CHANGEABLE:
-            raise UserError(f"{where}: {key} is fixed by the training; data.* and {', '.join(CHANGEABLE)} can change")
-    settings = _for_data(flat(str(saved.file), saved.config), changed.get("data.name"))
-    config = resolve(settings, changed, where)
-    fabric = _fabric(config, frozenset(changed))
+    saved = read_run(run, overrides, CHANGEABLE)
+    config, changed = saved.config, saved.changed
+    fabric = _fabric(config, changed)
     length = None
     if resize:
+        check_there(config, changed)
         trained, shape = saved.checkpoint[CHECKPOINT_KEY]["data"]["shape"], list(check_config(config).spec.shape)
         longer = len(shape) == len(trained) == 2 and shape[:1] == trained[:1] and shape != trained
         length = shape[-1] if longer else None
     with restoring(saved.file):
         when = written_at(saved.checkpoint)
-    return Run(saved.density(fabric.device, length), config, saved.folder, when, fabric)
+    return Run(saved.density(fabric.device, length), config, changed, saved.folder, when, fabric)
 
 
 def _for_data(settings: Settings, name: Any) -> Settings:

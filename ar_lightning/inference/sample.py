@@ -12,6 +12,7 @@ from tqdm import tqdm
 from ar_lightning.core.condition import Condition, repeated, rows_of
 from ar_lightning.core.errors import UserError, nearest
 from ar_lightning.core.files import write_npz
+from ar_lightning.core.notice import notice
 from ar_lightning.density.density import Density
 from ar_lightning.inference.inputs import background_of, read_prompt
 from ar_lightning.inference.open import SavedRun, read_run
@@ -26,7 +27,7 @@ ENDINGS = (".png", ".npz", ".wav", ".csv", ".txt")
 def sample(
     run: str, n: int = 16, label: int | str | None = None, temperature: float = 1.0, seed: int = 0,
     prompt: str | None = None, keep: float | None = None, length: int | None = None, out: str | None = None,
-    device: str = "auto",
+    device: str = "auto", overrides: Sequence[str] = (),
 ) -> dict[str, Path]:  # fmt: skip
     """Draw from a trained density, write the samples for people and return the files by kind.
 
@@ -41,11 +42,12 @@ def sample(
         length: sites of each, where the model draws sequences of any length.
         out: path of the files, without their endings; `samples/drawn-SEED` in the run directory if null.
         device: where to draw: PyTorch devices, parted by commas, which share the samples; auto for all GPUs.
+        overrides: `data.*=value`, where the run's data was moved.
 
     Raises:
         UserError: the run, the class, the prompt, the length or the device cannot be used.
     """
-    saved = read_run(run)
+    saved = read_run(run, overrides)
     densities = [saved.density(device, length) for device in _devices(device)]
     density = densities[0]
     cond = _condition(density, saved, n, label)
@@ -55,7 +57,7 @@ def sample(
     stem = stem_of(out, saved.folder / "samples" / f"drawn-{seed}")
     columns = density.spec.classes if density.conditional and label is None else 0
     media = media_of(density.spec)
-    data = saved.data().split("train")[0] if media.compared else None
+    data = _compared(saved) if media.compared else None
     prompted = 0 if mask is None else int(mask[0].sum())
     files = media.write_samples(x, stem, data, columns if columns <= n else 0, prompted)
     if density.spec.medium is None:  # as `score --data` and `data.name=npz` read them
@@ -65,6 +67,15 @@ def sample(
             arrays["train_labels"] = np.array([density.spec.label_of(y) for y in cond.labels.tolist()])
         write_npz(arrays, files["arrays"])
     return files
+
+
+def _compared(saved: SavedRun) -> Tensor | None:
+    """Return the training examples to show beside samples; None where they are not at hand, which is said."""
+    try:
+        return saved.data().split("train")[0]
+    except UserError as error:
+        notice(f"samples are not shown beside the data: {error}")
+        return None
 
 
 def _drawn(

@@ -4,7 +4,7 @@ import codecs
 
 from ar_lightning.core.errors import UserError
 
-__all__ = ["MARK", "characters_of"]
+__all__ = ["MARK", "characters_of", "encoding_of"]
 
 MARK = "\ufeff"  # at the start of a text it only says that the text is Unicode
 OTHERS = {  # encodings by the mark that their texts begin with, longer marks first
@@ -21,7 +21,7 @@ def characters_of(content: bytes) -> str:
         >>> characters_of(b"\\xef\\xbb\\xbfa\\r\\n")
         'a\\r\\n'
     """
-    if encoding := _other_encoding(content):
+    if encoding := encoding_of(content):
         raise UserError(f"text in {encoding}, not in UTF-8", hint="save it in that encoding")
     try:
         return content.decode("utf-8").removeprefix(MARK)
@@ -30,9 +30,9 @@ def characters_of(content: bytes) -> str:
         raise UserError(f"not text in UTF-8 ({byte})", hint="save it in that encoding") from None
 
 
-def _other_encoding(content: bytes) -> str | None:
+def encoding_of(content: bytes) -> str | None:
     """Return the name of the encoding of a text that is not in UTF-8 but shows what it is."""
     if marked := next((name for mark, name in OTHERS.items() if content.startswith(mark)), None):
         return marked
-    halves = content[:LOOKED_AT:2], content[1:LOOKED_AT:2]  # of Latin text in UTF-16, one is mostly zeros
-    return "UTF-16" if any(half and half.count(0) > len(half) / 2 for half in halves) else None
+    ends = {"UTF-16-BE": content[:LOOKED_AT:2], "UTF-16-LE": content[1:LOOKED_AT:2]}  # of Latin text, mostly zeros
+    return next((name for name, half in ends.items() if half and half.count(0) > len(half) / 2), None)

@@ -1,6 +1,7 @@
 """Tables: how samples compare to data, column by column and pair by pair, in the units of the columns."""
 
 from itertools import combinations_with_replacement
+from math import ceil, log10
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ class Tables(Media):
         assert isinstance(spec.medium, Table)
         self.table, self.columns = spec.medium, spec.medium.columns
 
+    @property
+    def digits(self) -> list[int]:
+        """Digits of each column that tell values apart as single precision does on its scale."""
+        sizes = zip(self.table.offset, self.table.scale, strict=True)
+        return [min(17, 8 + max(0, ceil(log10(abs(offset / scale) or 1)))) for offset, scale in sizes]
+
     def original_units(self, x: Tensor) -> np.ndarray:
         """Map rows `(N, 1, D)` to the units of their columns, `(N, D)` float64."""
         z = x.detach().cpu().double().flatten(1).numpy()
@@ -50,7 +57,9 @@ class Tables(Media):
     ) -> Files:
         """Write rows in the units of their columns, `STEM.csv`, and beside data a plot of pairs, `STEM.png`."""
         path, plot = (stem.with_name(stem.name + ending) for ending in (".csv", ".png"))
-        write_csv(self.columns, ([f"{value:.7g}" for value in row] for row in self.original_units(x)), path)
+        formats = [f"%.{n}g" for n in self.digits]
+        rows = ([form % value for form, value in zip(formats, row, strict=True)] for row in self.original_units(x))
+        write_csv(self.columns, rows, path)
         if data is None:
             return {"samples": path}
         examples, samples = (self.original_units(rows[evenly(len(rows), POINTS)]) for rows in (data, x))

@@ -130,6 +130,28 @@ def test_what_is_not_installed_is_named_with_its_extra(
     assert f"ar_lightning[{kind}]" in one_line(info)
 
 
+@pytest.mark.parametrize("kind", ["parquet", "excel"])
+def test_what_does_not_fit_in_memory_is_not_read(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / {"parquet": "a.parquet", "excel": "a.xlsx"}[kind]
+    write_frame(pd.DataFrame(X, columns=NAMES), path)
+    monkeypatch.setattr("ar_lightning.data.columns.available_memory", lambda: 1000)
+    monkeypatch.setattr(pd, f"read_{kind}", None)
+    with pytest.raises(UserError) as info:
+        TableFile(path=str(path)).load()
+    assert "GiB of memory" in one_line(info)
+
+
+def test_arrays_beside_the_rows_are_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", data=X, who=np.arange(60))
+    assert "without who" in TableFile(path=str(tmp_path / "a.npz")).regime
+    np.savez(tmp_path / "b.npz", x_train=X, y_train=np.arange(60))
+    assert "without y_train" in TableFile(path=str(tmp_path / "b.npz")).regime
+    np.savez(tmp_path / "c.npz", train=X, vaild=X)
+    with pytest.raises(UserError) as info:
+        TableFile(path=str(tmp_path / "c.npz")).load()
+    assert "is it 'valid'" in one_line(info)
+
+
 def test_arrays_keep_their_splits(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", train=X[:40], valid=X[40:50], test=X[50:])
     data = TableFile(path=str(tmp_path / "a.npz"))
@@ -181,13 +203,6 @@ def test_columns_are_dropped_by_name_or_number(tmp_path: Path) -> None:
     assert TableFile(path=saved(tmp_path, text), drop=["3"]).spec.shape == (1, 3)
 
 
-def test_an_index_without_a_name_can_be_dropped(tmp_path: Path) -> None:
-    text = "\n".join(f"{i - 1 if i else ''},{line}" for i, line in enumerate(csv_text().splitlines()))
-    path = saved(tmp_path, text)
-    assert table_of(TableFile(path=path)).columns == ("x0", *NAMES)
-    assert table_of(TableFile(path=path, drop=["x0"])).columns == NAMES
-
-
 def test_training_rows_alone_standardise(tmp_path: Path) -> None:
     """Their mean is 0 and their variance 1; no change of the other rows changes the statistics."""
     path = saved(tmp_path, csv_text())
@@ -212,6 +227,29 @@ def test_constant_columns_are_left_out_and_named(tmp_path: Path) -> None:
     data = TableFile(path=saved(tmp_path, csv_text(x)), folds=10)
     assert table_of(data).columns == ("fixed acidity", "alcohol") and "pH (constant)" in data.regime
     assert np.isfinite(np.concatenate([s.x for s in data.load().values()])).all()
+
+
+def test_columns_of_any_scale_are_standardised(tmp_path: Path) -> None:
+    """Squares of 1e-200 are 0 in double precision; what varies by rounding alone is constant."""
+    x = X * [1e-200, 1e30, 1]
+    x[:, 2] = np.where(np.arange(60) % 3, 0.1 + 0.2, 0.3)
+    data = TableFile(path=saved(tmp_path, csv_text(x)))
+    assert table_of(data).columns == NAMES[:2] and "alcohol (constant)" in data.regime
+    expected = TableFile(path=saved(tmp_path, csv_text(X))).load()
+    for name in SPLITS:
+        np.testing.assert_allclose(data.load()[name].x, expected[name].x[..., :2], rtol=1e-5, atol=1e-6)
+
+
+def test_a_value_that_makes_the_others_equal_is_named(tmp_path: Path) -> None:
+    x = X.copy()
+    x[:, 1] *= 1e-30
+    for i, message in ((0, "1e+30 is so far from its other values that these become equal"), (1, "column pH: 1e+30")):
+        x[:, 1] = X[:, 1] * 1e-30
+        held = np.lexsort(shuffled(60, 0)[None])[0] if i else shuffled(60, 0)[-1]  # of valid, and of train
+        x[held, 1] = 1e30
+        with pytest.raises(UserError) as info:
+            TableFile(path=saved(tmp_path, csv_text(x))).load()
+        assert message in one_line(info)
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian_mixture", "laplace_mixture"])
@@ -271,6 +309,10 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "infinite": (ROWS.replace(LINE3, "5,4,inf"), {}, "line 3, column alcohol: 'inf' is no number"),
     "a column of text": ("a,b\n1,x\n2,y\n", {}, "column b is text, not numbers; leave it out: data.drop=[b]"),
     "decimal commas": ("a;b\n1,5;2,5\n", {}, "column a: '1,5' is no number; write decimals with a point"),
+    "underscore": (ROWS.replace(LINE3, "5,1_2,7"), {}, "line 3, column pH: '1_2' is no number"),
+    "beyond single precision": (ROWS.replace(LINE3, "5,4,1e39"), {}, "line 3, column alcohol: 1e39 is beyond"),
+    "integer beyond": (ROWS.replace(LINE3, f"5,{10**40},7"), {}, "column pH: 1" + "0" * 40 + " is beyond"),
+    "names or values": ("3,4\n" + "5,6\n" * 30, {}, "first row, 3, 4, may be names or values; give data.header=true"),
     "ragged": (ROWS.replace(LINE3, "5,4"), {}, "line 3 has 2 values where line 1 has 3"),
     "short, its last column left out": ("a,b\n1,2\n3\n", {"drop": ["b"]}, "line 3 has 1 values where line 1 has 2"),
     "long, after blank lines": ("\n\na,b\n1,2\n1,2,3\n", {}, "line 5 has 3 values where line 3 has 2"),
@@ -299,10 +341,11 @@ def test_what_cannot_be_used_is_told_in_one_line(case: str, tmp_path: Path) -> N
 
 
 BAD_ARRAYS = {
-    "nan": ({"data": np.where(X[4, 1] == X, np.nan, X)}, "'data', row 4, column x1: nan is no number"),
+    "nan": ({"data": np.where(X[4, 1] == X, np.nan, X)}, "'data', row 4, column x1: 'nan' is no number"),
+    "beyond": ({"train": X, "test": np.where(X[4, 1] == X, 1e39, X)}, "'test', row 4, column x1: 1e+39 is beyond"),
     "text": ({"data": np.array([["a"]])}, "save numbers (N, D)"),
     "images": ({"data": np.zeros((9, 2, 2))}, "float64 of shape (9, 2, 2)"),
-    "neither": ({"x": X}, "no array 'data', nor 'train'"),
+    "neither": ({"rows": X}, "no array 'data', nor 'train'"),
     "other width": ({"train": X, "test": X[:, :2]}, "'test' has 2 columns where others have 3"),
 }
 

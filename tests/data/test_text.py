@@ -106,7 +106,7 @@ def test_text_in_another_encoding_is_named_as_what_it_is(tmp_path: Path, encodin
     path = tmp_path / "book.txt"
     path.write_bytes(LINES.encode(encoding))
     said = error_of(path=str(path))
-    assert f"text in UTF-{'32' if '32' in encoding else '16'}, not in UTF-8" in said and "data.unit=bytes" in said
+    assert f"text in {encoding.upper()}, not in UTF-8" in said and "data.unit=bytes" in said
     with pytest.raises(UserError, match="text in UTF"):
         read_text(path, Texts(DataSpec((1, 8), 3, medium=Text("\r\na"))))
 

@@ -16,7 +16,7 @@ import numpy as np
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import NonNegativeInt
 from ar_lightning.data.base import hold_out, shuffled
-from ar_lightning.data.columns import read_columns, read_hdf5
+from ar_lightning.data.columns import Wanted, read_columns, read_hdf5
 from ar_lightning.data.download import ELSEWHERE, data_root
 from ar_lightning.data.standardised import Rows, StandardisedTable, fold_of
 
@@ -77,8 +77,8 @@ class _RNADETable(StandardisedTable):
             files = " or ".join(dict.fromkeys((there.name, f"{there.stem}.csv")))
             raise UserError(f"{self.folder}: no {files}; put the file {ARCHIVE}{self.url} there ({ELSEWHERE})")
         # By number: copies differ in whether they have a header. Those left out may hold text.
-        _, columns = read_columns(path, [str(d) for d, name in enumerate(self.names) if name in self.left_out])
-        x = columns["data"]
+        left_out = [str(d) for d, name in enumerate(self.names) if name in self.left_out]
+        x = read_columns(path, Wanted(left_out)).x["data"]
         if x.shape != (self.size, len(self.columns)):
             found = f"{x.shape[0]} rows of {x.shape[1] + len(self.left_out)}"
             raise UserError(f"{found} attributes, not {self.size} of {len(self.names)}; get {ARCHIVE}{self.url}", path)

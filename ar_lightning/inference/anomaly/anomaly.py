@@ -5,6 +5,7 @@ known failure (see `scores`). Labels are ignored: a conditional density is score
 log p(x) = log sum_y p(x | y) p(y). Windows of a text are scored independently.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,10 @@ class Anomaly:
     files: dict[str, Path]  # by kind
 
 
-def anomaly(run: str, against: str, background: str | None = None, n: int = 1000, out: str | None = None) -> Anomaly:
+def anomaly(
+    run: str, against: str, background: str | None = None, n: int = 1000, out: str | None = None,
+    overrides: Sequence[str] = (),
+) -> Anomaly:  # fmt: skip
     """Score a density's own test examples and others, and write the metrics, every score and histograms.
 
     Args:
@@ -78,11 +82,12 @@ def anomaly(run: str, against: str, background: str | None = None, n: int = 1000
             each site in the training data.
         n: examples on each side; fewer where there are not as many.
         out: folder of the files; `anomaly/AGAINST` in the run directory if null.
+        overrides: `key=value` of the run's own data, and of where to compute.
 
     Raises:
         UserError: there is no such run or data, or the density does not take it.
     """
-    opened = open_run(run)
+    opened = open_run(run, overrides)
     density, data, seed = opened.density, opened.data(), opened.config["seed"]
     behind = _background(background, opened)  # first: a wrong one is told before anything takes time
     own = own_examples(density, data, n)

@@ -12,6 +12,7 @@ import math
 import struct
 import time
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -62,18 +63,19 @@ class Compressed:
         return "\n".join([f"{self.examples} x {self.spec}, in {self.seconds:.1f} s", *lines])
 
 
-def compress(run: str, source: str, out: str | None = None) -> Compressed:
+def compress(run: str, source: str, out: str | None = None, overrides: Sequence[str] = ()) -> Compressed:
     """Compress a file without loss, by the probabilities of a trained density.
 
     Args:
         run: the run directory or checkpoint.
         source: an .npz file, a picture or a text; or `data:test`, `data:test[:N]` for examples of the run, the first N.
         out: path of the compressed file; null for that of the source with `.arl`, of examples in the run directory.
+        overrides: `data.*=value`, where the run's data was moved.
 
     Raises:
         UserError: the density is no code, or gives the file no probability.
     """
-    saved = read_run(run)
+    saved = read_run(run, overrides)
     density, digest = _codable(run, saved)
     if source.startswith("data:"):
         content = read_examples(source, saved.data(), density.conditional)
