@@ -47,6 +47,16 @@ class Table:
     scale: tuple[float, ...]
     original: bool = False
 
+    @classmethod
+    def plain(cls, columns: int) -> "Table":
+        """Return the table of values that are read as they are, in columns x0, x1, ..."""
+        return cls(tuple(f"x{d}" for d in range(columns)), (0.0,) * columns, (1.0,) * columns)
+
+    @property
+    def is_plain(self) -> bool:
+        """True where the columns have neither names nor units of their own."""
+        return self == Table.plain(len(self.columns))
+
     @property
     def log_volume(self) -> float:
         """Log of the volume, in the reported units, that a unit of volume of z has, in nats."""

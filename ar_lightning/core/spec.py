@@ -53,6 +53,11 @@ class DataSpec:
             return self.dims * log(self.quantised / 2)
         return self.medium.log_volume if isinstance(self.medium, Table) else 0.0
 
+    @property
+    def is_plain(self) -> bool:
+        """True where an array says all there is to say of the values: for images, and for rows without units."""
+        return self.medium is None or (isinstance(self.medium, Table) and self.medium.is_plain)
+
     def dequantised(self) -> "DataSpec":
         """Return the spec of the same data with uniform noise added to its levels.
 

@@ -15,7 +15,7 @@ from ar_lightning.density.density import Density
 from ar_lightning.inference.inputs import background_of, input_data, read_inputs
 from ar_lightning.inference.open import Run, open_run
 from ar_lightning.inference.own import own_examples_of
-from ar_lightning.inference.sample import class_of, stem_of
+from ar_lightning.inference.sample import class_of, stem_of, written_arrays
 from ar_lightning.media.base import as_completions, prefix_of
 from ar_lightning.media.choose import media_of
 
@@ -43,7 +43,7 @@ def complete(
 
     Returns:
         The files by kind: one picture; a sheet and recordings; a text; a table. In all but pictures, the example itself
-        comes first.
+        comes first. Of images and plain rows there are the arrays of the completions, too.
 
     Raises:
         UserError: the example does not exist, or the density cannot complete it exactly.
@@ -59,9 +59,11 @@ def complete(
         drawn = density.sample(n, cond, x[rows], known, temperature, generator, progress=bar.update).cpu()
     stem = stem_of(out, opened.folder / "samples" / f"completed-{seed}")
     if density.spec.medium is None:
-        return media.write_completions(x, known[None], drawn[None, None], stem)
-    every = torch.cat([x, drawn.to(x.dtype)])
-    return as_completions(media.write_samples(every, stem, known=prefix_of(known)))
+        files = media.write_completions(x, known[None], drawn[None, None], stem)
+    else:
+        every = torch.cat([x, drawn.to(x.dtype)])
+        files = as_completions(media.write_samples(every, stem, known=prefix_of(known)))
+    return files | written_arrays(drawn, cond, density.spec, stem)
 
 
 def mask_of(name: str, density: Density, seed: int = 0) -> Tensor:

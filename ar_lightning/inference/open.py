@@ -56,8 +56,9 @@ class SavedRun:
     def data(self) -> ArrayDataModule:
         """Build the data that the density was trained on."""
         check_there(self.config, self.changed)
-        spec = DataSpec.from_dict(self.checkpoint[CHECKPOINT_KEY]["data"])
-        dataset = relabelled(build_dataset(self.config["data"]), spec)
+        dataset = build_dataset(self.config["data"])
+        if self.config["model"].get("conditional"):
+            dataset = relabelled(dataset, DataSpec.from_dict(self.checkpoint[CHECKPOINT_KEY]["data"]))
         return build_data_module(self.config, dataset)
 
 

@@ -13,13 +13,14 @@ from ar_lightning.core.condition import Condition, repeated, rows_of
 from ar_lightning.core.errors import UserError, nearest
 from ar_lightning.core.files import write_npz
 from ar_lightning.core.notice import notice
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.inference.inputs import background_of, read_prompt
 from ar_lightning.inference.open import SavedRun, read_run
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.picture import Background
 
-__all__ = ["class_of", "sample", "stem_of"]
+__all__ = ["class_of", "sample", "stem_of", "written_arrays"]
 
 ENDINGS = (".png", ".npz", ".wav", ".csv", ".txt")
 
@@ -57,16 +58,22 @@ def sample(
     stem = stem_of(out, saved.folder / "samples" / f"drawn-{seed}")
     columns = density.spec.classes if density.conditional and label is None else 0
     media = media_of(density.spec)
-    data = _compared(saved) if media.compared else None
+    data = _compared(saved) if media.compared and length is None else None
     prompted = 0 if mask is None else int(mask[0].sum())
     files = media.write_samples(x, stem, data, columns if columns <= n else 0, prompted)
-    if density.spec.medium is None:  # as `score --data` and `data.name=npz` read them
-        files["arrays"] = stem.with_name(f"{stem.name}.npz")
-        arrays = {"train": x.numpy()}
-        if cond.labels is not None:
-            arrays["train_labels"] = np.array([density.spec.label_of(y) for y in cond.labels.tolist()])
-        write_npz(arrays, files["arrays"])
-    return files
+    return files | written_arrays(x, cond, density.spec, stem)
+
+
+def written_arrays(x: Tensor, cond: Condition, spec: DataSpec, stem: Path) -> dict[str, Path]:
+    """Write examples as `STEM.npz`, which `score --data` and `data.name=npz` read, where arrays say all of them."""
+    if not spec.is_plain:
+        return {}
+    arrays = {"train": x.numpy() if spec.medium is None else x[:, 0].numpy()}
+    if cond.labels is not None:
+        arrays["train_labels"] = np.array([spec.label_of(y) for y in cond.labels.tolist()])
+    path = stem.with_name(f"{stem.name}.npz")
+    write_npz(arrays, path)
+    return {"arrays": path}
 
 
 def _compared(saved: SavedRun) -> Tensor | None:

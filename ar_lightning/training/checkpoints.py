@@ -15,6 +15,7 @@ from ar_lightning.config.registry import find
 from ar_lightning.config.resolve import saved_config
 from ar_lightning.core.errors import UserError, first_line, is_out_of_memory, nearby
 from ar_lightning.core.files import BEST, CHECKPOINT_KEY, LAST
+from ar_lightning.core.medium import Table
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.tracking.wandb_artifacts import download, is_artifact
@@ -87,7 +88,12 @@ def _resized(spec: DataSpec, length: int, model: dict[str, Any]) -> DataSpec:
     any_length = find("model", model["name"]).any_length and model.get("order", "raster") == "raster"
     if len(spec.shape) != 2 or not any_length or model.get("position"):
         raise UserError(f"model.name={model['name']} was trained for {spec}, and has weights for every site of it")
-    return replace(spec, shape=(spec.shape[0], length))
+    medium = spec.medium
+    if isinstance(medium, Table):
+        if not medium.is_plain:
+            raise UserError(f"a row of this table has {len(medium.columns)} columns, not {length}")
+        medium = Table.plain(length)
+    return replace(spec, shape=(spec.shape[0], length), medium=medium)
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:

@@ -136,6 +136,11 @@ def test_names_of_keras_are_read_and_what_is_left_out_is_said(
         assert renamed in said and "without mask, train_weights" in said
 
 
+def test_real_values_of_two_axes_are_said_to_be_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert NpzArrays(path=saved(tmp_path, train=table().reshape(10, 2, 2))).spec == DataSpec((1, 2, 2), None)
+    assert "2 x 2 real values are read as grey images" in capsys.readouterr().err
+
+
 def test_a_constant_or_a_few_tiny_values_are_no_loss(tmp_path: Path) -> None:
     x = table()
     x[:, 0] = 1e-200

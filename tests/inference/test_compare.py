@@ -55,6 +55,17 @@ def best(rows: Any) -> set[str]:
     return {row.run.name for row in rows if row.best}
 
 
+def test_data_of_the_user_is_called_by_its_file(copy: Copy) -> None:
+    def setting(name: str, path: str) -> str:
+        config = f"data:\n  name: digits\n -> data:\n  name: npz\n  path: {path}\n"
+        return read_runs([copy(name, config=config, data="npz", regime=path)])[0].setting.data
+
+    assert setting("a", "/somewhere/mine.v2.npz") == "mine.v2"
+    assert setting("b", "photos/") == "photos"
+    rows = make_rows(read_runs([copy("c"), copy("d", regime="another")]))
+    assert [row.label for row in rows] == ["digits #1", "digits #2"]
+
+
 def test_committed_results_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = sorted(map(str, (RESULTS / "digits").iterdir()))
     assert run_here("compare", *folders, "--by", "data", "--out", str(tmp_path / "c")) == 0

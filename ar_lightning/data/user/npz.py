@@ -7,6 +7,7 @@ import numpy as np
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
+from ar_lightning.core.medium import Table
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Split, Splits, hold_out, users_file
@@ -40,7 +41,8 @@ class NpzArrays(Images):
     Labels are whole numbers or text, or one-hot; classes are those that occur in train, in their order.
 
     Booleans, integers and floats that are all whole and not negative are levels: 2 where only 0 and 1 occur, 256 for
-    uint8 with a value above 127 (an 8-bit image), else the largest value of any split plus one. Other floats are real.
+    uint8 with a value above 127 (an 8-bit image), else the largest value of any split plus one. Other floats are real;
+    rows `(N, D)` of them are a table, of columns x0, x1 .., which are not standardised.
 
     Args:
         path: the .npz file.
@@ -66,7 +68,9 @@ class NpzArrays(Images):
     def spec(self) -> DataSpec:
         train, levels, labels = self._content.splits["train"], self._content.levels, self._content.labels
         features = 0 if train.features is None else train.features.shape[1]
-        return DataSpec(train.x.shape[1:], levels, labels.classes, features, labels=labels.values)
+        shape = train.x.shape[1:]
+        table = Table.plain(shape[1]) if levels is None and len(shape) == 2 and not features else None
+        return DataSpec(shape, levels, labels.classes, features, table, labels=labels.values)
 
     @property
     def regime(self) -> str:
@@ -110,6 +114,9 @@ class NpzArrays(Images):
         levels = self._levels_of(x)
         if levels is None:
             x = {name: as_float32(array, self._named(name), name == "train") for name, array in x.items()}
+        if levels is None and x["train"].ndim == 3:
+            size = " x ".join(map(str, x["train"].shape[1:]))
+            notice(f"{self._named('train')}: (N, T, D) or (N, H, W), {size} real values are read as grey images")
         x = {name: channels_first(array, self._named(name)) for name, array in x.items()}
         if self.flip and x["train"].ndim != 4:
             rows = f"rows of {x['train'].shape[-1]} values"

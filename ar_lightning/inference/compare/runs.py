@@ -24,7 +24,7 @@ SAME = 1e-6  # relative difference of two evaluations of one density on one spli
 class Setting(NamedTuple):
     """The settings in which two comparable likelihoods agree."""
 
-    data: str  # name of the dataset
+    data: str  # name of the dataset, or of the user's file or folder
     regime: str  # its version and split
     part: str  # the examples that were scored
     given: str  # what the density was told of an example, nothing if empty
@@ -105,7 +105,9 @@ def _read(folder: Path) -> DoneRun:
     errors, notes = _errors(folder, result, nll)
     told = {"model.conditional": "the label", "model.local": "aligned features"}
     given = " and ".join(what for key, what in told.items() if config.get(key))
-    setting = Setting(result["data"], result["regime"], _part(config, result, split), given)
+    path = config.get("data.path")  # of the user's own data, which is called by its file or folder
+    data = Path(path).stem if isinstance(path, str) and Path(path).stem else result["data"]
+    setting = Setting(data, result["regime"], _part(config, result, split), given)
     curve = _curve(folder / "metrics.csv", result.get("seconds_training"))
     about = (*_notes(config, result), *notes)
     return DoneRun(result["experiment"], folder, config, result, setting, nll, bpd, errors, curve, about)
