@@ -27,7 +27,10 @@ ROOT = Path(__file__).parent.parent
 TRAININGS = {
     "digits, NADE": ["--config", "conf/nade.yaml"],
     "digits, PixelCNN": ["--config", "conf/pixelcnn.yaml"],
-    "binarized MNIST, NADE": ["--config", "conf/nade.yaml", "data=binarized_mnist", "trainer.max_epochs=5"],
+    "binarized MNIST, NADE": [
+        "--config", "conf/nade.yaml", "data=binarized_mnist", "trainer.max_epochs=5", "model.dropout=0",
+        "optimizer.lr=1e-3", "schedule=constant",
+    ],
     "binarized MNIST, PixelCNN": [
         "--config", "conf/pixelcnn.yaml", "data=binarized_mnist", "model.hidden=16", "trainer.max_epochs=2",
     ],
