@@ -54,7 +54,9 @@ def add_overrides(parser: Parser, keys: str = "data.*, such as data.path where t
 def add_drawing(parser: Parser, n: int, things: str, default_class: str) -> None:
     """Add the options of a command that draws `things`, `n` of them by default."""
     parser.add_argument("--n", type=number(Count), default=n, help=f"number of {things} (default {n})")
-    parser.add_argument("--cond", dest="label", metavar="CLASS", help=f"class (default: {default_class})")
+    parser.add_argument(
+        "--cond", dest="label", metavar="CLASS", help=f"class, as the data calls it (default: {default_class})"
+    )
     parser.add_argument("--temperature", type=number(Temperature), default=1.0, help="below 1 is safer, above 1 wilder")
     parser.add_argument(
         "--seed", type=number(int), default=0, help=f"same seed, same {things}, in any number (default 0)"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 __all__ = [
     "BAD_INPUT", "INTERRUPTED", "UserError", "did_you_mean", "first_line", "is_out_of_memory", "nearby", "nearest",
-    "of_the_system",
+    "of_the_system", "refuse_pipe",
 ]  # fmt: skip
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; the second is that of a program that Ctrl-C ended
@@ -103,6 +103,12 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     """
     known = sorted(known)
     return nearest(name, known) or f"; choose from {', '.join(known)}"
+
+
+def refuse_pipe(path: Path, where: str = "") -> None:
+    """Raise `UserError` for a pipe or a device, of which nobody knows when it ends."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"{path} is a pipe or a device", where, "save what comes of it in a file")
 
 
 def nearby(path: Path, fits: Callable[[Path], bool] = lambda path: True, kind: str = "") -> str:

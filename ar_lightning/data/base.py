@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ar_lightning.core.errors import UserError, nearby
+from ar_lightning.core.errors import UserError, nearby, refuse_pipe
 from ar_lightning.core.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -112,8 +112,7 @@ def users_file(path: str | None, dataset: str, example: str, suffixes: Sequence[
         raise UserError(f"data.path: data '{dataset}' needs a file; give data.path={example}")
     file = Path(path).expanduser()
     if not file.is_file():
-        if file.exists() and not file.is_dir():
-            raise UserError(f"data.path: {file} is a pipe or a device; save what comes of it in a file")
+        refuse_pipe(file, "data.path")
         hint = nearby(file, lambda entry: entry.suffix in suffixes and entry.is_file(), thing)
         raise UserError(f"data.path: no file {file}{hint}")
     return file

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ar_lightning.core.errors import UserError
+from ar_lightning.core.errors import UserError, refuse_pipe
 from ar_lightning.core.levels import scaled
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
@@ -94,8 +94,7 @@ def read_inputs(path: Path, spec: DataSpec, split: str = "test", background: Bac
     """Read examples for a density: a split of an .npz file, or a file or folder of what its medium is kept in."""
     if not path.exists():
         raise UserError(f"{path}: no such file")
-    if not path.is_file() and not path.is_dir():
-        raise UserError(f"{path}: is a pipe or a device, neither a file nor a folder; save what comes of it in a file")
+    refuse_pipe(path)
     if path.suffix == ".npz":
         found = examples_in(npz_names(path), split, path)
         if found.left_out:

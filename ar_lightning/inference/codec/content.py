@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ar_lightning.core.condition import as_condition
-from ar_lightning.core.errors import UserError, nearby
+from ar_lightning.core.errors import UserError, nearby, refuse_pipe
 from ar_lightning.core.files import save_npz
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
@@ -44,6 +44,7 @@ class Content(NamedTuple):
 
 def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
     """Read an .npz file with a `test` array or one array, a picture or, where the data is text, any other file."""
+    refuse_pipe(path)
     if not path.is_file():
         raise UserError("no such file", path, nearby(path))
     if path.suffix.lower() == ".npz":
@@ -51,7 +52,7 @@ def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
         found = examples_in(names, "test", path)
         kept = (found.x, found.labels) if conditional else (found.x,)
         if others := [name for name in names if name not in kept]:
-            notice(f"{path}: {', '.join(others)} are left out: '{found.x}' is what is compressed")
+            notice(f"{path}: without {', '.join(others)}, which will not come back")
         return _of_arrays(read_npz(path, kept), found, spec, conditional, str(path))
     if conditional:
         raise UserError(f"{path}: this density is given labels; put examples and labels into an .npz file")
