@@ -7,6 +7,7 @@ import numpy as np
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Split, Splits, shuffled
 from ar_lightning.data.images import Images, treatment
+from ar_lightning.data.scikit_learn import bundled_files
 
 __all__ = ["Digits"]
 
@@ -35,13 +36,11 @@ class Digits(Images):
         return f"scikit-learn digits, {self.size}x{self.size}, {how}, seeded split 1437/180/180"
 
     def load(self) -> Splits:
-        from sklearn.datasets import load_digits
-
-        digits = load_digits()
+        rows = np.loadtxt(bundled_files("data/digits.csv.gz")[0], dtype=np.int64, delimiter=",")  # 64 pixels, the label
         block = 8 // self.size
-        sums = digits.images.astype(np.int64).reshape(-1, self.size, block, self.size, block).sum(axis=(2, 4))
+        sums = rows[:, :-1].reshape(-1, self.size, block, self.size, block).sum(axis=(2, 4))
         n = block**2
         x = (2 * sums + n) // (2 * n) if self.levels == 17 else sums > 8 * n  # the nearest level; ink above half of 16
         parts = np.split(shuffled(len(x), seed=0), [1437, 1617])
-        x, labels = x[:, None].astype(np.uint8), digits.target.astype(np.int64)
+        x, labels = x[:, None].astype(np.uint8), rows[:, -1]
         return {name: Split(x[index], labels[index]) for name, index in zip(SPLITS, parts, strict=True)}

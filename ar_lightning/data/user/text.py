@@ -2,7 +2,6 @@
 
 import codecs
 import importlib.metadata
-import importlib.util
 from functools import cached_property
 from math import ceil
 from pathlib import Path
@@ -16,11 +15,13 @@ from ar_lightning.core.medium import Text
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Dataset, Split, Splits
+from ar_lightning.data.scikit_learn import bundled_files
 from ar_lightning.media.characters import characters_of
 
 __all__ = ["TextFile"]
 
 BYTES = 256
+BUNDLED = "descr/*.rst", "give data.path=FILE"  # descriptions of datasets
 
 
 class TextFile(Dataset):
@@ -130,7 +131,7 @@ class TextFile(Dataset):
 
     def _read(self) -> bytes:
         try:
-            return b"".join(file.read_bytes() for file in ([self.path] if self.path else _bundled()))
+            return b"".join(file.read_bytes() for file in ([self.path] if self.path else bundled_files(*BUNDLED)))
         except OSError as error:
             raise UserError(f"{self._where}: cannot be read ({error.strerror}); check its permissions") from error
 
@@ -143,13 +144,3 @@ class TextFile(Dataset):
         if self.path is not None:
             return self.path.name
         return f"dataset descriptions of scikit-learn {importlib.metadata.version('scikit-learn')}"
-
-
-def _bundled() -> list[Path]:
-    """Return the files that scikit-learn describes its datasets in, without importing it."""
-    package = importlib.util.find_spec("sklearn")
-    folder = Path(package.origin or "").parent / "datasets" / "descr" if package else Path()
-    files = sorted(folder.glob("*.rst"), key=lambda file: file.name)
-    if not files:
-        raise UserError("the bundled text is part of scikit-learn, and is not there; give data.path=FILE")
-    return files
