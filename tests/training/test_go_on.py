@@ -12,7 +12,9 @@ import pytest
 
 from ar_lightning.cli import main
 from ar_lightning.commands import fit
+from ar_lightning.config.checks import check_resumed
 from ar_lightning.config.resolve import load_config
+from ar_lightning.core.notice import notice
 from ar_lightning.training import go_on as module
 from ar_lightning.training.go_on import how_to_go_on, still_improving
 from tests.support.commands import QUICK, result, run_here
@@ -95,6 +97,17 @@ def test_the_advice_works_when_pasted(
     assert "still improving" in again and "trainer.max_epochs=4" in again
     (new,) = Path("runs").glob("*/*") if schedule == "cosine" else [Path("my runs/a")]
     assert result(new)["epochs"] == 2
+
+
+def test_a_longer_cosine_is_another_one(capsys: pytest.CaptureFixture[str]) -> None:
+    notice.cache_clear()
+    for schedule, epochs in (("cosine", 30), ("plateau", 60), ("cosine", 60)):
+        before, now = (
+            load_config(None, ["model=nade", f"schedule={schedule}", f"trainer.max_epochs={n}"]) for n in (30, epochs)
+        )
+        assert capsys.readouterr().err == ""
+        check_resumed(now, before, "last.ckpt")
+    assert "learning rate goes on as if the training had been of this length" in capsys.readouterr().err
 
 
 def test_a_trial_of_a_sweep_gets_no_advice(
