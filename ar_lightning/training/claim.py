@@ -60,7 +60,7 @@ def _locked(path: Path, deadline: float) -> IO[str]:
             return file
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
+            with suppress(OSError):  # a full disk: it is held all the same, and what is written next says so
+                os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
             return file
         file.close()  # its holder has just ended, and taken the file away

@@ -1,10 +1,12 @@
 """One training at a time writes to a run directory, on whichever process; what holds it is named."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -43,6 +45,13 @@ def test_a_second_claim_names_the_first(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="another training has just written there"), claimed(run):
         pass
     with claimed(run, resume=True):
+        pass
+
+
+def test_a_full_disk_does_not_keep_a_claim_from_being_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written next says which file there was no room for."""
+    monkeypatch.setattr(os, "write", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    with claimed(tmp_path, resume=True), pytest.raises(UserError, match="another process"), claimed(tmp_path, True):
         pass
 
 
