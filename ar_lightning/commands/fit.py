@@ -15,6 +15,7 @@ from ar_lightning.config.slurm import check_nodes, leave_allocation
 from ar_lightning.core.errors import INTERRUPTED, UserError, nearby, of_the_system
 from ar_lightning.core.files import LAST
 from ar_lightning.core.program import program
+from ar_lightning.core.rank import rank
 from ar_lightning.training.claim import LOCK
 from ar_lightning.training.marks import marks
 from ar_lightning.training.trial_pipe import attach, is_trial
@@ -24,7 +25,7 @@ __all__ = ["run"]
 
 def run(args: list[str]) -> int:
     leave_allocation()
-    pipe = attach(_rank())  # at once: a trial does not outlive its worker
+    pipe = attach(rank())  # at once: a trial does not outlive its worker
     parser = Parser("fit", add_help=False)
     parser.add_argument("--resume", metavar="RUN")
     add_config(parser)
@@ -72,9 +73,9 @@ def run(args: list[str]) -> int:
     except (KeyboardInterrupt, SystemExit):  # Lightning turns one into the other
         print(f"\ninterrupted; continue with: {program()} --resume {run_dir}", file=sys.stderr)
         return INTERRUPTED
-    if _rank() == 0:
+    if rank() == 0:
         _print(result, run_dir, config)
-    if _rank() == 0 and not trial and (advice := how_to_go_on(config, result, run_dir)):
+    if rank() == 0 and not trial and (advice := how_to_go_on(config, result, run_dir)):
         print(advice)
     if pipe and trial:
         known = {key: result[key] for key in METRICS if key in result}
@@ -109,12 +110,6 @@ def _print(result: dict[str, Any], run_dir: Path, config: dict[str, Any]) -> Non
     print_facts(f"{result['model']} on {result['data']}", facts)
 
 
-def _rank() -> int:
-    """Return the rank of this process, whichever launcher started it; 0 for a single process."""
-    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
-    return next((int(os.environ[name]) for name in names if os.environ.get(name, "").isdigit()), 0)
-
-
 def _config_of(run: Path) -> Path:
     """Return the config of a run to resume, of which the directory or a checkpoint is given."""
     file = (run.parent.parent if run.is_file() else run) / "config.yaml"
@@ -138,7 +133,7 @@ def _allowed_on_resume(overrides: list[str], may_change: tuple[str, ...]) -> lis
 
 def _new_run_dir(config: dict[str, Any]) -> Path:
     """Choose the run's directory."""
-    if shared := os.environ.get("AR_LIGHTNING_RUN_DIR") if _rank() else None:
+    if shared := os.environ.get("AR_LIGHTNING_RUN_DIR") if rank() else None:
         return Path(shared)
     climbs = Path(config["experiment"]).is_absolute() or ".." in Path(config["experiment"]).parts
     if climbs and not config["run_dir"]:
@@ -151,9 +146,9 @@ def _new_run_dir(config: dict[str, Any]) -> Path:
             raise UserError(f"run_dir={run_dir}: {there} is a file; name a new directory")
         if not os.access(there, os.W_OK | os.X_OK):
             raise UserError(f"run_dir={run_dir}: {there} is not writable; name another directory")
-        if _rank() == 0 and not config["run_dir"]:
+        if rank() == 0 and not config["run_dir"]:
             return _made(run_dir)
-        if _rank() == 0 and run_dir.is_dir() and any(path.name != LOCK for path in run_dir.iterdir()):
+        if rank() == 0 and run_dir.is_dir() and any(path.name != LOCK for path in run_dir.iterdir()):
             hint = f"continue it with --resume {run_dir}, or" if (run_dir / "config.yaml").exists() else "please"
             raise UserError(f"run_dir={run_dir}: is in use; {hint} name a new directory")
     except (OSError, RuntimeError, ValueError) as error:  # no such home directory; a null byte
