@@ -2,11 +2,12 @@
 
     a_i = c + sum_{j<i} W_j z_j,    h_i = f(a_i),    out_i = b_i + V_i h_i
 
-All a_i together would take B * D * H numbers. Inside a block the prefix sums are one batched product and a cumulative
+All a_i together would take B * D * H numbers. Inside a block the prefix sums are one batched product and a running
 sum; only the pre-activation at its end is carried on. The backward pass walks the blocks from the last to the first,
 takes each block's sum off again and recomputes its activations. Memory is O(B * H * block).
 """
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -91,9 +92,7 @@ class Prefix(torch.autograd.Function):
             dh = product(grad[s].mT, V[s], other[: len(h)])
             dA = through_activation_(dh if kept is None else dh.mul_(kept), h, ctx.activation)
             dA[-1] += da
-            sums = torch.cumsum(dA, 0, out=h)
-            dA += sums[-1]
-            dA -= sums  # what site i adds reaches every later one: the sum of dA from i on
+            add_up_(dA, from_last=True)  # what site i adds reaches every later one
             torch.bmm(past[s].mT, dA, out=dW[s])
             if dpast is not None:
                 torch.bmm(dA, W[s].mT, out=dpast[s])
@@ -105,7 +104,19 @@ def pre_activations(past: Tensor, W: Tensor, a: Tensor, buffer: Tensor) -> Tenso
     """Compute a_i `(k, B, H)` of k sites in the buffer, given the values before each and `a` before all of them."""
     A = product(past, W, buffer[: len(past)])
     A[0] += a
-    return torch.cumsum(A, 0, out=A)
+    return add_up_(A)
+
+
+def add_up_(terms: Tensor, from_last: bool = False) -> Tensor:
+    """Turn k terms `(k, B, H)` into their running sums, in place; `from_last` adds up from the last to the first."""
+    if not terms.is_cpu:  # where one large kernel starts sooner than k small ones
+        ordered = terms.flip(0) if from_last else terms
+        sums = ordered.cumsum(0)
+        return terms.copy_(sums.flip(0) if from_last else sums)
+    rows = terms.unbind()  # a cumsum on the CPU goes number by number
+    for before, row in pairwise(reversed(rows) if from_last else rows):
+        row += before
+    return terms
 
 
 def product(x: Tensor, W: Tensor, out: Tensor) -> Tensor:
