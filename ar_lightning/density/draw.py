@@ -52,8 +52,9 @@ class Draw:
         for c in range(x.shape[1] if self.likelihood.joint else 1):
             site = token + c * sites
             earlier = torch.stack(written, 1) if c else None
-            values[site_index(site)] = self(params, site, earlier).to(x.dtype)
-            written.append(values[site_index(site)])
+            value = self(params, site, earlier).to(x.dtype)
+            values[site_index(site)] = value
+            written.append(value)
             if self.progress:
                 self.progress(len(x))
         return self.encode(torch.stack(written, 1)[..., None])[..., 0]

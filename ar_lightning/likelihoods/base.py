@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, distributions, nn
 
-__all__ = ["Likelihood", "at_least_float32", "categorical", "check_levels", "choose"]
+__all__ = ["Likelihood", "at_least_float32", "categorical", "check_levels", "choose", "tempered"]
 
 
 class Likelihood(nn.Module, ABC):
@@ -76,6 +76,12 @@ def categorical(logits: Tensor) -> distributions.Categorical:
 def at_least_float32(params: Tensor) -> Tensor:
     """Cast parameters of lower precision to float32, in which log-probabilities are computed."""
     return params if params.dtype == torch.float64 else params.float()
+
+
+def tempered(logits: Tensor, temperature: float) -> Tensor:
+    """Return the logits, in float32 or better, of the distribution that a temperature sharpens or flattens."""
+    logits = at_least_float32(logits)
+    return logits if temperature == 1 else logits / temperature
 
 
 def check_levels(x: Tensor, levels: int) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, distributions
 
 from ar_lightning.core.levels import spread
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.likelihoods.base import Likelihood, at_least_float32, categorical, check_levels, choose
+from ar_lightning.likelihoods.base import Likelihood, at_least_float32, categorical, check_levels, choose, tempered
 
 __all__ = ["Bernoulli", "Categorical"]
 
@@ -39,7 +39,7 @@ class Bernoulli(Likelihood):
         return categorical(torch.stack([F.logsigmoid(-logits), F.logsigmoid(logits)], -1))
 
     def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
-        p = torch.sigmoid(at_least_float32(params)[:, 0] / temperature)
+        p = torch.sigmoid(tempered(params[:, 0], temperature))
         return (noise[:, 0] < p).long()
 
     def check(self, x: Tensor) -> None:
@@ -82,7 +82,7 @@ class Categorical(Likelihood):
         return categorical(at_least_float32(params).unflatten(1, (x.shape[1], self.levels)).movedim(2, -1))
 
     def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
-        return choose(at_least_float32(params) / temperature, noise[:, 0])
+        return choose(tempered(params, temperature), noise[:, 0])
 
     def check(self, x: Tensor) -> None:
         check_levels(x, self.levels)

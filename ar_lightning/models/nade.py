@@ -19,6 +19,7 @@ from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel
 from ar_lightning.nn.kernels.nade import Prefix, prefix
 from ar_lightning.nn.kernels.nade_compiled import CompiledPrefix
+from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["NADE"]
@@ -48,7 +49,7 @@ class PrefixHidden(Streaming):
         n = past.shape[1]
         start = self.advance(n)
         W, V, b = (t[start : start + n] for t in (self.W, self.V, self.b))
-        with torch.autocast(past.device.type, enabled=False):  # a sum over hundreds of sites is no work for bfloat16
+        with uncast(past):  # a sum over hundreds of sites is no work for bfloat16
             ordered = past.transpose(0, 1).to(W.dtype)
             a = self.past["a"] if self.past and start else self._start(len(past), bias)
             if self.past is not None:  # codes depend on how this rounds: tests/compatibility
@@ -59,7 +60,7 @@ class PrefixHidden(Streaming):
 
     def hidden(self, past: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return the units h `(B, D, H)` at every site, given the values before each `(B, D, E)` and a bias."""
-        with torch.autocast(past.device.type, enabled=False):
+        with uncast(past):
             read = torch.einsum("bne,neh->bnh", past.to(self.W.dtype), self.W).cumsum(1)
             a = self._start(len(past), bias)[:, None] + read
             return torch.sigmoid(a) if self.activation == "sigmoid" else torch.relu(a)

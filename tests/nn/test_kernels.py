@@ -122,7 +122,7 @@ PAIRS: dict[str, Callable[[], Pair]] = {
         for e, p in ((1, 1), (3, 2))
     },
     **{f"nade_compiled-{f}-{n}": partial(compiled_prefix, n, f) for f in ("sigmoid", "relu") for n in (1, 4, 7, 8)},
-    **{f"nade-{f}-dropping": partial(prefix, 7, f, 3, 2, True) for f in ("sigmoid", "relu")},
+    **{f"nade-{f}-{n}-dropping": partial(prefix, n, f, 3, 2, True) for f in ("sigmoid", "relu") for n in (1, 7)},
     **{f"nade_compiled-{f}-dropping": partial(compiled_prefix, 7, f, True) for f in ("sigmoid", "relu")},
     **{f"row_lstm-{k}-{H}x{W}": partial(rows_of_lstms, k, H, W) for k in (1, 3, 5) for H, W in SIZES},
     **{f"diagonal_lstm-{H}x{W}": partial(diagonals_of_lstms, H, W) for H, W in SIZES},

@@ -49,6 +49,11 @@ def prefix(
     kept: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Compute the outputs and the pre-activation of `reference`, a block of sites at a time."""
+    if len(past) == 1:  # as while sampling: nothing to add up, and the same to the last bit
+        A = product(past, W).add_(a)
+        h = torch.sigmoid(A) if activation == "sigmoid" else torch.relu(A)
+        h = h if kept is None else h * kept
+        return (torch.bmm(V, h.mT) + b[:, :, None]).permute(2, 0, 1), A[0]
     outs = []
     buffer = past.new_empty(min(block, len(past)), past.shape[1], W.shape[2])
     for i in range(0, len(past), block):
@@ -119,7 +124,7 @@ def add_up_(terms: Tensor, from_last: bool = False) -> Tensor:
     return terms
 
 
-def product(x: Tensor, W: Tensor, out: Tensor) -> Tensor:
+def product(x: Tensor, W: Tensor, out: Tensor | None = None) -> Tensor:
     """Multiply batches of matrices; where the inner dimension is one, broadcasting is faster."""
     return torch.mul(x, W, out=out) if x.shape[-1] == 1 else torch.bmm(x, W, out=out)
 
