@@ -95,7 +95,9 @@ def read_hdf5(path: Path, key: str | None = None) -> np.ndarray:
                 raise UserError(f"{path}: holds {len(names)} datasets; give data.key, one of {shown or 'none'}")
             if key is not None and key not in names:
                 raise UserError(f"{path}: no dataset '{key}'{did_you_mean(key, names)}")
-            return np.asarray(file[names[0] if key is None else key])
+            found = file[names[0] if key is None else key]
+            _check_size(path, found.nbytes)
+            return np.asarray(found)
     except OSError as error:
         raise UserError(f"{path}: not an .hdf5 file, or a damaged one ({type(error).__name__})") from error
 
@@ -164,9 +166,7 @@ def _opened(path: Path, kind: str, **options: Any) -> Any:
     import pandas as pd
 
     try:
-        if (size := SIZES[kind](path)) > (free := available_memory()):
-            what = f"takes {size / 2**30:,.1f} GiB of memory, and there are {free / 2**30:,.1f}"
-            raise UserError(what, path, "leave rows or columns out")
+        _check_size(path, SIZES[kind](path))
         return getattr(pd, f"read_{kind.lower()}")(path, **options)
     except UserError:
         raise
@@ -174,6 +174,12 @@ def _opened(path: Path, kind: str, **options: Any) -> Any:
         raise UserError(f"{path}: reading {kind} needs pip install 'ar_lightning[{kind.lower()}]'") from error
     except Exception as error:  # whatever a reader makes of bytes that can be anything
         raise UserError(f"{path}: not a file of {kind}, or a damaged one ({type(error).__name__})") from error
+
+
+def _check_size(path: Path, size: int) -> None:
+    if size > (free := available_memory()):
+        what = f"takes {size / 2**30:,.1f} GiB of memory, and there are {free / 2**30:,.1f}"
+        raise UserError(what, path, "leave rows or columns out")
 
 
 def _size_of_parquet(path: Path) -> int:

@@ -172,6 +172,11 @@ def test_hdf5(tmp_path: Path) -> None:
     for key in (None, "folds/one"):
         every = np.concatenate(list(original(TableFile(path=str(path), key=key)).values()))
         np.testing.assert_allclose(rows_sorted(every), rows_sorted(X), rtol=1e-6)
+    with h5py.File(tmp_path / "large.h5", "w") as file:
+        file.create_dataset("x", (10**9, 10**6), "f8", chunks=True)  # of which nothing is written
+    with pytest.raises(UserError) as info:
+        TableFile(path=str(tmp_path / "large.h5")).load()
+    assert "takes 7,450,580.6 GiB of memory" in one_line(info)
     with h5py.File(path, "a") as file:
         file["folds/two"] = X[:30]
     for key, message in (
