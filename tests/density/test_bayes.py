@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from ar_lightning.core.spec import DataSpec, Shapes
+from ar_lightning.data.base import Split
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.data.user.npz import NpzArrays
 from ar_lightning.density.density import Density
+from ar_lightning.inference.inputs import InputDataset
 from ar_lightning.likelihoods.discrete import Bernoulli
 from ar_lightning.models.tables import Independent
 from ar_lightning.training.checkpoints import load
@@ -69,13 +70,16 @@ def test_the_frequencies_of_the_training_labels_decide_what_the_likelihood_leave
     spec = DataSpec((1, 4), 2, classes=3)
     every = torch.cartesian_prod(*[torch.arange(2)] * 4).numpy()
     train, test = np.zeros((10, 4), int), np.concatenate([every] * 4)
-    labels = {"train_labels": np.repeat([0, 1], [8, 2]), "test_labels": np.repeat([0, 1, 1, 2], 16)}
-    np.savez(tmp_path / "d.npz", train=train, valid=test, valid_labels=labels["test_labels"], test=test, **labels)
+    labels = np.repeat([0, 1, 1, 2], 16)
+    held = Split(test[:, None], labels)
+    splits = {"train": Split(train[:, None], np.repeat([0, 1], [8, 2])), "valid": held, "test": held}
+    dataset = InputDataset(held, spec)
+    dataset.load = lambda: splits  # type: ignore[method-assign]
     model = Independent(Shapes(spec.shape, classes=3), conditional=True)
     p = torch.tensor([0.4, 0.6, 0.99])
     model.table.logits.data = torch.logit(p)[:, None, None].expand(3, 4, 1).clone()
     lit = LitDensity(Density(model, Bernoulli(spec), spec), {})
-    data = ArrayDataModule(NpzArrays(path=str(tmp_path / "d.npz")), batch_size=7)
+    data = ArrayDataModule(dataset, batch_size=7)
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(accelerator="cpu", default_root_dir=tmp_path, **quiet)
     scores = trainer.test(lit, data, verbose=False)[0]

@@ -33,7 +33,7 @@ def test_a_sweep_meets_its_total_and_goes_on_to_a_larger_one(sweep: Sweeping) ->
         assert trial.intermediate_values.keys() == {1, 2, 3}
         assert trial.user_attrs["settings"]["trainer.threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
         assert trial.user_attrs["run"] == f"{trial.number:04d}"
-    assert trials[0].params == {"optimizer.lr": 1e-3}, "the first is the config itself"
+    assert trials[0].params == {"optimizer.lr": 3e-3}, "the first is the config itself"
     assert len({t.user_attrs["worker"] for t in trials}) == 2
     assert not sweep.workers() and not sweep.children()
     sweep.run("trials=8")
