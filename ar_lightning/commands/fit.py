@@ -13,7 +13,7 @@ from ar_lightning.commands.parser import Parser, add_config, print_facts
 from ar_lightning.config.overlay import flat
 from ar_lightning.config.slurm import check_nodes, leave_allocation
 from ar_lightning.core.errors import INTERRUPTED, UserError, nearby, of_the_system
-from ar_lightning.core.files import LAST
+from ar_lightning.core.files import LAST, WEIGHTS
 from ar_lightning.core.program import program
 from ar_lightning.core.rank import rank
 from ar_lightning.training.claim import LOCK
@@ -112,6 +112,9 @@ def _print(result: dict[str, Any], run_dir: Path, config: dict[str, Any]) -> Non
 
 def _config_of(run: Path) -> Path:
     """Return the config of a run to resume, of which the directory or a checkpoint is given."""
+    if run.suffix == Path(WEIGHTS).suffix or (run / WEIGHTS).is_file():
+        alone = "holds weights alone, without the state of a training"
+        raise UserError(alone, f"--resume {run}", "give the directory of a run, or a checkpoint in it")
     file = (run.parent.parent if run.is_file() else run) / "config.yaml"
     if file.is_file():
         return file

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
-    "BEST", "CHECKPOINT_KEY", "LAST", "naming", "save_npz", "write_bytes", "write_csv", "write_json", "write_npz",
-    "written",
+    "BEST", "CHECKPOINT_KEY", "LAST", "WEIGHTS", "naming", "save_npz", "write_bytes", "write_csv", "write_json",
+    "write_npz", "written",
 ]  # fmt: skip
 
 BEST, LAST = "best.ckpt", "last.ckpt"  # in the folder `checkpoints` of a run directory
-CHECKPOINT_KEY = "ar_lightning"  # in a checkpoint, of the config, data and version that rebuild its density
+WEIGHTS = "model.safetensors"  # in a folder that `export` wrote
+CHECKPOINT_KEY = "ar_lightning"  # in both, of the config, data and version that rebuild its density
 
 
 @contextmanager

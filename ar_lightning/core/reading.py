@@ -1,4 +1,4 @@
-"""Side files of a run read back, whatever has become of them: `metrics.csv`, and JSON such as `result.json`."""
+"""Side files of a run, whatever has become of them: `metrics.csv`, JSON such as `result.json`, and its last samples."""
 
 import csv
 import json
@@ -9,9 +9,10 @@ from typing import Any
 
 from ar_lightning.core.errors import UserError, first_line, of_the_system
 
-__all__ = ["read_json", "read_metrics"]
+__all__ = ["read_json", "read_metrics", "samples_of"]
 
 FIRST = ["step", "epoch"]  # columns of metrics.csv, which hold whole numbers
+SAMPLES = (".png", ".txt")  # no recordings: they are made by one command
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -54,6 +55,12 @@ def read_metrics(file: Path) -> tuple[list[str], list[dict[str, str]]]:
     except csv.Error as error:
         raise UserError(f"line {reader.line_num}: {error}", file) from None
     return columns, rows
+
+
+def samples_of(folder: Path) -> dict[str, Path]:
+    """Return the last samples of a run, or those that were exported, by their names in an export."""
+    places = {f"samples{end}": (folder / "samples" / f"final{end}", folder / f"samples{end}") for end in SAMPLES}
+    return {name: path for name, paths in places.items() for path in paths if path.is_file()}
 
 
 def _problem(row: dict[Any, Any], columns: int) -> str:

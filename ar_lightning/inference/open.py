@@ -29,7 +29,7 @@ from ar_lightning.training.checkpoints import checkpoint_of, read_checkpoint, re
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-__all__ = ["Run", "SavedRun", "open_run", "read_run"]
+__all__ = ["Run", "SavedRun", "folder_of", "open_run", "read_run"]
 
 CHANGEABLE = ("trainer.accelerator", "trainer.devices")
 
@@ -38,16 +38,11 @@ CHANGEABLE = ("trainer.accelerator", "trainer.devices")
 class SavedRun:
     """A run as its checkpoint has it, in main memory."""
 
-    file: Path  # the checkpoint
+    file: Path  # the checkpoint, or exported weights
     checkpoint: dict[str, Any]  # its content
+    folder: Path  # where what follows is written if nothing else is said
     config: dict[str, Any]  # of the training, with what was changed
     changed: frozenset[str]  # keys
-
-    @property
-    def folder(self) -> Path:
-        """The run directory, or the folder of a checkpoint that lies elsewhere."""
-        own = self.file.parent
-        return own.parent if own.name == "checkpoints" else own
 
     def density(self, device: str | torch.device = "cpu", length: int | None = None) -> Density:
         """Build the density, in eval mode; `length` is the number of sites of a sequence, null for the trained one."""
@@ -69,7 +64,7 @@ class Run:
     density: Density  # in eval mode, on its device
     config: dict[str, Any]  # of the run, with what was changed
     changed: frozenset[str]  # keys
-    folder: Path  # the run directory, or that of the checkpoint
+    folder: Path  # where what follows is written if nothing else is said
     written_at: tuple[int, int]  # epoch, from one, and step of the weights
     fabric: "Fabric"  # device and precision
 
@@ -87,7 +82,7 @@ class Run:
 
 
 def read_run(run: str | Path, overrides: Sequence[str] = (), also: Sequence[str] = ()) -> SavedRun:
-    """Read the checkpoint of a run directory, a checkpoint file, or a W&B artifact, which is downloaded.
+    """Read the checkpoint of a run directory, a file, or a W&B artifact, which is downloaded.
 
     Overrides are `key=value` of the data, which may be other data or elsewhere, and of the keys in `also`.
     """
@@ -98,7 +93,13 @@ def read_run(run: str | Path, overrides: Sequence[str] = (), also: Sequence[str]
         if not key.startswith("data.") and key not in also:
             raise UserError(f"{where}: {key} is fixed by the training; {', '.join(('data.*', *also))} can change")
     settings = _for_data(flat(str(file), checkpoint[CHECKPOINT_KEY]["config"]), changed.get("data.name"))
-    return SavedRun(file, checkpoint, resolve(settings, changed, where), frozenset(changed))
+    folder = folder_of(file)
+    return SavedRun(file, checkpoint, folder, resolve(settings, changed, where), frozenset(changed))
+
+
+def folder_of(file: Path) -> Path:
+    """Return the run directory of a checkpoint, or the folder of one that lies elsewhere."""
+    return file.parent.parent if file.parent.name == "checkpoints" else file.parent
 
 
 def open_run(run: str | Path, overrides: Sequence[str] = (), resize: bool = False) -> Run:

@@ -14,11 +14,12 @@ from ar_lightning.config.build import build_density
 from ar_lightning.config.registry import find
 from ar_lightning.config.resolve import saved_config
 from ar_lightning.core.errors import UserError, first_line, is_out_of_memory, nearby
-from ar_lightning.core.files import BEST, CHECKPOINT_KEY, LAST
+from ar_lightning.core.files import BEST, CHECKPOINT_KEY, LAST, WEIGHTS
 from ar_lightning.core.medium import Table
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.tracking.wandb_artifacts import download, is_artifact
+from ar_lightning.training.weights import SUFFIX, density_weights, read_weights
 
 __all__ = ["checkpoint_of", "load", "read_checkpoint", "rebuild", "restoring", "written_at"]
 
@@ -29,7 +30,8 @@ def load(path: str | Path, device: str | torch.device = "cpu", length: int | Non
     The checkpoint alone is enough: it holds the whole config. No code in it is executed.
 
     Args:
-        path: the checkpoint, the run directory or the name of a W&B artifact, `entity/project/name:alias`.
+        path: the checkpoint, the run directory, exported weights or their folder, or the name of a W&B artifact,
+            `entity/project/name:alias`.
         device: where its weights are put.
         length: sites of a sequence, where the model reads sequences of any length; null for what it was trained on.
 
@@ -68,8 +70,7 @@ def restoring(file: Path) -> Iterator[None]:
 
 def _built(checkpoint: dict[str, Any], file: Path, spec: DataSpec) -> Density:
     density = build_density(checkpoint[CHECKPOINT_KEY]["config"], spec)
-    prefix = "density."
-    weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    weights = density_weights(checkpoint)
     if (name := _diverged(weights)) is not None:
         raise UserError(f"{file}: not all weights of {name} are numbers: its training diverged{_other(file)}")
     density.to(next((w.dtype for w in weights.values() if w.is_floating_point()), torch.float32))
@@ -97,7 +98,7 @@ def _resized(spec: DataSpec, length: int, model: dict[str, Any]) -> DataSpec:
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:
-    """Read a checkpoint of this project into main memory, executing no code in it.
+    """Read a checkpoint of this project, or exported weights, into main memory, executing no code in it.
 
     Raises:
         UserError: it is damaged, of something else, or of a version that this one cannot read.
@@ -129,6 +130,8 @@ def written_at(checkpoint: dict[str, Any]) -> tuple[int, int]:
 
 def _undamaged(file: Path) -> Any:
     """Return the content of a file whose checksums are right: PyTorch writes them, and does not read them."""
+    if file.suffix == SUFFIX:
+        return read_weights(file)
     with zipfile.ZipFile(file) as archive:
         if damaged := archive.testzip():
             raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong: the file is damaged")
@@ -150,7 +153,7 @@ def _other(file: Path) -> str:
 
 
 def checkpoint_of(run: str | Path) -> Path:
-    """Return the checkpoint that a path means: itself, or the best (else the last) of a run directory.
+    """Return the file that a run means: itself, the best checkpoint (else the last) of a run directory, or its weights.
 
     What is no path but the name of a W&B artifact, `entity/project/name:alias`, is downloaded.
     """
@@ -163,6 +166,8 @@ def checkpoint_of(run: str | Path) -> Path:
     for name in (BEST, LAST):
         if (folder / name).is_file():
             return folder / name
+    if (path / WEIGHTS).is_file():
+        return path / WEIGHTS
     if folder.is_dir():
         raise UserError(f"{path}: no checkpoint there yet")
     raise UserError("no such run or checkpoint", path, "" if path.exists() else nearby(path))

@@ -14,13 +14,13 @@ from ar_lightning.config.overlay import Settings, flat
 from ar_lightning.config.resolve import explicit_settings, load_config
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import write_json, written
+from ar_lightning.core.reading import samples_of
 from ar_lightning.inference.compare.published import Published, published_for, published_like
 
 __all__ = ["ROOT", "Reproduction", "changed", "keep", "kept_in", "read_reproduction", "read_reproductions"]
 
 ROOT = Path(__file__).parents[2]
 KEPT = ("metrics.csv", "curves.png")
-SAMPLES = (".png", ".txt")  # no recordings: they are made by one command
 # Settings that leave an experiment what it is: where it runs and how it is watched.
 FREE = ("run_dir", "tracking.", "samples.", "data.data_dir", "trainer.accelerator", "trainer.devices",
         "trainer.num_nodes", "trainer.strategy", "trainer.precision", "trainer.threads", "trainer.progress",
@@ -144,8 +144,7 @@ def keep(run_dir: Path, folder: Path, result: Mapping[str, Any]) -> None:
     own = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("run_dir:"))
     with written(folder / "config.yaml") as partial:
         partial.write_text(own, encoding="utf-8")
-    samples = {run_dir / "samples" / f"final{ending}": f"samples{ending}" for ending in SAMPLES}
-    for source, name in ({run_dir / name: name for name in KEPT} | samples).items():
+    for name, source in ({name: run_dir / name for name in KEPT} | samples_of(run_dir)).items():
         if source.exists():
             with written(folder / name) as partial:
                 shutil.copy(source, partial)

@@ -23,6 +23,7 @@ COMMANDS = {  # those that take a run, with what else they need
     "features": [],
     "compress": ["data:test[:2]"],
     "decompress": ["any.arl"],
+    "export": ["--out", "exported"],
 }
 WITH_FILES = {"complete": "--input", "score": "--data", "anomaly": "--against", "compress": ""}
 

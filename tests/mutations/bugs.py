@@ -280,7 +280,7 @@ BUGS = {
         "ar_lightning/training/lit.py", "torch.manual_seed(epoch_seed(", "((", TRAIN + " -k prolonged"
     ),
     "EMA weights are not what is loaded": Bug(
-        "ar_lightning/training/checkpoints.py", 'checkpoint["state_dict"].items()',
+        "ar_lightning/training/weights.py", 'checkpoint["state_dict"].items()',
         'checkpoint.get("current_model_state", checkpoint["state_dict"]).items()', TRAIN + " -k averaged_weights_are",
     ),
     "bits per dimension in nats": Bug(

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ar_lightning.config.overlay import Settings, flat, read_yaml
 from ar_lightning.core.errors import UserError, nearby
+from ar_lightning.core.files import WEIGHTS
 from ar_lightning.core.program import program
 from ar_lightning.core.reading import read_json, read_metrics
 from ar_lightning.training.marks import marks
@@ -161,11 +162,13 @@ def _errors(folder: Path, result: dict[str, Any], nll: float) -> tuple[tuple[flo
 
 
 def _curve(file: Path, seconds: float | None) -> tuple[Point, ...]:
-    """Return the validation curve.
+    """Return the validation curve, which an exported run does not have.
 
     The log has examples per second. Epochs have as many examples each, so that an epoch takes its share, by the inverse
     of its rate, of all seconds of training.
     """
+    if not file.is_file() and file.with_name(WEIGHTS).is_file():
+        return ()
     if not file.is_file():
         raise UserError(f"{file.parent}: no metrics.csv there, which holds its curve")
     _, rows = read_metrics(file)
