@@ -13,6 +13,7 @@ COMMANDS = {
     "compress": "compress a file without loss, by the probabilities of a trained density",
     "decompress": "restore a compressed file, bit for bit",
     "export": "write the weights of a run as .safetensors, with its config and result: a small folder to give away",
+    "zoo": "list the trained densities that any command takes by name, `zoo:NAME`, with their numbers",
     "compare": "compare runs: a table, and a page of curves and samples",
     "reproduce": "train a row of the published numbers, test it and compare (in a checkout)",
     "sweep": "search hyper-parameters: many trials at once, stopped early, resumed by the same command",

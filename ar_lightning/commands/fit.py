@@ -19,6 +19,7 @@ from ar_lightning.core.rank import rank
 from ar_lightning.training.claim import LOCK
 from ar_lightning.training.marks import marks
 from ar_lightning.training.trial_pipe import attach, is_trial
+from ar_lightning.training.zoo import is_zoo
 
 __all__ = ["run"]
 
@@ -112,7 +113,7 @@ def _print(result: dict[str, Any], run_dir: Path, config: dict[str, Any]) -> Non
 
 def _config_of(run: Path) -> Path:
     """Return the config of a run to resume, of which the directory or a checkpoint is given."""
-    if run.suffix == Path(WEIGHTS).suffix or (run / WEIGHTS).is_file():
+    if is_zoo(run) or run.suffix == Path(WEIGHTS).suffix or (run / WEIGHTS).is_file():
         alone = "holds weights alone, without the state of a training"
         raise UserError(alone, f"--resume {run}", "give the directory of a run, or a checkpoint in it")
     file = (run.parent.parent if run.is_file() else run) / "config.yaml"

@@ -11,8 +11,14 @@ from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.fields import Count, Temperature
 from ar_lightning.core.program import program
 from ar_lightning.tracking.console import console
+from ar_lightning.training.zoo import checked_name, is_zoo
 
-__all__ = ["Parser", "add_config", "add_drawing", "add_overrides", "number", "print_facts", "print_files", "run_parser"]
+__all__ = [
+    "RUN", "Parser", "add_config", "add_drawing", "add_overrides", "known_run", "number", "print_facts", "print_files",
+    "run_parser",
+]  # fmt: skip
+
+RUN = "run directory, checkpoint, exported weights, zoo:NAME, or W&B's entity/project/model-ID:best"
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,10 +46,17 @@ def add_config(parser: Parser) -> None:
 def run_parser(command: str, overrides: bool = False) -> Parser:
     """Return the parser of a command on a RUN, with `overrides` also of the config keys that may differ from its."""
     parser = Parser(command)
-    parser.add_argument("run", metavar="RUN", help="run directory, checkpoint, or W&B's entity/project/model-ID:best")
+    parser.add_argument("run", metavar="RUN", type=known_run, help=RUN)
     if overrides:
         add_overrides(parser, "data.*, trainer.accelerator or .devices")
     return parser
+
+
+def known_run(run: str) -> str:
+    """Return a RUN; a misspelt `zoo:NAME` is a `UserError` at once."""
+    if is_zoo(run):
+        checked_name(run)
+    return run
 
 
 def add_overrides(parser: Parser, keys: str = "data.*, such as data.path where the run's data was moved") -> None:

@@ -25,6 +25,7 @@ from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.relabelled import relabelled
 from ar_lightning.density.density import Density
 from ar_lightning.training.checkpoints import checkpoint_of, read_checkpoint, rebuild, restoring, written_at
+from ar_lightning.training.zoo import home_of, is_zoo
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -82,7 +83,7 @@ class Run:
 
 
 def read_run(run: str | Path, overrides: Sequence[str] = (), also: Sequence[str] = ()) -> SavedRun:
-    """Read the checkpoint of a run directory, a file, or a W&B artifact, which is downloaded.
+    """Read the checkpoint of a run directory, a file, a density of the zoo, or a W&B artifact, which is downloaded.
 
     Overrides are `key=value` of the data, which may be other data or elsewhere, and of the keys in `also`.
     """
@@ -93,7 +94,7 @@ def read_run(run: str | Path, overrides: Sequence[str] = (), also: Sequence[str]
         if not key.startswith("data.") and key not in also:
             raise UserError(f"{where}: {key} is fixed by the training; {', '.join(('data.*', *also))} can change")
     settings = _for_data(flat(str(file), checkpoint[CHECKPOINT_KEY]["config"]), changed.get("data.name"))
-    folder = folder_of(file)
+    folder = home_of(run) if is_zoo(run) else folder_of(file)
     return SavedRun(file, checkpoint, folder, resolve(settings, changed, where), frozenset(changed))
 
 

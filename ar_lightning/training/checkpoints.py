@@ -20,6 +20,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.tracking.wandb_artifacts import download, is_artifact
 from ar_lightning.training.weights import SUFFIX, density_weights, read_weights
+from ar_lightning.training.zoo import is_zoo, zoo_file
 
 __all__ = ["checkpoint_of", "load", "read_checkpoint", "rebuild", "restoring", "written_at"]
 
@@ -30,8 +31,8 @@ def load(path: str | Path, device: str | torch.device = "cpu", length: int | Non
     The checkpoint alone is enough: it holds the whole config. No code in it is executed.
 
     Args:
-        path: the checkpoint, the run directory, exported weights or their folder, or the name of a W&B artifact,
-            `entity/project/name:alias`.
+        path: the checkpoint, the run directory, exported weights or their folder, `zoo:NAME`, or the name of a W&B
+            artifact, `entity/project/name:alias`.
         device: where its weights are put.
         length: sites of a sequence, where the model reads sequences of any length; null for what it was trained on.
 
@@ -155,8 +156,11 @@ def _other(file: Path) -> str:
 def checkpoint_of(run: str | Path) -> Path:
     """Return the file that a run means: itself, the best checkpoint (else the last) of a run directory, or its weights.
 
-    What is no path but the name of a W&B artifact, `entity/project/name:alias`, is downloaded.
+    `zoo:NAME`, and what is no path but the name of a W&B artifact, `entity/project/name:alias`, is downloaded if need
+    be.
     """
+    if is_zoo(run):
+        return zoo_file(run)
     path = Path(run).expanduser()
     if is_artifact(run) and not path.exists():
         return download(str(run))

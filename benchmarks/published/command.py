@@ -21,14 +21,26 @@ def run(args: list[str]) -> int:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that differ from the config's")
     parser.add_argument("--list", action="store_true", help="print the rows, their published values and ours")
     parser.add_argument("--page", action="store_true", help="write RESULTS.md again from the results that are kept")
+    parser.add_argument(
+        "--zoo", metavar="RUN", nargs="?", const="", help="put the weights of the row in zoo/NAME, and "
+        "list them: of its run, which is done (default: where NAME is trained), or of a checkpoint",
+    )  # fmt: skip
     parsed = parser.parse_intermixed_args(args)
     if parsed.name and (parsed.list or parsed.page):
         raise UserError("command line: --list and --page are of all rows; leave out the name")
     if parsed.name and "=" in parsed.name:
         raise UserError(f"command line: give the NAME of a row before {parsed.name}; --list prints them")
 
-    from benchmarks.published.reproduce import reproduce, write_page
+    from benchmarks.published.reproduce import reproduce, run_dir_of, write_page
 
+    if parsed.zoo is not None:
+        if parsed.name is None or parsed.overrides:
+            raise UserError("command line: --zoo takes the NAME of a row, before it, and no settings")
+        from benchmarks.published.zoo import put_in_zoo
+
+        print("written:", put_in_zoo(parsed.name, parsed.zoo or run_dir_of(parsed.name)))
+        print(f"test it with: python run.py test zoo:{parsed.name}")
+        return 0
     if parsed.page:
         print("written:", write_page())
         return 0

@@ -208,7 +208,7 @@ def apart(args: list[str], then: str, **streams: Any) -> subprocess.CompletedPro
 @pytest.mark.parametrize(
     "line",
     [
-        "fitt", "--config circle_a.yaml", "--resume broken_run", "model=nade model.hiden=3",
+        "fitt", "sample zoo:gated_pixelcn", "--config circle_a.yaml", "--resume broken_run", "model=nade model.hiden=3",
         "model=nade trainer.devices=x", "model=nade likelihood=bernoulli", "model=markov data=npz data.path=real.npz",
     ],
 )  # fmt: skip

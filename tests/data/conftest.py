@@ -1,17 +1,12 @@
 """Tiny stand-ins for published files, published as if they were them."""
 
-import functools
 import hashlib
-import http.server
-import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ar_lightning.data.datasets.mnist import MNIST, BinarizedMNIST, FashionMNIST, amat_bytes
-from tests.support.files import Files, Server, idx_gz
+from tests.support.files import Files, idx_gz
 
 
 @pytest.fixture
@@ -35,21 +30,3 @@ def amat(monkeypatch: pytest.MonkeyPatch) -> Files:
     }
     monkeypatch.setattr(BinarizedMNIST, "sha256", {name: hashlib.sha256(t).hexdigest() for name, t in texts.items()})
     return {f"binarized_mnist_{name}.amat": text for name, text in texts.items()}
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """Base URL of a local web server, and the folder it serves."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as web:
-        thread = threading.Thread(target=web.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{web.server_address[1]}/", folder
-        web.shutdown()
-        thread.join()

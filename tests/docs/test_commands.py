@@ -29,9 +29,11 @@ NEEDS_SERVER = "storage=postgresql"  # tests/sweep/test_postgres.py has one
 FILES = ("runs/", "my.npz", "photos", "recordings", "book.txt", "measured.csv")  # what a reader has or makes
 
 
-def test_the_readme_starts_with_two_commands() -> None:
-    run, test = shell_lines("README")[:2]
-    assert run == "pip install -c constraints.txt -e . && python run.py --config conf/pixelrnn.yaml"
+def test_the_readme_starts_with_three_commands() -> None:
+    run, train, test = shell_lines("README")[:3]
+    zoo = "zoo:gated_pixelcnn_binarized_mnist"
+    assert run == f"pip install -c constraints.txt -e . && python run.py sample {zoo} --n 64"
+    assert train == "python run.py --config conf/pixelrnn.yaml"
     assert test == 'pip install -c constraints.txt -e ".[dev]" && pytest'
     assert test in (ROOT / ".ci" / "run").read_text() or "README.md" in (ROOT / ".ci" / "run").read_text()
     pinned = (ROOT / "constraints.txt").read_text()
@@ -83,6 +85,8 @@ def quick(args: list[str], folder: Path) -> list[str]:
     if args[0] == "sweep":
         study = next((a for a in args if a.startswith("study=")), f"study={Path(args[2]).stem}").partition("=")[2]
         return [*args, *TINY_SWEEP, f"sweep_dir={folder}/runs/sweeps/{study}"]
+    if args[0] == "sample" and "--out" not in args and args[1].startswith("zoo:"):
+        return [*args, "--out", f"{folder}/drawn"]
     if args[0] in OF_RUNS:
         return args
     epochs = [] if "--resume" in args else ["trainer.max_epochs=1"]

@@ -52,10 +52,10 @@ def pip(command: str, *args: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def run(installed: Path, *command: str, code: int = 0) -> str:
+def run(installed: Path, *command: str, code: int = 0, **more: str) -> str:
     """Run a program of the installed package and return its output."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("AR_LIGHTNING")}
-    env |= {"PYTHONPATH": str(installed)}
+    env |= {"PYTHONPATH": str(installed), **more}
     done = subprocess.run([sys.executable, *command], env=env, text=True, capture_output=True, timeout=280)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -104,6 +104,25 @@ def test_a_stranger_trains_draws_and_compares(installed: Path, empty: Path) -> N
     assert Path("drawn.png").stat().st_size > 0
     run(installed, script, "compare", "runs/one", "runs/two", "--out", "comparison")
     assert list(Path("comparison").iterdir())
+
+
+def test_a_stranger_draws_from_the_zoo(installed: Path, empty: Path) -> None:
+    """Of the weights the package has the list; a line says where they go."""
+    script, zoo = str(installed / "bin" / "ar-lightning"), "gated_pixelcnn_binarized_mnist"
+    said = run(installed, script, "zoo", AR_LIGHTNING_DATA="data")
+    assert f"zoo:{zoo}\n  test: 79.82 nats" in said and "not on this machine yet" in said
+    assert f"did you mean 'zoo:{zoo}'?" in run(installed, script, "sample", "zoo:gated_pixelcn", code=2)
+    place = Path("data", "zoo", zoo)
+    said = run(installed, script, "sample", f"zoo:{zoo}", code=2, AR_LIGHTNING_DATA="data")
+    assert said.startswith("error: ") and said.count("\n") == 1 and f"into {place} (" in said
+    place.mkdir(parents=True)
+    shutil.copy(ROOT / "zoo" / zoo / "model.safetensors", place)
+    before = sorted(installed.rglob("*.p*"))  # but for what Python compiles
+    run(installed, script, "sample", f"zoo:{zoo}", "--n", "1", AR_LIGHTNING_DATA="data")
+    assert Path("runs", "zoo", zoo, "samples", "drawn-0.png").is_file()
+    assert [path for path in sorted(installed.rglob("*.p*")) if path.suffix != ".pyc"] == [
+        path for path in before if path.suffix != ".pyc"
+    ]
 
 
 def test_a_stranger_sweeps(installed: Path, empty: Path) -> None:

@@ -16,6 +16,7 @@ from ar_lightning.core.files import WEIGHTS
 from ar_lightning.core.program import program
 from ar_lightning.core.reading import read_json, read_metrics
 from ar_lightning.training.marks import marks
+from ar_lightning.training.zoo import is_zoo, zoo_folder
 
 __all__ = ["DoneRun", "Point", "Setting", "read_runs"]
 
@@ -66,8 +67,8 @@ class DoneRun:
 
 
 def read_runs(paths: Iterable[str | Path]) -> list[DoneRun]:
-    """Read run directories; a sweep directory stands for its complete trials, and a run named twice counts once."""
-    folders = [folder for path in paths for folder in _folders(Path(path).expanduser())]
+    """Read run directories and `zoo:NAME`; a sweep's stands for its complete trials, one named twice counts once."""
+    folders = [f for path in paths for f in ([zoo_folder(path)] if is_zoo(path) else _folders(Path(path).expanduser()))]
     if not folders:
         raise UserError("nothing to compare: give run directories")
     return _named([_read(folder) for folder in {f.resolve(): f for f in folders}.values()])
