@@ -100,6 +100,8 @@ def prepare(folder: Path) -> Iterator[list[str]]:
     read_sweep(folder / "sweep.yaml")
     yield ["compress", f"{folder / 'images'}", f"{folder / 'six.npz'}", "--out", f"{folder / 'images.arl'}"]
     yield ["compress", f"{folder / 'text'}", f"{folder / 'song.txt'}", "--out", f"{folder / 'text.arl'}"]
+    for name in ("images", "table", "text"):
+        yield ["export", f"{folder / name}", "--out", f"{folder / f'exported-{name}'}"]
 
 
 def put(rng: Random, source: Path, folder: Path, damage: Callable[[bytes, Random], bytes] = mutated) -> Path:
@@ -295,6 +297,24 @@ def checkpoint(rng: Random, given: Path, here: Path) -> list[str]:
         )
         return ["--resume", str(copy), "trainer.max_epochs=2"]
     file = put(rng, given / run / "checkpoints" / "last.ckpt", here, rng.choice((mutated, with_other_content)))
+    return read_by_any_command(rng, file, here)
+
+
+@target(40)
+def exported(rng: Random, given: Path, here: Path) -> list[str]:
+    """Weights alone; half of the damage is in their header."""
+    source = given / f"exported-{rng.choice(('images', 'table', 'text'))}" / "model.safetensors"
+    return read_by_any_command(rng, put(rng, source, here, rng.choice((mutated, with_another_header))), here)
+
+
+def with_another_header(data: bytes, rng: Random) -> bytes:
+    """Damage the header of weights, whose length is right again."""
+    end = 8 + struct.unpack("<Q", data[:8])[0]
+    header = rng.choice((mutated, with_another_value))(data[8:end], rng)
+    return struct.pack("<Q", len(header)) + header + data[end:]
+
+
+def read_by_any_command(rng: Random, file: Path, here: Path) -> list[str]:
     command = rng.choice(
         (["sample", "--n", "1", "--out", str(here / "out")], ["score", "--out", str(here / "scores.csv")])
     )
