@@ -17,13 +17,13 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ar_lightning.core.fields import Dropout, NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import RasterModel
 from ar_lightning.nn.conv import CausalConv, Pointwise, RowConv
+from ar_lightning.nn.kernels.elu import concat_elu, elu
 from ar_lightning.nn.resample import DownConv, DownRowConv, UpConv, UpRowConv
 from ar_lightning.nn.streaming import Streaming, as_steps
 from ar_lightning.nn.weightnorm import initialise_from_data, normalise_weights
@@ -221,19 +221,6 @@ Conv = Callable[[int, int], nn.Module]
 
 u_conv: Conv = partial(RowConv, height=2, width=3)
 ul_conv: Conv = partial(CausalConv, above=1, left=1)
-
-
-def concat_elu(x: Tensor) -> Tensor:
-    """Return elu([x, -x]), with twice the channels."""
-    return elu(torch.cat([x, -x], 1))
-
-
-def elu(x: Tensor) -> Tensor:
-    """Return x where it is positive, else exp(x) - 1."""
-    if not x.is_cpu:
-        return F.elu(x)
-    # On CPUs PyTorch's own computes expm1 number by number, which would take most of the time of a resnet.
-    return (F.relu(x) + x.clamp(max=0).exp_()).sub_(1)
 
 
 def _columns(features: Tensor | None, step: int, width: int) -> list[Tensor | None]:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ar_lightning.nn.kernels import dilated, nade, nade_compiled
+from ar_lightning.nn.kernels.elu import concat_elu
 from ar_lightning.nn.kernels.gate import gate
 from ar_lightning.nn.kernels.lstm_scans import DiagonalScan, RowScan
 from ar_lightning.nn.kernels.staircase import Staircase, reads, staircase
@@ -36,6 +37,10 @@ def gates(groups: int, linked: bool) -> Pair:
 
     maps = [numbers(2, groups * 4, 2, 3) for _ in range(1 + linked)]
     return Pair(lambda maps, link=None: gate(maps, groups, link), reference, maps)
+
+
+def elus() -> Pair:
+    return Pair(concat_elu, lambda x: F.elu(torch.cat([x, -x], 1)), [numbers(2, 3, 4, 5)])
 
 
 def stairs(hidden: int, tokens: int) -> Pair:
@@ -114,6 +119,7 @@ def layers(kernel: int, shift: int, masked: bool, last: bool) -> Pair:
 SIZES = [(4, 5), (1, 3), (3, 1)]  # rows, columns
 PAIRS: dict[str, Callable[[], Pair]] = {
     **{f"gate-{g}-{linked}": partial(gates, g, linked) for g in (1, 3) for linked in (False, True)},
+    "concat_elu": elus,
     "staircase": partial(stairs, 600, 400),
     **{
         f"nade-{f}-{n}-{e}x{p}": partial(prefix, n, f, e, p)
