@@ -162,3 +162,9 @@ def test_published_values_are_those_of_the_configs() -> None:
         published = row("models", f"`{table}`").split("|")[4].strip().removeprefix("-")
         (line,) = [line for line in results.splitlines() if line.startswith(f"| [rnade_{table}]")]
         assert f"| {published} nats" in line
+
+
+def test_the_number_of_the_first_command_is_that_of_the_zoo() -> None:
+    nll = json.loads((ROOT / "zoo" / "gated_pixelcnn_binarized_mnist" / "result.json").read_text())["test/nll"]
+    assert f"{nll:.2f} nats on the test images" in TEXT["README"] and f"of {nll:.2f} nats" in TEXT["python"]
+    assert f"gives the number again, {nll:.4f} ± " in TEXT["published-numbers"]
