@@ -39,6 +39,7 @@ def run(args: list[str]) -> int:
         from benchmarks.published.zoo import put_in_zoo
 
         print("written:", put_in_zoo(parsed.name, parsed.zoo or run_dir_of(parsed.name)))
+        print("written:", write_page())
         print(f"test it with: python run.py test zoo:{parsed.name}")
         return 0
     if parsed.page:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ar_lightning.core.reading import read_json
 from ar_lightning.inference.compare.published import PUBLISHED
 from benchmarks.published.rows import Reproduction
 
@@ -12,7 +13,9 @@ HEAD = """# Published numbers, reproduced
 
 Made by `python run.py reproduce --page` from the configs in `conf/published/` and the results in `benchmarks/results/`;
 `python run.py reproduce NAME` trains, tests and compares a row. Values are mean -log p of test data: lower is better.
+A row with a zoo name has its weights here: `python run.py test zoo:NAME` measures its number again.
 """
+OVERVIEW = ("row", "published", "ours", "difference", "parameters", "minutes", "in the zoo")
 COLUMNS = (
     "name", "model", "published", "ours", "difference", "data and test examples", "epochs", "training", "machine",
     "files",
@@ -29,13 +32,35 @@ def results_page(rows: Sequence[Reproduction], root: Path) -> str:
     order = list(dict.fromkeys(row.data for row in PUBLISHED))
     names = {row.config["data.name"] for row in rows}
     datasets = sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
-    sections = [_section(data, [row for row in rows if row.config["data.name"] == data], root) for data in datasets]
-    return "\n".join([HEAD, *sections])
+    sections = [_section(data, _ordered(rows, data), root) for data in datasets]
+    return "\n".join([HEAD, _overview([row for data in datasets for row in _ordered(rows, data)], root), *sections])
 
 
-def _section(data: str, rows: Sequence[Reproduction], root: Path) -> str:
-    """Return a dataset's table, from the worst published value to the best, and its pictures of samples."""
-    ordered = sorted(rows, key=lambda row: (-row.published.value if row.published else 0.0, row.name))
+def _ordered(rows: Sequence[Reproduction], data: str) -> list[Reproduction]:
+    """Return the rows of a dataset, from the worst published value to the best."""
+    of_data = [row for row in rows if row.config["data.name"] == data]
+    return sorted(of_data, key=lambda row: (-row.published.value if row.published else 0.0, row.name))
+
+
+def _overview(rows: Sequence[Reproduction], root: Path) -> str:
+    """Return a table of all rows that fits on a screen."""
+    listed = root / "ar_lightning" / "training" / "zoo.json"
+    there = read_json(listed)["models"] if listed.exists() else {}
+    lines = [f"| {' | '.join(OVERVIEW)} |", f"|{'---|' * len(OVERVIEW)}"]
+    for row in rows:
+        known = f"{row.published.value:.2f} {row.published.unit}" if row.published else ""
+        cells = [f"[{row.name}]({_link(row.file, root)})", known, "not run yet", "", "", "", ""]
+        if row.result is not None:
+            trained = f"{row.result['seconds_training'] / 60:,.0f}"
+            difference = f"{row.difference:+.2f}" if row.comparable and row.difference is not None else ""
+            zoo = f"`zoo:{row.name}`" if row.name in there else ""
+            cells[2:] = [row.ours, difference, f"{row.result['parameters']:,}", trained, zoo]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def _section(data: str, ordered: Sequence[Reproduction], root: Path) -> str:
+    """Return a dataset's table and its pictures of samples."""
     head = [f"## {data}", "", f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     table = [f"| {' | '.join(_cells(row, root))} |" for row in ordered]
     shown = [(row.name, row.folder / "samples.png") for row in ordered if row.result]
