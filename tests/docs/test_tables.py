@@ -100,6 +100,7 @@ ROW_OF = {
     "gated_pixelcnn": "`gated_pixelcnn`, 12 layers of 16 channels, kernels of 5",
     "row_lstm": "`row_lstm`, 3 layers of 24 units, kernels of 7",
     "row_lstm_7x24": "`row_lstm`, 7 layers of 24 units, kernels of 3",
+    "row_lstm_7x24_dropout": "`row_lstm`, the same with dropout",
     "diagonal_bilstm_1x32": "`diagonal_bilstm`, one layer of 32 units",
     "pixelcnn": "`pixelcnn`, 12 layers of 16 channels, kernels of 7",
     "pixelcnn_15x32": "`pixelcnn`, 15 layers of 32 channels, kernels of 3",
