@@ -1,7 +1,7 @@
 """Optimizers and learning-rate schedules by name; their keyword arguments are their config keys."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -32,7 +32,7 @@ def adam(
         eps: added to the denominator.
         weight_decay: L2 penalty, part of the gradient.
     """
-    return torch.optim.Adam(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+    return _fused(torch.optim.Adam, params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
 
 def adamw(
@@ -51,7 +51,7 @@ def adamw(
         eps: added to the denominator.
         weight_decay: decay of the weights per step, times lr.
     """
-    return torch.optim.AdamW(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+    return _fused(torch.optim.AdamW, params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
 
 def rmsprop(
@@ -157,6 +157,15 @@ def plateau(optimizer: Optimizer, steps: int, *, factor: Decay = 0.5, patience: 
     """
     scheduler = ReduceLROnPlateau(optimizer, factor=factor, patience=patience)
     return {"scheduler": scheduler, "interval": "epoch", "monitor": "val/nll"}
+
+
+def _fused(kind: Callable[..., Optimizer], params: Parameters, **options: Any) -> Optimizer:
+    """Make an optimizer that updates a parameter in one pass over it, where PyTorch can: on a CPU and on CUDA."""
+    params = list(params)
+    optimizer = kind(params, fused=all(p.device.type in ("cpu", "cuda") for p in params) or None, **options)
+    # Else Lightning, for an optimizer that says to unscale gradients itself, refuses to clip them in mixed precision.
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    return optimizer
 
 
 def _per_step(scheduler: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ar_lightning.config.registry import OPTIMIZERS, SCHEDULES
-from ar_lightning.training.optim import constant, cosine, exponential, sgd
+from ar_lightning.training.optim import adam, adamw, constant, cosine, exponential, sgd
 from tests.support.commands import QUICK, result, run_here
 
 
@@ -46,6 +46,38 @@ def test_optimizer_lowers_the_loss(optimizer: str, tmp_path: Path) -> None:
     options = [f"optimizer={optimizer}", f"optimizer.lr={rate}", "trainer.max_epochs=3", "samples.every=0"]
     assert run_here("model=nade", "model.hidden=20", *few, *options, f"run_dir={tmp_path / 'run'}") == 0
     assert result(tmp_path / "run")["test/bpd"] < 2.6  # the level it starts from is above 4
+
+
+def trained(optimizer: Any, parameters: list[torch.nn.Parameter], steps: int, seed: int = 0) -> list[torch.Tensor]:
+    """Take steps along random gradients; return the parameters."""
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        for p in parameters:
+            p.grad = torch.randn(p.shape, generator=generator)
+        optimizer.step()
+    return [p.detach().clone() for p in parameters]
+
+
+def two_parameters() -> list[torch.nn.Parameter]:
+    return [torch.nn.Parameter(torch.linspace(-1, 1, n)) for n in (7, 40)]
+
+
+PLAIN = {adam: torch.optim.Adam, adamw: torch.optim.AdamW}
+
+
+@pytest.mark.parametrize("optimizer", PLAIN)
+@pytest.mark.parametrize("first_fused", [True, False])
+def test_adam_in_one_kernel_is_adam_and_goes_on_from_either(optimizer: Any, first_fused: bool) -> None:
+    """Checkpoints of versions that had many kernels are resumed, and the other way."""
+    kinds = [optimizer, PLAIN[optimizer]] if first_fused else [PLAIN[optimizer], optimizer]
+    options = {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.1}
+    expected, ours = two_parameters(), two_parameters()
+    plain = PLAIN[optimizer](expected, fused=False, **options)
+    first, second = (kind(ours, **options) for kind in kinds)
+    assert bool(first.defaults["fused"]) == first_fused
+    torch.testing.assert_close(trained(first, ours, 5), trained(plain, expected, 5))
+    second.load_state_dict(first.state_dict())
+    torch.testing.assert_close(trained(second, ours, 5, 1), trained(plain, expected, 5, 1))
 
 
 @pytest.mark.parametrize("schedule", fast(SCHEDULES, "plateau"))

@@ -38,3 +38,9 @@ def test_the_run_says_what_it_was_computed_in(tmp_path: Path, monkeypatch: pytes
     run = tmp_path / "run"
     assert run_here("model=nade", "model.hidden=8", "trainer.precision=bf16-mixed", *QUICK, f"run_dir={run}") == 0
     assert load_config(run / "config.yaml")["trainer"]["precision"] == "32-true"
+
+
+def test_gradients_are_clipped_in_mixed_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "_has_bfloat16", lambda: True)
+    options = ["trainer.precision=bf16-mixed", "trainer.gradient_clip=1", "optimizer=adam"]
+    assert run_here("model=nade", "model.hidden=8", *QUICK, *options, f"run_dir={tmp_path / 'run'}") == 0
