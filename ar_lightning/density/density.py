@@ -172,7 +172,6 @@ class Density(nn.Module):
         """Return log p(x_i | x_<i, cond) of every value in nats, `(B, C, *sites)`, under one member; x is unchecked."""
         return self.likelihood.log_prob(self.parameters_of(x, cond, member), x)
 
-    @torch.no_grad()
     def sample(
         self,
         n: int,
@@ -229,7 +228,9 @@ class Density(nn.Module):
         was_training = self.training
         self.eval()
         try:
-            return in_batches(n, BATCH, batch)
+            with torch.inference_mode():
+                drawn = in_batches(n, BATCH, batch)
+            return drawn.clone()  # which a training may read, unlike what inference mode makes
         finally:
             self.train(was_training)
 

@@ -80,6 +80,7 @@ def test_every_density_is_a_code_of_its_own_length(case: Case, monkeypatch: pyte
     back = decode(density, data, n)
     assert torch.equal(back.x, x)
     assert back.labels is None if labels is None else torch.equal(back.labels, labels)  # type: ignore[arg-type]
+    assert not any(t.is_inference() for t in back if t is not None), "a training may read them"
 
 
 @pytest.mark.parametrize("case", BY_LIKELIHOOD.values(), ids=str)

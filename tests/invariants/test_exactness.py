@@ -188,8 +188,9 @@ def test_streaming_leaves_no_trace(case: Case) -> None:
     density.train()
     with pytest.raises(RuntimeError, match="eval mode"), streaming(density.model):
         pass
-    density.sample(2, case.labels(2))
+    x = density.sample(2, case.labels(2))
     assert density.training
+    (x * density.loss(x, case.labels(2)).sum()).sum().backward()  # a training may read what was drawn
 
 
 WITH_DROPOUT = [name for name in MODELS if "dropout" in schema_of(MODELS[name]).fields]

@@ -119,7 +119,8 @@ def decode(
             raise ValueError("this code ends before its values do")
         return symbols
 
-    return _code(density, read, n, None, None, length, progress)
+    x, labels = _code(density, read, n, None, None, length, progress)
+    return Decoded(x.clone(), None if labels is None else labels.clone())  # which a training may read
 
 
 def check_codable(density: Density) -> None:
@@ -172,7 +173,7 @@ class _Coding(Draw):
         return values
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def _code(
     density: Density, code: Code, n: int, x: Tensor | None, labels: Tensor | None, length: int | None,
     progress: Progress | None,
