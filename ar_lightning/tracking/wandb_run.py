@@ -9,7 +9,9 @@ import re
 import secrets
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from struct import Struct
 from typing import Any
@@ -129,8 +131,9 @@ class WandbRun:
         for segment in self.segments():  # `wandb sync` would stop at half a record that a killed process left
             if not [log for log in segment.glob("*.wandb") if mend(log)]:
                 shutil.rmtree(segment, ignore_errors=True)
-        run = self._go_online() if self.mode == "online" else None
-        self._run = run or wandb.init(mode="offline", **self.start)
+        with _without_launch():
+            run = self._go_online() if self.mode == "online" else None
+            self._run = run or wandb.init(mode="offline", **self.start)
         os.environ.pop("WANDB_SERVICE", None)  # or what this process starts would share, and end, W&B's process
         self._run.define_metric(self.axis)
         self._run.define_metric("*", step_metric=self.axis)
@@ -165,6 +168,26 @@ class WandbRun:
     def _advice(self) -> str:
         command = shlex.join(["wandb", "sync", "--include-online", *map(str, self.segments())])
         return f"; upload it later with: {command}" if self.segments() else ""
+
+
+@contextmanager
+def _without_launch() -> Iterator[None]:
+    """Let `wandb.init` not look for inputs of W&B Launch, whose client would take a second of CPU to import.
+
+    Only who has imported it can have staged some: then it does look.
+    """
+    import wandb
+
+    name = "_detect_and_apply_job_inputs"
+    look = getattr(getattr(wandb, "Run", None), name, None)
+    if look is None or "wandb.sdk.launch" in sys.modules:
+        yield
+        return
+    setattr(wandb.Run, name, lambda run: None)
+    try:
+        yield
+    finally:
+        setattr(wandb.Run, name, look)
 
 
 def mend(log: Path) -> bool:

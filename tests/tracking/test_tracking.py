@@ -282,6 +282,24 @@ def test_failures_in_log_are_told_once(said: list[str], tmp_path: Path) -> None:
     assert len(said) == 1 and "could not log metrics (no route)" in said[0]
 
 
+@pytest.mark.parametrize("imported", [False, True])
+def test_inputs_of_launch_are_looked_for_where_some_may_be(
+    imported: bool, isolated: pytest.MonkeyPatch, said: list[str], tmp_path: Path
+) -> None:
+    import wandb
+
+    looked: list[bool] = []
+    isolated.setattr(wandb.Run, "_detect_and_apply_job_inputs", lambda run: looked.append(True))
+    isolated.delitem(sys.modules, "wandb.sdk.launch", raising=False)
+    if imported:
+        isolated.setitem(sys.modules, "wandb.sdk.launch", wandb)
+    logger = start(tmp_path, "offline", said)
+    assert logger.experiment is not None and bool(looked) == imported
+    logger.finish({}, None)
+    wandb.Run._detect_and_apply_job_inputs(SimpleNamespace())
+    assert looked[-1:], "the method is back in its place"
+
+
 def test_wandb_may_not_exit(monkeypatch: pytest.MonkeyPatch, said: list[str], tmp_path: Path) -> None:
     logger = start(tmp_path / "run", "online", said)
     logger.wandb_run.begun, logger.wandb_run._run = (
