@@ -25,6 +25,7 @@ from ar_lightning.core.fields import Activation, NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel, token_order
 from ar_lightning.nn.masked import ACTIVATIONS
+from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["DeepNADE"]
@@ -91,11 +92,11 @@ class DeepNADE(SequenceModel):
             return super().forward(z, cond)
         m = known.to(z.dtype)
         x = self.tokens(z) * m[..., None]
-        with torch.autocast(z.device.type, enabled=False):
+        with uncast(z):
             a = self._start(cond) + x.flatten(1) @ self.W.flatten(0, 1)
             a = a if self.U is None else a + m @ self.U
         h = self._hidden(a)
-        with torch.autocast(z.device.type, enabled=False):  # rounding a logit to bfloat16 costs likelihood
+        with uncast(z):  # rounding a logit to bfloat16 costs likelihood
             params = torch.einsum("bh,thp->btp", h.to(self.V.dtype), self.V) + self.b
         return self.at_sites(params)
 
@@ -129,14 +130,14 @@ class DeepNADE(SequenceModel):
         for i in range(0, past.shape[1], BLOCK):
             tokens = past[:, i : i + BLOCK]
             came, here = (path[..., j : j + tokens.shape[1]] for j in (i, i + 1))
-            with torch.autocast(past.device.type, enabled=False):  # a sum over hundreds of sites
+            with uncast(past):  # a sum over hundreds of sites
                 step = at(self.W, came, tokens.to(self.W.dtype))
                 step = step if self.U is None else step + self.U[came]  # (B, k, H)
                 first = self._start(cond).expand(len(past), -1) if a is None else a + step[:, 0]
                 pre = torch.cat([first[:, None], step[:, 1:]], 1).cumsum(1)
             a = pre[:, -1]
             h = self._hidden(pre)
-            with torch.autocast(past.device.type, enabled=False):  # rounding a logit to bfloat16 costs likelihood
+            with uncast(past):  # rounding a logit to bfloat16 costs likelihood
                 outs.append(at(self.V, here, h.to(self.V.dtype)) + self.b[here])
         assert a is not None
         return torch.cat(outs, 1), a

@@ -23,6 +23,7 @@ from ar_lightning.core.fields import Dropout, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel, check_images
 from ar_lightning.nn.attention import CausalSelfAttention
+from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["PixelTransformer", "PositionEmbedding", "token_positions"]
@@ -94,7 +95,7 @@ class PixelTransformer(SequenceModel):
         if self.class_bias is not None:
             h = h + self.class_bias(cond)[:, None]
         h = self.norm(self.layers(self.dropout(h)))
-        with torch.autocast(h.device.type, enabled=False):  # rounding a logit to bfloat16 costs likelihood
+        with uncast(h):  # rounding a logit to bfloat16 costs likelihood
             params: Tensor = self.out(h.to(self.out.weight.dtype))
         return params
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ar_lightning.core.fields import Activation, Dropout, NonNegativeInt, Order, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel
+from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["RNADE"]
@@ -50,14 +51,14 @@ class RescaledPrefix(Streaming):
         n = past.shape[1]
         start = self.advance(n)
         V, b = (t[start : start + n] for t in (self.V, self.b))
-        with torch.autocast(past.device.type, enabled=False):  # sums are no work for bfloat16
+        with uncast(past):  # sums are no work for bfloat16
             h = F.dropout(self.hidden(past, bias, start), self.dropout, self.training)
             return torch.einsum("bnh,nph->bnp", h, V) + b
 
     def hidden(self, past: Tensor, bias: Tensor | None = None, start: int = 0) -> Tensor:
         """Return the units h `(B, n, H)` at n dimensions from `start` on, given the values before each."""
         W, rho = (t[start : start + past.shape[1]] for t in (self.W, self.rho))
-        with torch.autocast(past.device.type, enabled=False):
+        with uncast(past):
             a = torch.einsum("bne,neh->bnh", past.to(W.dtype), W).cumsum(1)
             if self.past is not None:
                 a = a + self.past.get("a", 0)

@@ -14,12 +14,12 @@ tiny Shakespeare, `conf/published/char_lstm_shakespeare.yaml` reaches 2.061 bits
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from ar_lightning.core.fields import Dropout, NonNegativeInt, Order, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel
+from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.recurrent import Recurrent
 from ar_lightning.nn.streaming import Streaming
 from ar_lightning.nn.tokens import TokenReader
@@ -88,7 +88,7 @@ class RNN(SequenceModel):
         if self.class_bias is not None:
             read = read + self.class_bias(cond)[:, None]
         h = self.dropout(self.recurrent(read))  # (B, n, hidden)
-        with torch.autocast(h.device.type, enabled=False):  # rounding a logit to bfloat16 costs likelihood
+        with uncast(h):  # rounding a logit to bfloat16 costs likelihood
             params: Tensor = self.out(h.to(self.out.weight.dtype))
         return params
 

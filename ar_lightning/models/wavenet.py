@@ -25,6 +25,7 @@ from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel
 from ar_lightning.nn.dilated import DilatedStack
 from ar_lightning.nn.kernels.rows_linear import RowsLinear
+from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.tokens import TokenReader
 
 __all__ = ["WaveNet"]
@@ -93,6 +94,6 @@ class WaveNet(SequenceModel):
             features = features.flatten(2).permute(2, 0, 1).repeat_interleave(self.shapes.groups, 0)  # (tokens, B, F)
         skips = self.dilated(x, labels, features if self.features else None)
         h = torch.relu(self.hidden(torch.relu(skips)))
-        with torch.autocast(h.device.type, enabled=False):  # rounding a logit to bfloat16 costs likelihood
+        with uncast(h):  # rounding a logit to bfloat16 costs likelihood
             params: Tensor = self.out(h.to(self.out.weight.dtype))
         return params.transpose(0, 1)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ar_lightning.core.fields import Activation
 from ar_lightning.nn.kernels.staircase import Stair, Staircase, reads, staircase
+from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["MaskedMLP", "masked_linear", "reads", "spread_degrees"]
@@ -80,7 +81,7 @@ class MaskedMLP(Streaming):
     def forward(self, x: Tensor, degrees: list[Tensor], cond: Tensor | None = None) -> Tensor:
         """Map inputs `(B, inputs)` to outputs `(B, outputs)`, given the degrees of the units of every layer."""
         h, last = [x, *self.hidden(x, degrees, cond)][-1], len(self.layers) - 1
-        with torch.autocast(x.device.type, enabled=False):  # rounding a logit to bfloat16 costs likelihood
+        with uncast(x):  # rounding a logit to bfloat16 costs likelihood
             dtype = self.layers[last].weight.dtype
             params = self._layer(last, h.to(dtype), degrees, cond)
             if self.direct is not None:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ar_lightning.nn.precision import uncast
+
 __all__ = ["DiagonalScan", "RowScan", "diagonal_scan", "row_scan"]
 
 
@@ -125,7 +127,7 @@ class RowScan(torch.autograd.Function):
         tanhs = v.new_empty(H, h, n, dtype=dtype)
         W_, b_ = doubled(weight.to(dtype), h).to(kind), doubled(bias.to(dtype), h)
         from_input, from_states = W_[:, :inputs], W_[:, inputs:].contiguous()
-        with torch.autocast(v.device.type, enabled=False):
+        with uncast(v):
             gates = torch.bmm(from_input.expand(H, -1, -1), read.flatten(2)).to(dtype).add_(b_)
             # Views of all rows, made at once: making them in the loop would take as long as the work.
             a, parts, c, tanh = gates.unbind(), rows_of_parts(gates), cells.unbind(), tanhs.unbind()
@@ -161,7 +163,7 @@ class RowScan(torch.autograd.Function):
         dabove, _ = taps.pop(ctx.kernel // 2)
         beside = [(dh[..., there], tap[..., here]) for tap, (here, there) in taps]
         dh_flat, daround_flat = dh.flatten(1), daround.flatten(1)
-        with torch.autocast(read.device.type, enabled=False):
+        with uncast(read):
             for y in reversed(range(H)):
                 dh += dstate[y]
                 cell_backward_(ofi[y], parts[y], c[y], tanh[y], dh_flat, dc, dofi[y], dparts[y])
@@ -209,7 +211,7 @@ class DiagonalScan(torch.autograd.Function):
         out = v.new_empty(2, h, H, W, batch)
         W_, b_ = doubled(weight.to(dtype), h), doubled(bias.to(dtype), h)
         steps = []
-        with torch.autocast(v.device.type, enabled=False):
+        with uncast(v):
             for d in range(H + W - 1):
                 beside, above = neighbours(d, H, W, batch)
                 read = torch.cat([diagonal(x, d).flatten(2), states[..., beside], states[..., above]], 1)
@@ -234,7 +236,7 @@ class DiagonalScan(torch.autograd.Function):
         dx = transposed.new_empty(ctx.shape)
         dstates, dcells = dx.new_zeros(2, h, (H + 1) * batch), dx.new_zeros(2, h, H * batch)
         dW, db = torch.zeros_like(weight, dtype=dtype), dx.new_zeros(2, 4 * h)
-        with torch.autocast(dx.device.type, enabled=False):
+        with uncast(dx):
             for d in reversed(range(H + W - 1)):
                 beside, above = neighbours(d, H, W, batch)
                 read, a, c, tanh = ctx.steps[d]
