@@ -76,7 +76,7 @@ BUGS = {
         "return logits.argmax(1)", EXACT + " -k frequencies",
     ),
     "temperature is ignored": Bug(
-        "ar_lightning/likelihoods/discrete.py", "(params)[:, 0] / temperature)", "(params)[:, 0])",
+        "ar_lightning/likelihoods/base.py", "else logits / temperature", "else logits",
         EXACT + " -k temperature and independent",
     ),
     "the temperature of a mixture is another": Bug(
