@@ -60,7 +60,7 @@ def named(
     if frame.empty:
         raise UserError(f"{path}: has a header but no rows")
     index = None
-    if has_header and names[0] in INDEX and len(names) > 1 and frame.iloc[:, 0].is_unique:
+    if has_header and names[0] in INDEX and len(names) > 1 and _is_index(frame.iloc[:, 0]):
         index = names[0] or "x0"
     names = [name if has_header and name else f"x{d}" for d, name in enumerate(names)]
     return Named(frame.set_axis(names, axis=1), index, tuple(notes))
@@ -95,6 +95,11 @@ def _names(path: Path, first: Sequence[str], below: "pd.DataFrame", known: Seque
 def _counts(column: "pd.Series") -> bool:
     """Return whether a column numbers the rows, in any order and from any number."""
     return column.is_unique and all(WHOLE.fullmatch(str(field).strip()) for field in column)
+
+
+def _is_index(column: "pd.Series") -> bool:
+    """Return whether a column counts or names the rows; one of measurements does not, though all may differ."""
+    return _counts(column) or (column.is_unique and not any(map(is_number, column)))
 
 
 def _some(names: Sequence[str]) -> str:

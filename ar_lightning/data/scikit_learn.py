@@ -1,4 +1,4 @@
-"""The data that scikit-learn bundles, read without importing it, which takes a second."""
+"""The data that scikit-learn bundles, read without importing it, which takes long."""
 
 import importlib.util
 from pathlib import Path

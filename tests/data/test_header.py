@@ -83,6 +83,8 @@ def test_an_index_is_kept_where_it_is_asked_for_or_counts_nothing(tmp_path: Path
     assert read_columns(path, Wanted(drop=("x0",))).notes == ()
     twice = saved(tmp_path, ",a,b,c\n" + INDEXED + INDEXED)
     assert read_columns(twice).names == ("x0", "a", "b", "c")
+    measured = saved(tmp_path, ",b,c\n" + ROWS)  # all different, but no index
+    assert read_columns(measured).names == ("x0", "b", "c")
 
 
 def test_columns_are_read_by_name_whatever_the_others_hold(tmp_path: Path) -> None:
