@@ -215,6 +215,7 @@ class Density(nn.Module):
         self.check_condition(n, cond)
         dims, kind = self.spec.dims, self.dtype if self.spec.levels is None else torch.long
 
+        @torch.inference_mode()
         def batch(rows: Tensor) -> Tensor:
             def part(t: Tensor | None) -> Tensor | None:
                 return None if t is None else t[rows.to(t.device)].to(self.device)
@@ -228,9 +229,7 @@ class Density(nn.Module):
         was_training = self.training
         self.eval()
         try:
-            with torch.inference_mode():
-                drawn = in_batches(n, BATCH, batch)
-            return drawn.clone()  # which a training may read, unlike what inference mode makes
+            return in_batches(n, BATCH, batch)  # put together outside, so that a training may read them
         finally:
             self.train(was_training)
 
