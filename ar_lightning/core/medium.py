@@ -5,9 +5,9 @@ Kept in every checkpoint, so that samples of a loaded density can be heard and r
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-__all__ = ["Audio", "Medium", "Table", "Text", "medium_from_dict", "medium_to_dict"]
+__all__ = ["Audio", "Column", "Medium", "MixedTable", "Table", "Text", "medium_from_dict", "medium_to_dict"]
 
 
 @dataclass(frozen=True)
@@ -63,20 +63,89 @@ class Table:
         return sum(map(math.log, self.scale)) if self.original else 0.0
 
 
-Medium = Audio | Text | Table
-KINDS: dict[str, Any] = {"audio": Audio, "text": Text, "table": Table}
+@dataclass(frozen=True)
+class Column:
+    """A column of a mixed table, and how its values are stored: as single-precision numbers, NaN where one is missing.
+
+    A category is stored as the number of its level; a whole number n as `n - offset`; another number v as
+    `(v - offset) / scale`. Dates are numbers of seconds, or whole numbers of days, since 1970.
+
+    Args:
+        name: its name.
+        kind: what its values are.
+        levels: of a category: what its levels are called, the most frequent first.
+        other: of a category: the last level stands for all that are not named.
+        offset: of numbers: what stands for zero; a whole number where the values are.
+        scale: of numbers: their spread.
+        lowest: of whole numbers: the least that is possible; None for no bound.
+        spikes: of numbers: values that have a probability of their own, since many rows have just these.
+        days: of dates: they are whole days.
+        gaps: what a missing value is: `level`, a value as others are; `unread`, nothing known, which is neither read
+            nor scored; `none` where there are none.
+    """
+
+    name: str
+    kind: Literal["real", "integer", "category", "date"]
+    levels: tuple[str, ...] = ()
+    other: bool = False
+    offset: float = 0.0
+    scale: float = 1.0
+    lowest: float | None = None
+    spikes: tuple[float, ...] = ()
+    days: bool = False
+    gaps: Literal["none", "level", "unread"] = "none"
+
+    @property
+    def is_whole(self) -> bool:
+        """True where the values are whole numbers."""
+        return self.kind == "integer" or (self.kind == "date" and self.days)
+
+    @property
+    def unit(self) -> float:
+        """How much of a value one of what is stored is."""
+        return 1.0 if self.is_whole else self.scale
+
+
+@dataclass(frozen=True)
+class MixedTable:
+    """A row of columns of any kind, `(1, D)`: categories, whole and real numbers, dates.
+
+    Args:
+        columns: what they are.
+        given: so many of them come first and are given: read, and neither scored nor drawn.
+    """
+
+    columns: tuple[Column, ...]
+    given: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(column.name for column in self.columns)
+
+
+Medium = Audio | Text | Table | MixedTable
+KINDS: dict[str, Any] = {"audio": Audio, "text": Text, "table": Table, "mixed_table": MixedTable}
 
 
 def medium_to_dict(medium: Medium) -> dict[str, Any]:
     """Return plain containers, as kept in checkpoints."""
     kind = next(name for name, cls in KINDS.items() if isinstance(medium, cls))
-    fields = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(medium).items()}
-    return {"kind": kind, **fields}
+    return {"kind": kind, **_listed(asdict(medium))}
+
+
+def _listed(value: Any) -> Any:
+    """Return nested containers with lists for tuples."""
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    return [_listed(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def medium_from_dict(plain: dict[str, Any]) -> Medium:
     """Inverse of `medium_to_dict`; `ValueError` where that has not written it."""
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items() if k != "kind"}
+    if plain["kind"] == "mixed_table":
+        fields["columns"] = tuple(map(_column, fields["columns"]))
     medium: Medium = KINDS[plain["kind"]](**fields)
     match medium:
         case Audio(int(rate), "mu_law" | "linear") if rate > 0:
@@ -86,4 +155,24 @@ def medium_from_dict(plain: dict[str, Any]) -> Medium:
         case Table(tuple(columns), tuple(offset), tuple(scale)) if len(columns) == len(offset) == len(scale):
             if all(isinstance(v, (int, float)) for v in (*offset, *scale)) and all(isinstance(c, str) for c in columns):
                 return medium
+        case MixedTable(tuple(columns), int(given)) if columns and 0 <= given < len(columns):
+            return medium
     raise ValueError(f"data: a medium of kind {plain['kind']} that is not whole")
+
+
+def _column(plain: dict[str, Any]) -> Column:
+    """Return a column from plain containers; `ValueError` where it is not whole."""
+    column = Column(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})
+    numbers = (column.offset, column.scale, *column.spikes, *((column.lowest,) if column.lowest is not None else ()))
+    is_whole = (
+        isinstance(column.name, str)
+        and all(isinstance(level, str) for level in column.levels)
+        and all(isinstance(v, (int, float)) and math.isfinite(v) for v in numbers)
+        and column.scale > 0
+        and column.kind in get_args(Column.__annotations__["kind"])
+        and column.gaps in get_args(Column.__annotations__["gaps"])
+        and bool(column.levels) == (column.kind == "category")
+    )
+    if not is_whole:
+        raise ValueError(f"data: a column {column.name} that is not whole")
+    return column

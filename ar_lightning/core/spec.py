@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from math import log, prod
 from typing import Any
 
-from ar_lightning.core.medium import Medium, Table, medium_from_dict, medium_to_dict
+from ar_lightning.core.medium import Medium, MixedTable, Table, medium_from_dict, medium_to_dict
 
 __all__ = ["DataSpec", "Shapes"]
 
@@ -39,7 +39,9 @@ class DataSpec:
 
     @property
     def support(self) -> str:
-        """`binary`, `levels` or `real`."""
+        """`binary`, `levels`, `real`, or `mixed` of a table whose columns are of several kinds."""
+        if isinstance(self.medium, MixedTable):
+            return "mixed"
         return "real" if self.levels is None else "binary" if self.levels == 2 else "levels"
 
     @property
@@ -52,6 +54,11 @@ class DataSpec:
         if self.quantised:
             return self.dims * log(self.quantised / 2)
         return self.medium.log_volume if isinstance(self.medium, Table) else 0.0
+
+    @property
+    def given(self) -> int:
+        """Number of values that come first and are given: read, and neither scored nor drawn."""
+        return self.medium.given if isinstance(self.medium, MixedTable) else 0
 
     @property
     def is_plain(self) -> bool:
@@ -93,8 +100,8 @@ class DataSpec:
         return known.index(str(label)) if str(label) in known else None
 
     def __str__(self) -> str:
-        values = {"real": "real values", "binary": "binary values"}.get(self.support, f"{self.levels} levels")
-        return f"{'x'.join(map(str, self.shape))} with {values}"
+        values = {"real": "real values", "binary": "binary values", "mixed": "values of several kinds"}
+        return f"{'x'.join(map(str, self.shape))} with {values.get(self.support, f'{self.levels} levels')}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, as kept in checkpoints."""
@@ -136,6 +143,7 @@ class Shapes:
         embedded: K + 1 where a value is encoded as one whole number 1..K, to be looked up; 0 stands for no value yet.
             0 where values are encoded as numbers to compute with.
         features: number of features aligned with the sites that a model may condition on.
+        given: so many values come first, which are given and read first in every order.
     """
 
     data: tuple[int, ...]
@@ -145,6 +153,7 @@ class Shapes:
     joint: bool = False
     embedded: int = 0
     features: int = 0
+    given: int = 0
 
     @property
     def dims(self) -> int:
