@@ -66,6 +66,7 @@ class Model(nn.Module, ABC):
     blind: bool = False  # reads no values at all
     joint_colours: bool = False  # leaves the channels of a site to the likelihood, which models them jointly
     orderless: bool = False  # predicts any values from any others: has `in_orders` and `visit`, see `OrderlessDensity`
+    one_pass: bool = False  # orderless, and all conditionals of an order take one pass
     any_length: bool = False  # has the same weights for sequences of every length
     carries: bool = False  # can read on from one window of a stream to the next
     initialises: bool = False  # sets its weights from the first batch, by `initialise`
