@@ -162,7 +162,8 @@ def medium_from_dict(plain: dict[str, Any]) -> Medium:
 
 def _column(plain: dict[str, Any]) -> Column:
     """Return a column from plain containers; `ValueError` where it is not whole."""
-    column = Column(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})
+    parts: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+    column = Column(**parts)
     numbers = (column.offset, column.scale, *column.spikes, *((column.lowest,) if column.lowest is not None else ()))
     is_whole = (
         isinstance(column.name, str)
