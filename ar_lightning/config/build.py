@@ -48,7 +48,7 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> "Density":
         likelihood = find("likelihood", name)(spec, **chosen)
     shapes = Shapes(
         spec.shape, likelihood.inputs, likelihood.params, spec.classes, likelihood.joint, likelihood.embedded,
-        spec.features,
+        spec.features, spec.given,
     )  # fmt: skip
     options = {k: v for k, v in config["model"].items() if k != "name"}
     with _keys_of("model", options):
@@ -59,6 +59,8 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> "Density":
 
 def auto_likelihood(spec: DataSpec, joint_colours: bool = False) -> str:
     """Return the name of the likelihood that suits the data, of joint colours where a model leaves these to it."""
+    if spec.support == "mixed":
+        return "columns"
     if spec.support == "real":
         return "gaussian_mixture"
     if spec.support == "binary" and (spec.shape[0] == 1 or not joint_colours):

@@ -47,6 +47,7 @@ LIKELIHOODS = {
     "discretized_logistic_mixture": "ar_lightning.likelihoods.logistic:DiscretizedLogisticMixture",
     "gaussian_mixture": "ar_lightning.likelihoods.mixtures:GaussianMixture",
     "laplace_mixture": "ar_lightning.likelihoods.mixtures:LaplaceMixture",
+    "columns": "ar_lightning.likelihoods.columns:Columns",
 }
 
 DATA = {

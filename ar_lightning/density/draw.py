@@ -36,7 +36,7 @@ class Draw:
     def __call__(self, params: Tensor, site: int | Tensor, earlier: Tensor | None = None) -> Tensor:
         """Return values `(B,)` of a site by parameters `(B, P)` and, where joint, the `earlier` channels `(B, c)`."""
         here = site_index(site)
-        drawn = self.likelihood.sample(params, self.noise[here], self.temperature, earlier)
+        drawn = self.likelihood.sample(params, self.noise[here], self.temperature, earlier, site)
         if self.known is None or self.mask is None:
             return drawn
         return torch.where(self.mask[here], self.known[here], drawn)
@@ -57,7 +57,7 @@ class Draw:
             written.append(value)
             if self.progress:
                 self.progress(len(x))
-        return self.encode(torch.stack(written, 1)[..., None])[..., 0]
+        return self.encode(torch.stack(written, 1)[..., None], token)[..., 0]
 
     def begin(self, x: Tensor, order: Tensor) -> int:
         """Write the values into `x` that come first in `order` and are known of every example; return their number."""
@@ -69,9 +69,9 @@ class Draw:
             self.progress(n * len(x))
         return n
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Return what the network reads of values `(B, C, *sites)`."""
-        return self.likelihood.encode(x).to(self.dtype)
+    def encode(self, x: Tensor, site: int | Tensor | None = None) -> Tensor:
+        """Return what the network reads of values `(B, C, *sites)`, or of those of one `site`."""
+        return self.likelihood.encode(x, site).to(self.dtype)
 
 
 def site_index(site: int | Tensor) -> Any:

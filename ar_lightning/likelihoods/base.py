@@ -30,8 +30,11 @@ class Likelihood(nn.Module, ABC):
     joint: bool = False
 
     @abstractmethod
-    def encode(self, x: Tensor) -> Tensor:
-        """Map values `(B, C, *sites)` to network inputs `(B, C * inputs, *sites)` in float32."""
+    def encode(self, x: Tensor, site: int | Tensor | None = None) -> Tensor:
+        """Map values `(B, C, *sites)` to network inputs `(B, C * inputs, *sites)` in float32.
+
+        Where `x` `(B, C, 1)` holds one site of each example, `site` says which, for a likelihood whose sites differ.
+        """
 
     @abstractmethod
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
@@ -49,11 +52,23 @@ class Likelihood(nn.Module, ABC):
         """
 
     @abstractmethod
-    def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
+    def sample(
+        self,
+        params: Tensor,
+        noise: Tensor,
+        temperature: float = 1.0,
+        earlier: Tensor | None = None,
+        site: int | Tensor | None = None,
+    ) -> Tensor:
         """Draw values `(N,)` from parameters `(N, params)` and uniform noise `(N, noise)`.
 
         `earlier` `(N, c)` are the first c channels of the site, None for the first: a joint likelihood draws the next.
+        `site` is that of all values, or `(N,)`, for a likelihood whose sites differ.
         """
+
+    def unread(self, x: Tensor) -> Tensor | None:
+        """Return which values `(B, C, *sites)` are missing and so neither read nor scored; None if none can be."""
+        return None
 
     @abstractmethod
     def check(self, x: Tensor) -> None:

@@ -27,7 +27,7 @@ class Bernoulli(Likelihood):
     def __init__(self, spec: DataSpec) -> None:
         super().__init__()
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, site: int | Tensor | None = None) -> Tensor:
         return x.float()
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
@@ -38,7 +38,14 @@ class Bernoulli(Likelihood):
         logits = at_least_float32(params)
         return categorical(torch.stack([F.logsigmoid(-logits), F.logsigmoid(logits)], -1))
 
-    def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
+    def sample(
+        self,
+        params: Tensor,
+        noise: Tensor,
+        temperature: float = 1.0,
+        earlier: Tensor | None = None,
+        site: int | Tensor | None = None,
+    ) -> Tensor:
         p = torch.sigmoid(tempered(params[:, 0], temperature))
         return (noise[:, 0] < p).long()
 
@@ -65,7 +72,7 @@ class Categorical(Likelihood):
         self.inputs = self.levels if encoding == "one_hot" else 1
         self.embedded = self.levels + 1 if encoding == "index" else 0
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, site: int | Tensor | None = None) -> Tensor:
         if self.encoding == "index":
             return (x + 1).float()  # 0 is what stands before the first value
         if self.encoding == "scaled":
@@ -81,7 +88,14 @@ class Categorical(Likelihood):
     def distribution(self, params: Tensor, x: Tensor) -> distributions.Categorical:
         return categorical(at_least_float32(params).unflatten(1, (x.shape[1], self.levels)).movedim(2, -1))
 
-    def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
+    def sample(
+        self,
+        params: Tensor,
+        noise: Tensor,
+        temperature: float = 1.0,
+        earlier: Tensor | None = None,
+        site: int | Tensor | None = None,
+    ) -> Tensor:
         return choose(tempered(params, temperature), noise[:, 0])
 
     def check(self, x: Tensor) -> None:

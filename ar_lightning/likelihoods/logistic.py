@@ -62,7 +62,7 @@ class DiscretizedLogisticMixture(Likelihood):
         self.joint = self.colours > 1
         self.params = mixtures * (1 + 2 * self.colours + self.colours * (self.colours - 1) // 2)
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, site: int | Tensor | None = None) -> Tensor:
         return spread(x.float(), self.levels)
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
@@ -86,7 +86,14 @@ class DiscretizedLogisticMixture(Likelihood):
             log_weights = log_weights + self._log_mass(mixture, c, x[:, c : c + 1], before)  # up to a constant
         return categorical(torch.stack(log_p, 1))
 
-    def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
+    def sample(
+        self,
+        params: Tensor,
+        noise: Tensor,
+        temperature: float = 1.0,
+        earlier: Tensor | None = None,
+        site: int | Tensor | None = None,
+    ) -> Tensor:
         earlier = noise.new_zeros(len(noise), 0, dtype=torch.long) if earlier is None else earlier
         if temperature != 1:  # of the distribution over levels, as everywhere; it is no mixture of logistics any more
             site = F.pad(earlier, (0, self.colours - earlier.shape[1]))[..., None]

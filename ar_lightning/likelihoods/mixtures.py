@@ -59,7 +59,7 @@ class Mixture(Likelihood):
     def quantile(self, u: Tensor) -> Tensor:
         """Return the z at which the distribution function of f is u, elementwise, for u in (0, 1)."""
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, site: int | Tensor | None = None) -> Tensor:
         return x if x.is_floating_point() else x.float()
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
@@ -71,7 +71,14 @@ class Mixture(Likelihood):
         component = self.component(means, scales, validate_args=False)
         return distributions.MixtureSameFamily(categorical(log_weights), component, validate_args=False)
 
-    def sample(self, params: Tensor, noise: Tensor, temperature: float = 1.0, earlier: Tensor | None = None) -> Tensor:
+    def sample(
+        self,
+        params: Tensor,
+        noise: Tensor,
+        temperature: float = 1.0,
+        earlier: Tensor | None = None,
+        site: int | Tensor | None = None,
+    ) -> Tensor:
         log_weights, means, scales = (t[:, 0] for t in self._split(params, 1))  # (N, M) each
         which, u = noise.to(means.dtype).unbind(1)
         if temperature != 1:
