@@ -46,6 +46,8 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> "Density":
         chosen["encoding"] = model_class.encoding
     with _keys_of("likelihood", chosen):
         likelihood = find("likelihood", name)(spec, **chosen)
+    if model_class.blind:
+        likelihood.freeze_encoders()
     shapes = Shapes(
         spec.shape, likelihood.inputs, likelihood.params, spec.classes, likelihood.joint, likelihood.embedded,
         spec.features, spec.given,

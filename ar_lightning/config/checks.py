@@ -14,6 +14,7 @@ from ar_lightning.config.registry import LIKELIHOODS, MODELS
 from ar_lightning.config.schema import schema_of
 from ar_lightning.config.values import yaml_text
 from ar_lightning.core.errors import UserError
+from ar_lightning.core.medium import MixedTable
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 
@@ -93,6 +94,12 @@ def check_model(section: dict[str, Any], spec: DataSpec, data: str) -> None:
     if declared.get("dims", sites) != sites:
         kind = {1: "sequences (C, T)", 2: "images (C, H, W)"}.get(declared["dims"], f"{declared['dims']}-D data")
         raise UserError(f"model.name={name} reads {kind}, not {data}")
+    columns = spec.medium.columns if isinstance(spec.medium, MixedTable) else ()
+    gaps = [column.name for column in columns if column.gaps == "unread"]
+    if gaps and not declared.get("orderless"):
+        able = sorted(n for n, target in MODELS.items() if schema_of(target).attributes.get("orderless"))
+        missing = f"values are missing in {', '.join(gaps)}, and model.name={name} reads all in an order of its own"
+        raise UserError(f"{missing}: take model.name={' or '.join(able)}, or data.missing_level=true")
     if spec.dims > declared.get("max_sites", spec.dims):
         most = f"model.name={name} takes at most {declared['max_sites']} values, not {data}"
         raise UserError(f"{most}: try data.name=digits data.size=4 data.levels=2")

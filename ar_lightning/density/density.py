@@ -210,8 +210,10 @@ class Density(nn.Module):
             raise ValueError("completion needs both `known` and `mask`")
         uniforms = self.noise(n, generator) if noise is None else noise
         if known is not None and mask is not None:
-            self.check_values(known)
             mask = mask.expand(n, *self.spec.shape)
+            self.check_values(known, mask)
+        if (given := self.spec.given) and (mask is None or not bool(mask[:, :, :given].all())):
+            raise ValueError(f"this density is of what follows {given} given columns: `known` must hold these")
         self.check_condition(n, cond)
         dims, kind = self.spec.dims, self.dtype if self.spec.levels is None else torch.long
 
@@ -279,11 +281,21 @@ class Density(nn.Module):
         rows = self.spec.dims + (self.model.members > 1)
         return torch.rand(n, rows, self.likelihood.noise, generator=generator)
 
-    def check_values(self, x: Tensor) -> None:
-        """Raise ValueError if values have another shape than `(B, C, *sites)`, or lie outside the support."""
+    def check_values(self, x: Tensor, mask: Tensor | None = None) -> None:
+        """Raise ValueError if values have another shape than `(B, C, *sites)`, or lie outside the support.
+
+        Values are missing where the density cannot do without them: none that `mask` says are known, and in an order
+        of its own, none at all.
+        """
         if tuple(x.shape[1:]) != self.spec.shape:
             raise ValueError(f"expected data (B, {', '.join(map(str, self.spec.shape))}), got {tuple(x.shape)}")
         self.likelihood.check(x)
+        unread = self.likelihood.unread(x)
+        if unread is None or (mask is None and self.model.orderless):
+            return
+        if bool((unread if mask is None else unread & mask).any()):
+            which = "a known value" if mask is not None else "a value"
+            raise ValueError(f"{which} is missing, and this density reads them in an order of its own")
 
     def check_condition(self, n: int, cond: Given) -> None:
         """Raise ValueError if the condition of n examples lacks what the density reads, or has classes it lacks."""

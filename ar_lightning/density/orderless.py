@@ -29,6 +29,8 @@ class OrderlessDensity(Density):
     mask visits the values in another order, and so is of a slightly different distribution: one network's conditionals
     need not agree with each other. Where the channels of a site are modelled jointly and known in part, this holds for
     one such site, whose known channels come first.
+
+    Examples may be incomplete: what is missing is neither read nor scored, and `log_prob` is log p(what is there).
     """
 
     def loss(self, x: Tensor, cond: Given = None, step: Step = Step()) -> Tensor:  # noqa: B008
@@ -37,25 +39,49 @@ class OrderlessDensity(Density):
         Each example has an order of its own, and a number d of values that are known, uniform over 0..D - 1. Where one
         pass gives all conditionals of an order, it is -log p in that order, which varies less.
         """
-        tokens = self.model.shapes.tokens
-        u = step.uniforms(len(x), tokens + 1).to(x.device)
+        u = step.uniforms(len(x), self.model.shapes.tokens + 1).to(x.device)
+        first = self.visited_first(x)
+        orders = in_ranks(u[:, :-1].argsort(1), first)
         if self.model.one_pass:
-            params = self.model.in_orders(self.encode(x), u[:, :-1].argsort(1), self.condition_of(cond))
+            params = self.model.in_orders(self.encode(x), orders, self.condition_of(cond))
             return -self.likelihood.log_prob(params, x).flatten(1).sum(1) + self.spec.log_volume
-        place = u[:, :-1].argsort(1).argsort(1)  # of each token in a random order
-        known = place < (u[:, -1:] * tokens).long().clamp(max=tokens - 1)
-        return self.masked_nll(x, known, cond)
+        n = (first == 0).sum(1, keepdim=True)
+        d = (first > 0).sum(1, keepdim=True) + (u[:, -1:] * n).long().minimum(n - 1)
+        return self.masked_nll(x, orders.argsort(1) < d, cond)
 
     def masked_nll(self, x: Tensor, known: Tensor, cond: Given = None) -> Tensor:
         """Return D / (D - d) times the sum over the D - d unknown of -log p(x_i | known), `(B,)` in nats.
 
-        `known` are booleans `(B, tokens)`: at least one is False.
+        `known` are booleans `(B, tokens)`: at least one is False. What is given or missing is none of the D.
         """
         params = self.model(self.encode(x), self.condition_of(cond), known)
         terms = self.likelihood.log_prob(params, x)  # (B, C, *sites)
         unknown = ~known.view(len(x), self.model.shapes.groups, *x.shape[2:])
-        weight = known.shape[1] / unknown.flatten(1).sum(1)
+        scored = self.visited_first(x) == 0
+        weight = scored.sum(1) / (scored & ~known).sum(1).clamp(min=1)
         return -weight * (terms * unknown).flatten(1).sum(1) + self.spec.log_volume
+
+    def visited_first(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return a number for each token `(B, tokens)`: above 0 for what is known or given, -1 for what is missing.
+
+        Those with higher numbers are visited first, so that nothing is ever predicted from a missing value. `mask`
+        `(B, C, *sites)` is True where a value is known.
+        """
+        tokens = (len(x), self.model.shapes.groups, -1, *x.shape[2:])
+        known = torch.zeros_like(x, dtype=torch.bool) if mask is None else mask
+        first = known.view(tokens).sum(2).flatten(1)
+        first[:, : self.spec.given] = 1
+        unread = self.likelihood.unread(x)
+        return first if unread is None else first.masked_fill(unread.view(tokens).any(2).flatten(1), -1)
+
+    def parameters_of(self, x: Tensor, cond: Given, member: int) -> Tensor:
+        """Return what the network says of every value under one member, which visits missing values last."""
+        unread = self.likelihood.unread(x)
+        if unread is None or not bool(unread.any()):
+            return super().parameters_of(x, cond, member)
+        orders = orders_of(self.model, torch.full((len(x),), member), self.visited_first(x))
+        params: Tensor = self.model.in_orders(self.encode(x), orders, self.condition_of(cond))
+        return params
 
     def conditional_log_prob(self, x: Tensor, mask: Tensor, cond: Given = None) -> Tensor:
         """Return log p(unknown | known) `(B,)` of what `sample` completes, in nats; of real values per unit of x.
@@ -73,7 +99,7 @@ class OrderlessDensity(Density):
         mask = mask.to(x.device).expand_as(x)
         scores = []
         for k in range(self.model.members):
-            orders = orders_of(self.model, torch.full((len(x),), k), mask)
+            orders = orders_of(self.model, torch.full((len(x),), k), self.visited_first(x, mask))
             params = self.model.in_orders(self.encode(x), orders, self.condition_of(cond))
             scores.append((self.likelihood.log_prob(params, x) * ~mask).flatten(1).sum(1))
         return torch.stack(scores).logsumexp(0) - math.log(len(scores))
@@ -84,17 +110,19 @@ class OrderlessDensity(Density):
 
     def fill(self, draw: Draw, x: Tensor, cond: Condition, u: Tensor, naive: bool = False) -> Tensor:
         """Fill a batch, each example in an order of its own: known values first."""
-        mask = None if draw.mask is None else draw.mask.view_as(x)
-        orders = orders_of(self.model, self.draw_members(draw, cond, u), mask)
+        known = None if draw.mask is None else draw.mask.view_as(x)
+        orders = orders_of(self.model, self.draw_members(draw, cond, u), self.visited_first(x, known))
         loop = sample_orderless_naive if naive else sample_orderless
         return loop(self.model, draw, x, orders, self.condition_of(cond))
 
 
-def orders_of(model: Any, members: Tensor, mask: Tensor | None) -> Tensor:
-    """Return the order `(B, tokens)` of each example: known tokens first, then those of its member's order."""
+def orders_of(model: Any, members: Tensor, first: Tensor | None) -> Tensor:
+    """Return the order `(B, tokens)` of each example: that of its member, but those that come `first` do so."""
     every = torch.stack([token_order(order, model.shapes) for order in model.orders])
     orders = every[members.to(every.device)]
-    if mask is None:
-        return orders
-    known = mask.view(len(mask), model.shapes.groups, -1, *mask.shape[2:]).long().sum(2).flatten(1)
-    return orders.gather(1, known.gather(1, orders).argsort(dim=1, descending=True, stable=True))
+    return orders if first is None else in_ranks(orders, first)
+
+
+def in_ranks(orders: Tensor, first: Tensor) -> Tensor:
+    """Return orders `(B, tokens)` sorted by numbers `(B, tokens)` of the tokens, the highest first."""
+    return orders.gather(1, first.gather(1, orders).argsort(dim=1, descending=True, stable=True))

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from ar_lightning.core.medium import Audio, Table, Text
+from ar_lightning.core.medium import Audio, MixedTable, Table, Text
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.likelihoods.base import Likelihood
 from ar_lightning.models.base import site_order
@@ -33,6 +33,7 @@ def summary(model: Any, likelihood: Likelihood, spec: DataSpec) -> str:
     parameters = [*model.parameters(), *likelihood.parameters()]
     given = [f"labels of {model.classes} classes"] * bool(model.classes)
     given += [f"{model.features} aligned features"] * bool(model.features)
+    given += [f"the first {spec.given} columns"] * bool(spec.given)
     rows = {
         "model": type(model).__name__,
         "likelihood": type(likelihood).__name__ + (f" ({options})" if options else ""),
@@ -54,7 +55,7 @@ def _medium(spec: DataSpec) -> str:
             return f", sound of {rate} samples a second{noise}"
         case Text(symbols):
             return f", text of {'bytes' if symbols is None else f'{len(symbols)} characters'}{noise}"
-        case Table(columns):
+        case Table(columns) | MixedTable(columns):
             return f", table of {len(columns)} columns{noise}"
     return noise
 

@@ -66,6 +66,9 @@ class Likelihood(nn.Module, ABC):
         `site` is that of all values, or `(N,)`, for a likelihood whose sites differ.
         """
 
+    def freeze_encoders(self) -> None:  # noqa: B027
+        """Train no parameters of `encode`, if there are any, for a network that reads nothing."""
+
     def unread(self, x: Tensor) -> Tensor | None:
         """Return which values `(B, C, *sites)` are missing and so neither read nor scored; None if none can be."""
         return None

@@ -14,6 +14,7 @@ and of spikes, and of densities, per unit of the column, of other real numbers. 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -65,7 +66,7 @@ class Columns(Likelihood):
             [column for column in self.table.columns if column.kind != "category"],
             embedding, features, components, floor,
         )  # fmt: skip
-        self.categories: nn.ModuleDict = nn.ModuleDict({
+        self.categories: Any = nn.ModuleDict({
             str(d): Category(column, embedding, features)
             for d, column in enumerate(self.table.columns)
             if column.kind == "category"
@@ -84,6 +85,12 @@ class Columns(Likelihood):
     place: Tensor
     scored: Tensor
     gap_is_value: Tensor
+
+    def freeze_encoders(self) -> None:
+        """Train no encoder, for a network that reads nothing."""
+        for module in (self.numbers, *self.categories.values()):
+            for name in module.encoder:
+                module.get_parameter(name).requires_grad_(False)
 
     def unread(self, x: Tensor) -> Tensor:
         return x.isnan() & ~self.gap_is_value
@@ -123,8 +130,8 @@ class Columns(Likelihood):
         def drawn(d: int, rows: Tensor) -> Tensor:
             if d in self.number_of:
                 return self.numbers.sample(h[rows], noise[rows].to(h.dtype), self.number_of[d], temperature)
-            category = self._category(d)
-            return category.sample(h[rows], noise[rows, 0].to(h.dtype), temperature).to(h.dtype)
+            drawn: Tensor = self.categories[str(d)].sample(h[rows], noise[rows, 0].to(h.dtype), temperature)
+            return drawn
 
         return self._by_column(site, drawn, len(params))
 
@@ -146,16 +153,12 @@ class Columns(Likelihood):
         numbers = f"numbers={len(self.number_of)}, components={self.numbers.components}, floor={self.numbers.floor:g}"
         return f"categories={len(self.categories)}, {numbers}, embedding={self.inputs}, features={self.params}"
 
-    def _category(self, d: int) -> "Category":
-        category = self.categories[str(d)]
-        assert isinstance(category, Category)
-        return category
-
     def _encoded(self, d: int, x: Tensor) -> Tensor:
         """Return features `(B, E)` of values `(B,)` of one column."""
         if d in self.number_of:
             return self.numbers.encode(x[:, None], slice(self.number_of[d], self.number_of[d] + 1))[:, 0]
-        return self._category(d).encode(x)
+        read: Tensor = self.categories[str(d)].encode(x)
+        return read
 
     def _by_column(self, site: int | Tensor, of: Callable[[int, Tensor], Tensor], n: int) -> Tensor:
         """Put together what `of` makes of the rows that are at each column; `site` is that of all, or of each row."""
@@ -170,9 +173,11 @@ class Columns(Likelihood):
 class Category(nn.Module):
     """One column of categories; a missing value may be one level more."""
 
+    encoder = ("embedding.weight",)
+
     def __init__(self, column: Column, embedding: int, features: int) -> None:
         super().__init__()
-        self.levels = len(column.levels) + (column.gaps == "level")
+        self.named, self.levels = len(column.levels), len(column.levels) + (column.gaps == "level")
         self.embedding = nn.Embedding(self.levels, embedding)
         self.head = nn.Linear(features, self.levels)
         nn.init.normal_(self.head.weight, std=features**-0.5)
@@ -190,7 +195,8 @@ class Category(nn.Module):
         return -F.cross_entropy(self.head(h), self.level(x), reduction="none")
 
     def sample(self, h: Tensor, u: Tensor, temperature: float) -> Tensor:
-        return choose(tempered(self.head(h), temperature), u)
+        level = choose(tempered(self.head(h), temperature), u).to(h.dtype)
+        return level.masked_fill(level == self.named, torch.nan)
 
 
 def _range(column: Column) -> str:

@@ -25,6 +25,8 @@ NEVER = -1e30  # logit of a spike that a column does not have; finite, so that g
 class Numbers(nn.Module):
     """The number columns of a table: N of them, with A spikes at most, M logistics, E inputs and F features."""
 
+    encoder = ("centre", "slope", "seen")  # the parameters that it has
+
     scale: Tensor
     whole: Tensor
     lowest: Tensor
@@ -137,5 +139,7 @@ class Numbers(nn.Module):
 
 def stored_spikes(column: Column) -> list[float]:
     """Return the spikes of a column as its values are stored; a missing value that counts as one is NaN."""
-    spikes = [float(torch.tensor((value - column.offset) / column.unit, dtype=torch.float32)) for value in column.spikes]
+    spikes = [
+        float(torch.tensor((value - column.offset) / column.unit, dtype=torch.float32)) for value in column.spikes
+    ]
     return [*spikes, *([math.nan] if column.gaps == "level" else [])]

@@ -30,11 +30,12 @@ def site_order(shapes: Shapes, order: Order = "raster", seed: int = 0) -> Tensor
     """Return the visiting order `(D,)` of the values of a `(C, *sites)` array, as indices into its flattened form.
 
     `raster` goes row by row, pixel by pixel, the channels of a pixel in turn; `random` is one fixed permutation, which
-    keeps together the channels that are modelled jointly.
+    keeps together the channels that are modelled jointly. What is given comes first in both.
     """
-    groups, sites = shapes.groups, shapes.sites
+    groups, sites, given = shapes.groups, shapes.sites, shapes.given
     if order == "random":
-        tokens = torch.randperm(groups * sites, generator=torch.Generator().manual_seed(seed))
+        others = torch.randperm(groups * sites - given, generator=torch.Generator().manual_seed(seed))
+        tokens = torch.cat([torch.arange(given), given + others])
     else:
         tokens = torch.arange(groups * sites).view(groups, sites).t().flatten()
     return (tokens[:, None] + sites * torch.arange(shapes.data[0] // groups)).flatten()
