@@ -66,7 +66,7 @@ class Likelihood(nn.Module, ABC):
         `site` is that of all values, or `(N,)`, for a likelihood whose sites differ.
         """
 
-    def freeze_encoders(self) -> None:  # noqa: B027
+    def freeze_encoders(self) -> None:
         """Train no parameters of `encode`, if there are any, for a network that reads nothing."""
 
     def unread(self, x: Tensor) -> Tensor | None:
