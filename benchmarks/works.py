@@ -13,6 +13,7 @@ from ar_lightning.config.schema import schema_of
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.nn.conv import CausalConv
+from ar_lightning.nn.given import GivenBias
 from ar_lightning.nn.masked import reads
 from benchmarks.plain import (
     PlainDiagonalBiLSTM,
@@ -150,7 +151,7 @@ def multiply_adds(density: Density) -> int:
 
 def weights_of(module: nn.Module) -> int:
     """Return the number of weights of matrices and kernels, without those that are masked."""
-    tables = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+    tables = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding | GivenBias)}
     used = [p for p in module.parameters() if p.ndim > 1 and p[0].numel() > 1 and id(p) not in tables]
     masks = [m.mask for m in module.modules() if isinstance(m, CausalConv) and m.mask is not None]
     return sum(int(p.count_nonzero()) for p in used) - sum(int((mask == 0).sum()) for mask in masks)

@@ -50,7 +50,7 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> "Density":
         likelihood.freeze_encoders()
     shapes = Shapes(
         spec.shape, likelihood.inputs, likelihood.params, spec.classes, likelihood.joint, likelihood.embedded,
-        spec.features, spec.given,
+        spec.features, spec.given, len(spec.context),
     )  # fmt: skip
     options = {k: v for k, v in config["model"].items() if k != "name"}
     with _keys_of("model", options):

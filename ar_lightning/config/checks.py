@@ -103,8 +103,11 @@ def check_model(section: dict[str, Any], spec: DataSpec, data: str) -> None:
     if spec.dims > declared.get("max_sites", spec.dims):
         most = f"model.name={name} takes at most {declared['max_sites']} values, not {data}"
         raise UserError(f"{most}: try data.name=digits data.size=4 data.levels=2")
-    if section.get("conditional") and not spec.classes:
-        raise UserError(f"model.conditional=true needs labels, and {data} has none")
+    if section.get("conditional") and not (spec.classes or spec.context):
+        raise UserError(f"model.conditional=true needs labels or vectors (context), and {data} has neither")
+    if section.get("conditional") and spec.context and not declared.get("reads_context"):
+        able = sorted(n for n, target in MODELS.items() if schema_of(target).attributes.get("reads_context"))
+        raise UserError(f"model.name={name} does not read the vectors (context) of {data}: choose {', '.join(able)}")
     if section.get("local") and not spec.features:
         raise UserError(f"model.local=true needs features that are aligned with the sites, and {data} has none")
 

@@ -1,4 +1,4 @@
-"""What a density may be conditional on: a label, and features that are aligned with the sites."""
+"""What a density may be conditional on: a label, features that are aligned with the sites, and a vector."""
 
 from typing import NamedTuple
 
@@ -14,10 +14,12 @@ class Condition(NamedTuple):
     Args:
         labels: `(B,)` class of each, or None.
         features: `(B, F, *sites)`, or None.
+        context: `(B, F)` numbers that hold for an example as a whole, in the units of the data, or None.
     """
 
     labels: Tensor | None = None
     features: Tensor | None = None
+    context: Tensor | None = None
 
 
 Given = Tensor | Condition | None  # labels alone, a condition, or nothing

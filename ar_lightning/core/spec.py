@@ -1,7 +1,7 @@
 """What a dataset holds and what a model is built for: shapes and supports, in plain Python."""
 
 from dataclasses import dataclass, replace
-from math import log, prod
+from math import isfinite, log, prod
 from typing import Any
 
 from ar_lightning.core.medium import Medium, MixedTable, Table, medium_from_dict, medium_to_dict
@@ -22,6 +22,8 @@ class DataSpec:
         quantised: K where the values are levels `0..K-1` that uniform noise was added to: `2 (level + u) / K - 1`.
         labels: what each class is called in the data, whole numbers or names; empty where it is its number,
             `0..classes-1`.
+        context: mean and standard deviation, over the training examples, of each of the F numbers that are given with
+            an example; the latter is 0 for one that never varies, which is not read. Empty for none.
     """
 
     shape: tuple[int, ...]
@@ -31,6 +33,7 @@ class DataSpec:
     medium: Medium | None = None
     quantised: int | None = None
     labels: tuple[int | str, ...] = ()
+    context: tuple[tuple[float, float], ...] = ()
 
     @property
     def dims(self) -> int:
@@ -106,15 +109,17 @@ class DataSpec:
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, as kept in checkpoints."""
         plain = {**vars(self), "shape": list(self.shape), "medium": self.medium and medium_to_dict(self.medium)}
-        labels = plain.pop("labels")
-        return plain | ({"labels": list(labels)} if labels else {})
+        labels, context = plain.pop("labels"), plain.pop("context")
+        plain |= {"labels": list(labels)} if labels else {}
+        return plain | ({"context": [list(pair) for pair in context]} if context else {})
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "DataSpec":
         """Inverse of `to_dict`; `ValueError` where that has not written it."""
         medium = plain.get("medium")
         parts = {"shape": tuple(plain["shape"]), "medium": medium and medium_from_dict(medium)}
-        spec = cls(**{**plain, **parts, "labels": tuple(plain.get("labels", ()))})
+        parts |= {"labels": tuple(plain.get("labels", ())), "context": tuple(map(tuple, plain.get("context", ())))}
+        spec = cls(**{**plain, **parts})
         sizes = [spec.classes, spec.features, *(n for n in (spec.levels, spec.quantised) if n is not None)]
         if not all(isinstance(n, int) and n >= 0 for n in sizes):
             raise ValueError(f"data: {spec.levels} levels and {spec.classes} classes")
@@ -124,6 +129,9 @@ class DataSpec:
             raise ValueError(f"data: {len(spec.labels)} labels of {spec.classes} classes")
         if not all(type(label) in (int, str) for label in spec.labels):
             raise ValueError("data: labels that are neither whole numbers nor text")
+        for pair in spec.context:
+            if len(pair) != 2 or not all(type(v) in (int, float) and isfinite(v) for v in pair) or pair[1] < 0:
+                raise ValueError("data: a context without a mean and a standard deviation of each number")
         return spec
 
 
@@ -144,6 +152,7 @@ class Shapes:
             0 where values are encoded as numbers to compute with.
         features: number of features aligned with the sites that a model may condition on.
         given: so many values come first, which are given and read first in every order.
+        context: number of numbers given with an example that a model may condition on.
     """
 
     data: tuple[int, ...]
@@ -154,6 +163,7 @@ class Shapes:
     embedded: int = 0
     features: int = 0
     given: int = 0
+    context: int = 0
 
     @property
     def dims(self) -> int:

@@ -27,11 +27,13 @@ class Split:
             file, and is then never copied whole.
         labels: `(N,)` int64 class of each example, None where there are none.
         features: `(N, F, *sites)` float32, aligned with the sites and given, not modelled; None where there are none.
+        context: `(N, F)` float32, numbers given with each example, not modelled, in their own units; None for none.
     """
 
     x: np.ndarray
     labels: np.ndarray | None = None
     features: np.ndarray | None = None
+    context: np.ndarray | None = None
 
     def at(self, index: np.ndarray | slice) -> "Split":
         """Return some of the examples."""

@@ -29,7 +29,7 @@ class ArrayDataModule(lightning.LightningDataModule):
     """Batches of any dataset from arrays in memory or mapped from files: `(x, cond)`.
 
     `x` is `(B, C, *sites)`, int64 levels or float32 values; `cond` are the labels `(B,)` int64, None where the data has
-    none, or a `Condition` of labels and features `(B, F, *sites)` where it has features.
+    none, or a `Condition` where it has features `(B, F, *sites)` or vectors `(B, F)` too.
     A training step holds the same examples on any number of processes: step `t` takes the same examples of the
     permutation drawn from `seed` and epoch, divided among them. Evaluation counts every example exactly once. The
     Trainer needs `use_distributed_sampler=False`.
@@ -202,7 +202,7 @@ class _Batches(TorchDataset[Batch]):
     ) -> None:
         self.x = np.asarray(split.x)  # the view of a mapped file as a plain array: it is indexed faster
         self.labels = None if split.labels is None else torch.from_numpy(np.array(split.labels))
-        self.features = None if split.features is None else np.asarray(split.features)
+        self.features, self.context = (None if a is None else np.asarray(a) for a in (split.features, split.context))
         self.values = values
         self.augment = augment
 
@@ -218,9 +218,11 @@ class _Batches(TorchDataset[Batch]):
         x = self.augment(x) if augmented and self.augment else x
         x = x if x.is_floating_point() else x.long()
         labels = None if self.labels is None else self.labels[indices]
-        if self.features is None:
+        if self.features is None and self.context is None:
             return x, labels
-        return x, Condition(labels, torch.from_numpy(self.features[indices.numpy()]))
+        rows = indices.numpy()
+        parts = (None if a is None else torch.from_numpy(a[rows]) for a in (self.features, self.context))
+        return x, Condition(labels, *parts)
 
 
 def _loader(examples: _Batches, batch_size: int = 1, **samplers: Any) -> DataLoader[Batch]:

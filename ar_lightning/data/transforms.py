@@ -11,13 +11,15 @@ Theis, van den Oord & Bethge, "A note on the evaluation of generative models", I
 Ren et al., "Likelihood ratios for out-of-distribution detection", NeurIPS 2019, section 3, for `mutated`.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from ar_lightning.core.levels import scaled
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import Dataset, Split, Splits
+from ar_lightning.data.base import Dataset, Splits
 
 __all__ = ["Dequantised", "mutated"]
 
@@ -42,7 +44,7 @@ class Dequantised(Dataset):
         splits = self.dataset.load()
         noise = np.random.RandomState(self.seed % 2**32)
         return {
-            name: split if name == "train" else Split(self._noisy(split.x, noise), split.labels, split.features)
+            name: split if name == "train" else replace(split, x=self._noisy(split.x, noise))
             for name, split in splits.items()
         }
 

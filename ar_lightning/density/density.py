@@ -13,6 +13,7 @@ from ar_lightning.core.condition import Condition, Given, as_condition, rows_of
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.conditionals import mixture
 from ar_lightning.density.draw import Draw
+from ar_lightning.density.given import check_given, read_of
 from ar_lightning.density.loops import in_batches, loop_of, sample_naive
 from ar_lightning.density.summary import summary
 from ar_lightning.likelihoods.base import Likelihood, choose
@@ -48,18 +49,22 @@ class Density(nn.Module):
         spec: shape, levels and classes of the data.
     """
 
+    context_moments: Tensor | None  # means and deviations `(2, F)` of what is given with an example
+
     def __init__(self, model: nn.Module, likelihood: Likelihood, spec: DataSpec) -> None:
         super().__init__()
         self.model: Any = model
         self.likelihood = likelihood
         self.spec = spec
+        moments = torch.tensor(spec.context, dtype=torch.float32).T.contiguous() if spec.context else None
+        self.register_buffer("context_moments", moments, persistent=False)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} {summary(self.model, self.likelihood, self.spec)}"
 
     @property
     def conditional(self) -> bool:
-        """Whether `cond` must hold labels."""
+        """Whether `cond` must hold labels; `model.features` and `model.context` say what else it must hold."""
         return bool(self.model.classes)
 
     @property
@@ -75,13 +80,13 @@ class Density(nn.Module):
 
         Args:
             x: data values `(B, C, *sites)`.
-            cond: labels `(B,)` of a conditional density; with aligned features, a `Condition` of both.
+            cond: labels `(B,)` of a conditional density; with aligned features or vectors, a `Condition` of all.
 
         Returns:
             `(B,)`, float32 or better.
 
         Raises:
-            ValueError: wrong shape, values outside the support, or labels or features missing.
+            ValueError: wrong shape, values outside the support, or labels, features or vectors missing.
         """
         if not self.training:  # training data has been checked once, when it was loaded
             self.check_values(x)
@@ -157,10 +162,8 @@ class Density(nn.Module):
         return self.likelihood.encode(x).to(self.dtype)
 
     def condition_of(self, cond: Given) -> Given:
-        """Return the part of a condition that the model reads: labels alone, or labels and features."""
-        labels, features = as_condition(cond)
-        labels = labels if self.conditional else None
-        return labels if not self.model.features or features is None else Condition(labels, features.to(self.dtype))
+        """Return the part of a condition that the model reads, as it reads it."""
+        return read_of(cond, self.model, self.context_moments, self.dtype)
 
     def parameters_of(self, x: Tensor, cond: Given, member: int) -> Tensor:
         """Return what the network says of every value under one member, `(B, groups * P, *sites)`."""
@@ -192,7 +195,7 @@ class Density(nn.Module):
 
         Args:
             n: number of samples.
-            cond: labels `(n,)` of a conditional density; with aligned features, a `Condition` of both.
+            cond: labels `(n,)` of a conditional density; with aligned features or vectors, a `Condition` of all.
             known: values `(n, C, *sites)` to keep where `mask` is True.
             mask: booleans that broadcast to `(n, C, *sites)`.
             temperature: below 1 sharpens, above 1 flattens each conditional; 1 draws from the density.
@@ -299,14 +302,4 @@ class Density(nn.Module):
 
     def check_condition(self, n: int, cond: Given) -> None:
         """Raise ValueError if the condition of n examples lacks what the density reads, or has classes it lacks."""
-        labels, features = as_condition(cond)
-        if self.model.features:
-            shape = (n, self.model.features, *self.spec.shape[1:])
-            if features is None or features.shape != shape:
-                raise ValueError(f"this density reads features: give `cond`, a Condition with features {shape}")
-        if not self.conditional:
-            return
-        if labels is None or labels.shape != (n,):
-            raise ValueError(f"this density is conditional: give `cond`, {n} labels")
-        if n and not (labels.min() >= 0 and labels.max() < self.model.classes):
-            raise ValueError(f"expected labels in 0..{self.model.classes - 1}, got {labels.min()}..{labels.max()}")
+        check_given(n, cond, self.model, self.spec.shape[1:])

@@ -34,6 +34,7 @@ def summary(model: Any, likelihood: Likelihood, spec: DataSpec) -> str:
     given = [f"labels of {model.classes} classes"] * bool(model.classes)
     given += [f"{model.features} aligned features"] * bool(model.features)
     given += [f"the first {spec.given} columns"] * bool(spec.given)
+    given += [f"vectors of {model.context} numbers"] * bool(model.context)
     rows = {
         "model": type(model).__name__,
         "likelihood": type(likelihood).__name__ + (f" ({options})" if options else ""),
@@ -44,7 +45,8 @@ def summary(model: Any, likelihood: Likelihood, spec: DataSpec) -> str:
         f"({str(parameters[0].dtype).removeprefix('torch.')}, {parameters[0].device})",
     }
     lines = [f"  {name:10}  {value}" for name, value in rows.items()]
-    formula = "p(x | y) = prod_i p(x_i | x_<i, y)" if model.classes else "p(x) = prod_i p(x_i | x_<i)"
+    told = ", ".join(["y"] * bool(model.classes) + ["u"] * bool(model.context))
+    formula = f"p(x | {told}) = prod_i p(x_i | x_<i, {told})" if told else "p(x) = prod_i p(x_i | x_<i)"
     return "\n".join([formula, *lines])
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ar_lightning.core.errors import nearest
 from ar_lightning.core.fields import Order
 from ar_lightning.core.spec import Shapes
+from ar_lightning.nn.given import GivenBias, GivenSizes
 from ar_lightning.nn.streaming import as_steps, with_past
 
 __all__ = ["Model", "RasterModel", "SequenceModel", "check_images", "site_order", "token_order"]
@@ -54,10 +55,10 @@ class Model(nn.Module, ABC):
 
     Args:
         shapes: of the data, the encoded inputs and the parameters.
-        conditional: condition on the data's labels.
+        conditional: condition on what is given with an example: its label, its vector, or both.
 
     Raises:
-        ValueError: conditional, but the data has no labels.
+        ValueError: conditional, but the data has neither labels nor vectors, or vectors that the model does not read.
     """
 
     encoding: Literal["scaled", "one_hot", "index"] = "scaled"  # how it reads levels, unless the likelihood says
@@ -71,6 +72,7 @@ class Model(nn.Module, ABC):
     any_length: bool = False  # has the same weights for sequences of every length
     carries: bool = False  # can read on from one window of a stream to the next
     initialises: bool = False  # sets its weights from the first batch, by `initialise`
+    reads_context: bool = False  # reads the numbers given with an example, where it is conditional: see `nn/given.py`
     hidden_layers: tuple[str, ...] = ()  # patterns of the modules that return hidden units, see `hidden_units`
 
     orders: Tensor  # visiting orders `(1 or members, D)`
@@ -78,13 +80,16 @@ class Model(nn.Module, ABC):
     member: int = 0  # the one that it is at the moment
     classes: int = 0  # number of classes it conditions on
     features: int = 0  # number of features aligned with the sites that it conditions on
+    context: int = 0  # number of numbers given with an example that it conditions on
 
     def __init__(self, shapes: Shapes, conditional: bool = False) -> None:
         super().__init__()
-        if conditional and not shapes.classes:
-            raise ValueError("conditional=true needs labels, and the data has none")
+        if conditional and not (shapes.classes or shapes.context):
+            raise ValueError("conditional=true needs labels or vectors (context), and the data has neither")
+        if conditional and shapes.context and not self.reads_context:
+            raise ValueError("conditional=true: this model reads labels, and not the vectors (context) of the data")
         self.shapes = shapes
-        self.classes = shapes.classes if conditional else 0
+        self.classes, self.context = (shapes.classes, shapes.context) if conditional else (0, 0)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -102,6 +107,11 @@ class Model(nn.Module, ABC):
             raise TypeError(f"{cls.__name__} has either `initialises = True` or a method `initialise`, but needs both")
 
     @property
+    def given_sizes(self) -> GivenSizes:
+        """How much it reads of what is given with an example."""
+        return GivenSizes(self.classes, self.context)
+
+    @property
     def order(self) -> Tensor:
         """The order `(D,)` in which this member visits the values, as indices into the flattened `(C, *sites)`."""
         return self.orders[self.member % len(self.orders)]
@@ -115,7 +125,7 @@ class Model(nn.Module, ABC):
     def forward(self, z: Tensor, cond: Any = None) -> Tensor:
         """Return the parameters `(B, groups * P, *sites)` of every site, given `z` `(B, C * E, *sites)`."""
 
-    def initialise(self, z: Tensor, cond: Tensor | None = None) -> None:
+    def initialise(self, z: Tensor, cond: Any = None) -> None:
         """Set weights from a first batch of encoded values, before the training; only called if `initialises`."""
 
     def compile_kernels(self) -> bool | None:
@@ -144,8 +154,8 @@ class Model(nn.Module, ABC):
         return {name: torch.cat([self.by_example(part) for part in parts], 1) for name, parts in found.items()}
 
     def _is_hidden(self, name: str, module: nn.Module) -> bool:
-        """Whether a module returns hidden units: embeddings of labels, dropout and computed weights are none."""
-        passive = isinstance(module, (nn.Embedding, nn.Dropout)) or "parametrizations" in name
+        """Whether a module returns hidden units: embeddings, dropout and computed weights are none."""
+        passive = isinstance(module, (nn.Embedding, GivenBias, nn.Dropout)) or "parametrizations" in name
         return not passive and any(fnmatchcase(name, pattern) for pattern in self.hidden_layers)
 
     @abstractmethod
@@ -229,18 +239,18 @@ class RasterModel(Model):
         self.register_buffer("orders", site_order(shapes)[None], persistent=False)
 
     @abstractmethod
-    def row(self, above: Tensor, cond: Tensor | None = None) -> Any:
+    def row(self, above: Tensor, cond: Any = None) -> Any:
         """Map the row above each row, `(B, C * E, h, W)`, to feature maps of the rows: a tensor or a list of them."""
 
     @abstractmethod
-    def pixel(self, left: Tensor, features: Any, cond: Tensor | None = None) -> Any:
+    def pixel(self, left: Tensor, features: Any, cond: Any = None) -> Any:
         """Map the pixel left of each, `(B, C * E, H, W)`, and the rows' features to features of the pixels.
 
         These are the parameters already where there is no `colour` stage. While streaming, this and `colour` are given
         one pixel, `(B, C * E)`, and return what has no sites either.
         """
 
-    def colour(self, earlier: Tensor | None, features: Any, cond: Tensor | None = None) -> Tensor:
+    def colour(self, earlier: Tensor | None, features: Any, cond: Any = None) -> Tensor:
         """Map the colour before each, `(B, C * E, H, W)`, and the pixels' features to parameters `(B, C * P, H, W)`.
 
         `earlier` is None where the channels are one group. While streaming, this is given one group of a pixel.
@@ -254,7 +264,7 @@ class RasterModel(Model):
             return as_steps(features[:, :, 0], 1)
         return [list(column) for column in zip(*(self.columns(f) for f in features), strict=True)]
 
-    def forward(self, z: Tensor, cond: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, cond: Any = None) -> Tensor:
         above = F.pad(z, (0, 0, 1, 0))[:, :, :-1]
         left = F.pad(z, (1, 0))[..., :-1]
         features = self.pixel(left, self.row(above, cond), cond)

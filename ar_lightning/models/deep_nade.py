@@ -21,9 +21,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Activation, NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel, token_order
+from ar_lightning.nn.given import given_bias
 from ar_lightning.nn.masked import ACTIVATIONS
 from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.streaming import Streaming
@@ -46,10 +48,11 @@ class DeepNADE(SequenceModel):
         ensemble: random orders whose densities are averaged.
         order_seed: seed of the orders.
         input_masks: the network reads which values are known, too.
-        conditional: condition on the data's labels.
+        conditional: condition on the data's labels and vectors.
     """
 
     encoding = "scaled"
+    reads_context = True
     orderless = True
     hidden_layers = ("layers.*", "units")
 
@@ -76,13 +79,13 @@ class DeepNADE(SequenceModel):
         self.units = nn.Identity()  # what the last hidden layer gives, under a name
         self.V = nn.Parameter(torch.empty(tokens, hidden, shapes.params))
         self.b = nn.Parameter(torch.zeros(tokens, shapes.params))
-        self.class_bias = nn.Embedding(self.classes, hidden) if self.classes else None
+        self.class_bias = given_bias(self.given_sizes, hidden)
         self.memory = Streaming()  # the pre-activations of the first layer, while streaming
         for weight, fan_in in ((self.W, tokens), (self.U, tokens), (self.V, hidden)):
             if weight is not None:
                 nn.init.normal_(weight, std=fan_in**-0.5)
 
-    def forward(self, z: Tensor, cond: Tensor | None = None, known: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, cond: Given = None, known: Tensor | None = None) -> Tensor:
         """Return the parameters `(B, groups * P, *sites)` of every site, given `z` `(B, C * E, *sites)`.
 
         They follow the chain rule in this member's order. Given booleans `known` `(B, tokens)`, they are those of every
@@ -100,7 +103,7 @@ class DeepNADE(SequenceModel):
             params = torch.einsum("bh,thp->btp", h.to(self.V.dtype), self.V) + self.b
         return self.at_sites(params)
 
-    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+    def scan(self, past: Tensor, cond: Given = None) -> Tensor:
         n, memory = past.shape[1], self.memory
         start = memory.advance(n)
         path = F.pad(token_order(self.order, self.shapes), (1, 0))[start : start + n + 1]
@@ -109,16 +112,14 @@ class DeepNADE(SequenceModel):
             memory.past["a"] = a
         return params
 
-    def in_orders(self, z: Tensor, orders: Tensor, cond: Tensor | None = None) -> Tensor:
+    def in_orders(self, z: Tensor, orders: Tensor, cond: Given = None) -> Tensor:
         """Return the parameters as `forward` does, each example in an order of its own: `orders` `(B, tokens)`."""
         tokens = self.tokens(z)
         past = F.pad(tokens.gather(1, orders[..., None].expand_as(tokens))[:, :-1], (0, 0, 1, 0))
         ordered, _ = self.visit(past, F.pad(orders, (1, 0)), None, cond)
         return self.at_sites(torch.empty_like(ordered).scatter(1, orders[..., None].expand_as(ordered), ordered))
 
-    def visit(
-        self, past: Tensor, path: Tensor, a: Tensor | None = None, cond: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def visit(self, past: Tensor, path: Tensor, a: Tensor | None = None, cond: Given = None) -> tuple[Tensor, Tensor]:
         """Read the encoded tokens `past` `(B, n, E)` one by one, and predict the next token after each.
 
         `path` has their indices, and then that of the last token to predict: `(n + 1,)`, or `(B, n + 1)` where the
@@ -142,7 +143,7 @@ class DeepNADE(SequenceModel):
         assert a is not None
         return torch.cat(outs, 1), a
 
-    def _start(self, cond: Tensor | None) -> Tensor:
+    def _start(self, cond: Given) -> Tensor:
         """Return the pre-activations `(B, H)` or `(H,)` of the first layer before anything is read."""
         return self.c if self.class_bias is None else self.c + self.class_bias(cond)
 

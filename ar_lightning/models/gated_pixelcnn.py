@@ -20,10 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Dropout, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import RasterModel
 from ar_lightning.nn.conv import CausalConv, FirstConv, Pointwise, RowConv, odd, output_layers, round_up
+from ar_lightning.nn.given import GivenSizes, given_bias
 from ar_lightning.nn.kernels.gate import gate
 
 __all__ = ["GatedPixelCNN"]
@@ -41,13 +43,14 @@ class GatedPixelCNN(RasterModel):
         kernel: width of their kernels, odd.
         head: channels of the two 1x1 layers before the output.
         dropout: probability of dropping what a gate lets through.
-        conditional: condition on the data's labels, by a bias in every gate.
+        conditional: condition on the data's labels and vectors, by a bias in every gate.
 
     Raises:
         ValueError: the kernel is even.
     """
 
     encoding = "scaled"
+    reads_context = True
     dims = 2
     hidden_layers = ("first.*", "layers.*", "head.[0-4]")
 
@@ -66,13 +69,13 @@ class GatedPixelCNN(RasterModel):
         hidden = round_up(hidden, shapes.groups)
         self.first = FirstConv(shapes, hidden)
         self.layers: Any = nn.ModuleList(
-            GatedLayer(hidden, odd(kernel), shapes.groups, self.classes, dropout, last=i + 1 == layers)
+            GatedLayer(hidden, odd(kernel), shapes.groups, self.given_sizes, dropout, last=i + 1 == layers)
             for i in range(layers)
         )
         self.head = output_layers(shapes, hidden, head)
         self.to(memory_format=torch.channels_last)  # as the maps, so that gradients are laid out like their kernels
 
-    def row(self, above: Tensor, cond: Tensor | None = None) -> list[Tensor]:
+    def row(self, above: Tensor, cond: Given = None) -> list[Tensor]:
         """Run the vertical stack: its first map, and what every layer of the horizontal stack reads of it."""
         first = v = self.first.above(above).contiguous(memory_format=torch.channels_last)  # (B, hidden, h, W)
         links = []
@@ -81,11 +84,11 @@ class GatedPixelCNN(RasterModel):
             links.append(link)
         return [first, *links]
 
-    def pixel(self, left: Tensor, features: list[Tensor], cond: Tensor | None = None) -> list[Tensor]:
+    def pixel(self, left: Tensor, features: list[Tensor], cond: Given = None) -> list[Tensor]:
         first, *links = features
         return [first + self.first.left(left), *links]
 
-    def colour(self, earlier: Tensor | None, features: list[Tensor], cond: Tensor | None = None) -> Tensor:
+    def colour(self, earlier: Tensor | None, features: list[Tensor], cond: Given = None) -> Tensor:
         """Run the horizontal stack."""
         first, *links = features
         h = self.first.colour(earlier, first)
@@ -98,11 +101,11 @@ class GatedPixelCNN(RasterModel):
 class GatedLayer(nn.Module):
     """One layer of both stacks, each of `hidden` channels in as many groups as there are colours.
 
-    After the `last` one, no layer reads the vertical stack. `classes` is 0 for an unconditional model.
+    After the `last` one, no layer reads the vertical stack.
     """
 
     def __init__(
-        self, hidden: int, kernel: int, colours: int, classes: int = 0, dropout: float = 0.0, last: bool = False
+        self, hidden: int, kernel: int, colours: int, given: GivenSizes, dropout: float = 0.0, last: bool = False
     ) -> None:
         super().__init__()
         self.dropout = dropout
@@ -112,9 +115,9 @@ class GatedLayer(nn.Module):
         self.link = Pointwise(2 * hidden, 2 * hidden, bias=False)
         self.columns = CausalConv(hidden, 2 * hidden, left=reach, colours=colours)
         self.out = Pointwise(hidden, hidden, colours=colours)
-        self.class_bias = nn.Embedding(classes, 4 * hidden) if classes else None  # of both gates
+        self.class_bias = given_bias(given, 4 * hidden)  # of both gates
 
-    def vertical(self, v: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def vertical(self, v: Tensor, cond: Given = None) -> tuple[Tensor, Tensor]:
         """Return the vertical map of the next layer, and what the horizontal stack reads of this one."""
         maps = self.rows(v)  # (B, 2 * hidden, h, W)
         link = self.link(maps)

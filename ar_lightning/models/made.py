@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Activation, Dropout, NonNegativeInt, Order, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel, token_order
@@ -43,13 +44,14 @@ class MADE(SequenceModel):
         masks: masks trained in turn; the density is the average of their probabilities.
         vary_order: every mask has a random order of its own.
         direct: connect the inputs directly to the outputs, too.
-        conditional: condition on the data's labels.
+        conditional: condition on the data's labels and vectors.
 
     Raises:
         ValueError: orders are to vary, but not to be random.
     """
 
     encoding = "scaled"
+    reads_context = True
     degrees: Tensor
 
     def __init__(
@@ -75,9 +77,9 @@ class MADE(SequenceModel):
         self.register_buffer("degrees", degrees, persistent=masks > 1)  # random ones belong to the weights
         widths = [shapes.tokens * shapes.token_inputs, *[hidden] * layers, shapes.tokens * shapes.params]
         ascending = self.unit_degrees() if masks == 1 else None
-        self.units = MaskedMLP(widths, activation, direct, self.classes, ascending, dropout)
+        self.units = MaskedMLP(widths, activation, direct, self.given_sizes, ascending, dropout)
 
-    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+    def scan(self, past: Tensor, cond: Given = None) -> Tensor:
         if self.units.past is not None:
             if not self.units.past:
                 self.units.begin(self.unit_degrees(), len(past), cond)
@@ -85,7 +87,7 @@ class MADE(SequenceModel):
         params = self.units(self._inputs(past), self.unit_degrees(), cond).unflatten(1, (self.shapes.tokens, -1))
         return params[:, self.places().argsort()]
 
-    def hidden_units(self, z: Tensor, cond: Tensor | None = None, only: str | None = None) -> dict[str, Tensor]:
+    def hidden_units(self, z: Tensor, cond: Given = None, only: str | None = None) -> dict[str, Tensor]:
         """Return the hidden units `(B, 1, H)` of every layer: each has read some of the example, and has no site."""
         layers = self.units.hidden(self._inputs(self.tokens_before(z)), self.unit_degrees(), cond)
         return {f"units.layers.{i}": h[:, None] for i, h in enumerate(layers)}

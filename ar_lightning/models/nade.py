@@ -14,9 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Activation, Dropout, NonNegativeInt, Order, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel
+from ar_lightning.nn.given import given_bias
 from ar_lightning.nn.kernels.nade import Prefix, prefix
 from ar_lightning.nn.kernels.nade_compiled import CompiledPrefix
 from ar_lightning.nn.precision import uncast
@@ -88,10 +90,11 @@ class NADE(SequenceModel):
         order: the order in which the values are visited.
         order_seed: seed of a random order.
         block: sites computed at a time; memory grows with it, the result does not depend on it.
-        conditional: condition on the data's labels.
+        conditional: condition on the data's labels and vectors.
     """
 
     encoding = "one_hot"
+    reads_context = True
 
     def __init__(
         self,
@@ -107,16 +110,16 @@ class NADE(SequenceModel):
     ) -> None:
         super().__init__(shapes, order, order_seed, conditional)
         self.units = PrefixHidden(shapes.tokens, shapes.token_inputs, hidden, shapes.params, activation, block, dropout)
-        self.class_bias = nn.Embedding(self.classes, hidden) if self.classes else None
+        self.class_bias = given_bias(self.given_sizes, hidden)
 
-    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+    def scan(self, past: Tensor, cond: Given = None) -> Tensor:
         return self.units(past, self.bias_of(cond))
 
-    def bias_of(self, cond: Tensor | None) -> Tensor | None:
-        """Return the bias `(B, H)` that a label adds to the hidden units."""
+    def bias_of(self, cond: Given) -> Tensor | None:
+        """Return the bias `(B, H)` that a label or a vector adds to the hidden units."""
         return None if self.class_bias is None else self.class_bias(cond)
 
-    def hidden_units(self, z: Tensor, cond: Tensor | None = None, only: str | None = None) -> dict[str, Tensor]:
+    def hidden_units(self, z: Tensor, cond: Given = None, only: str | None = None) -> dict[str, Tensor]:
         return {"units": self.units.hidden(self.tokens_before(z), self.bias_of(cond))}
 
     def compile_kernels(self) -> bool:

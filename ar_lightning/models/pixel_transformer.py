@@ -19,10 +19,12 @@ here.
 import torch
 from torch import Tensor, nn
 
+from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Dropout, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel, check_images
 from ar_lightning.nn.attention import CausalSelfAttention
+from ar_lightning.nn.given import GivenBias, given_bias
 from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.streaming import Streaming
 
@@ -44,13 +46,14 @@ class PixelTransformer(SequenceModel):
         layers: pairs of an attention and an MLP layer.
         heads: attention heads; divides width.
         dropout: probability of dropping a feature, of the tokens and of what each layer adds to them.
-        conditional: condition on the data's labels.
+        conditional: condition on the data's labels and vectors.
 
     Raises:
         ValueError: the data are no images, or the heads do not divide the width.
     """
 
     encoding = "scaled"
+    reads_context = True
     dims = 2
     hidden_layers = ("read", "layers", "layers.*", "norm")
 
@@ -68,7 +71,7 @@ class PixelTransformer(SequenceModel):
         super().__init__(shapes, conditional=conditional)
         self.read = nn.Linear(shapes.token_inputs, width)
         self.position = PositionEmbedding(shapes, width)
-        self.class_bias = nn.Embedding(self.classes, width) if self.classes else None
+        self.class_bias = given_bias(self.given_sizes, width)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.Sequential(*(Layer(width, heads, shapes.tokens, dropout) for _ in range(layers)))
         self.norm = nn.LayerNorm(width)
@@ -86,11 +89,13 @@ class PixelTransformer(SequenceModel):
                 nn.init.zeros_(module.bias)
             elif isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=EMBEDDED)
+            elif isinstance(module, GivenBias):
+                module.initialise(EMBEDDED)
         nn.init.normal_(self.read.weight, std=EMBEDDED)
         nn.init.normal_(self.position.start, std=EMBEDDED)
         nn.init.normal_(self.out.weight, std=0.02)  # the first parameters are near zero
 
-    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+    def scan(self, past: Tensor, cond: Given = None) -> Tensor:
         h = self.read(past) + self.position(past.shape[1])  # (B, n, width)
         if self.class_bias is not None:
             h = h + self.class_bias(cond)[:, None]

@@ -19,10 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Dropout, NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import RasterModel
 from ar_lightning.nn.conv import CausalConv, Pointwise, RowConv
+from ar_lightning.nn.given import GivenSizes, given_bias
 from ar_lightning.nn.kernels.elu import concat_elu, elu
 from ar_lightning.nn.resample import DownConv, DownRowConv, UpConv, UpRowConv
 from ar_lightning.nn.streaming import Streaming, as_steps
@@ -42,13 +44,14 @@ class PixelCNNpp(RasterModel):
         resnets: gated resnets per resolution, going down; one more going up (the paper: 5).
         downsamplings: how many times the resolution is halved (the paper: 2).
         dropout: probability of dropping an activation in each resnet while training (the paper: 0.5).
-        conditional: condition on the data's labels.
+        conditional: condition on the data's labels and vectors.
 
     Raises:
         ValueError: the data has colours, and the likelihood does not model them jointly.
     """
 
     encoding = "scaled"
+    reads_context = True
     dims = 2
     joint_colours = True
     initialises = True
@@ -74,17 +77,17 @@ class PixelCNNpp(RasterModel):
         self.ul_left = CausalConv(inputs, filters, above=1)
         level = None
         for _ in range(downsamplings + 1):
-            level = Level(filters, resnets, level, dropout, self.classes)
+            level = Level(filters, resnets, level, dropout, self.given_sizes)
         self.level: Any = level
         self.head = Pointwise(filters, shapes.outputs)
         normalise_weights(self)
 
-    def row(self, above: Tensor, cond: Tensor | None = None) -> list[Tensor | None]:
+    def row(self, above: Tensor, cond: Given = None) -> list[Tensor | None]:
         above = self.above_border(above)
         _, features = self.level.row(self.u_above(above), cond)
         return [self.ul_above(above), *features]
 
-    def pixel(self, left: Tensor, features: list[Tensor | None], cond: Tensor | None = None) -> Tensor:
+    def pixel(self, left: Tensor, features: list[Tensor | None], cond: Given = None) -> Tensor:
         above, *features = features
         ul = above + self.ul_left(self.left_border(left))
         params: Tensor = self.head(elu(self.level.pixel(ul, features, cond)))
@@ -97,7 +100,7 @@ class PixelCNNpp(RasterModel):
         resolutions = [_columns(above, 1, width), *(_columns(f, 2**level, width) for level, f in enumerate(levels))]
         return [list(column) for column in zip(*resolutions, strict=True)]
 
-    def initialise(self, z: Tensor, cond: Tensor | None = None) -> None:
+    def initialise(self, z: Tensor, cond: Given = None) -> None:
         """Set scales and biases so that on the batch `z` (B, C * E, H, W) each pre-activation has mean 0, variance 1.
 
         As in the paper's code, what a resnet adds to its input starts at a tenth of that standard deviation.
@@ -114,11 +117,11 @@ class Level(nn.Module):
     One resnet more goes up than down, except at the coarsest level, whose last one down has no shortcut.
     """
 
-    def __init__(self, filters: int, resnets: int, coarser: "Level | None", dropout: float, classes: int) -> None:
+    def __init__(self, filters: int, resnets: int, coarser: "Level | None", dropout: float, given: GivenSizes) -> None:
         super().__init__()
 
         def stack(conv: Conv, n: int, shortcut: bool) -> nn.ModuleList:
-            return nn.ModuleList(GatedResnet(conv, filters, shortcut, dropout, classes) for _ in range(n))
+            return nn.ModuleList(GatedResnet(conv, filters, shortcut, dropout, given) for _ in range(n))
 
         up = resnets + (coarser is not None)
         self.u_down, self.u_up = stack(u_conv, resnets, False), stack(u_conv, up, True)
@@ -130,7 +133,7 @@ class Level(nn.Module):
             self.u_shrink, self.u_grow = DownRowConv(filters, filters), UpRowConv(filters, filters)
             self.ul_shrink, self.ul_grow = DownConv(filters, filters), UpConv(filters, filters)
 
-    def row(self, u: Tensor, cond: Tensor | None) -> tuple[Tensor, list[Tensor | None]]:
+    def row(self, u: Tensor, cond: Given) -> tuple[Tensor, list[Tensor | None]]:
         """Map u `(B, filters, h, W)` to u, and to what the resnets of ul read of it, a map per resolution.
 
         While streaming, a resolution that has no row here has None.
@@ -150,7 +153,7 @@ class Level(nn.Module):
         read = [conv(concat_elu(v)) for conv, v in zip(self.ul_reads, [*down[1:], *up], strict=True)]
         return u, [torch.cat(read, 1), *reads]
 
-    def pixel(self, ul: Tensor, reads: list[Tensor | None], cond: Tensor | None) -> Tensor:
+    def pixel(self, ul: Tensor, reads: list[Tensor | None], cond: Given) -> Tensor:
         """Map ul `(B, filters, h, w)` and what it reads of u, a map per resolution, to ul."""
         assert reads[0] is not None
         here = iter(reads[0].chunk(len(self.ul_reads), 1))
@@ -169,18 +172,16 @@ class Level(nn.Module):
 class GatedResnet(nn.Module):
     """A gated residual block, see the equation above; `conv` makes a convolution of so many channels in and out."""
 
-    def __init__(self, conv: "Conv", filters: int, shortcut: bool, dropout: float, classes: int) -> None:
+    def __init__(self, conv: "Conv", filters: int, shortcut: bool, dropout: float, given: GivenSizes) -> None:
         super().__init__()
         self.conv, self.gates = conv(2 * filters, filters), conv(2 * filters, 2 * filters)
         self.nin: Any = Pointwise(2 * filters, filters) if shortcut else None
         self.dropout = nn.Dropout(dropout)
-        self.class_bias = nn.Embedding(classes, 2 * filters) if classes else None
-        if self.class_bias:
-            nn.init.normal_(self.class_bias.weight, std=0.05)
+        self.class_bias = given_bias(given, 2 * filters)
+        if self.class_bias is not None:
+            self.class_bias.initialise(0.05)
 
-    def forward(
-        self, x: Tensor, cond: Tensor | None, read: Tensor | None = None, shortcut: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, cond: Given, read: Tensor | None = None, shortcut: Tensor | None = None) -> Tensor:
         """Map `(B, filters, h, w)` to the same shape; `read` and the nin of `shortcut` are added before the gates."""
         c = self.conv(concat_elu(x))
         if read is not None:
@@ -188,7 +189,7 @@ class GatedResnet(nn.Module):
         if shortcut is not None:
             c = c + self.nin(concat_elu(shortcut))
         gates = self.gates(self.dropout(concat_elu(c)))
-        if self.class_bias:
+        if self.class_bias is not None:
             bias = self.class_bias(cond)
             gates = gates + (bias if gates.ndim == 2 else bias[..., None, None])
         a, b = gates.chunk(2, 1)

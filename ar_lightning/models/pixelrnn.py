@@ -32,10 +32,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Dropout, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import RasterModel
 from ar_lightning.nn.conv import CausalConv, FirstConv, Pointwise, odd, output_layers, round_up
+from ar_lightning.nn.given import given_bias
 from ar_lightning.nn.lstm import DiagonalLSTMLayer, RowLSTMLayer
 
 __all__ = ["DiagonalBiLSTM", "PixelCNN", "RowLSTM"]
@@ -49,10 +51,11 @@ class PixelNetwork(RasterModel):
         layers: branches.
         head: channels of the two 1x1 layers before the output (the paper: 32 for MNIST, 1024 for CIFAR-10).
         dropout: probability of dropping a channel of a branch at a pixel.
-        conditional: condition on the data's labels.
+        conditional: condition on the data's labels and vectors.
     """
 
     encoding = "scaled"
+    reads_context = True
     dims = 2
     hidden_layers = ("first.*", "branches.*", "head.[0-4]")
     layout: torch.memory_format = torch.contiguous_format  # of the maps and kernels
@@ -71,7 +74,7 @@ class PixelNetwork(RasterModel):
         hidden = round_up(hidden, shapes.groups)
         stream = 2 * hidden
         self.first = FirstConv(shapes, stream)
-        self.class_bias = nn.Embedding(self.classes, stream) if self.classes else None
+        self.class_bias = given_bias(self.given_sizes, stream)
         self.branches = nn.ModuleList(self.make_branch(stream, hidden, shapes.groups, dropout) for _ in range(layers))
         self.head = output_layers(shapes, stream, head)
         self.to(memory_format=self.layout)
@@ -80,14 +83,14 @@ class PixelNetwork(RasterModel):
     def make_branch(self, stream: int, hidden: int, colours: int, dropout: float) -> nn.Module:
         """Make a module that maps the residual stream `(B, stream, h, w)` to what is added to it."""
 
-    def row(self, above: Tensor, cond: Tensor | None = None) -> Tensor:
+    def row(self, above: Tensor, cond: Given = None) -> Tensor:
         features = self.first.above(above.contiguous(memory_format=self.layout))  # (B, 2h, h, W)
         return features if self.class_bias is None else features + self.class_bias(cond)[..., None, None]
 
-    def pixel(self, left: Tensor, features: Tensor, cond: Tensor | None = None) -> Tensor:
+    def pixel(self, left: Tensor, features: Tensor, cond: Given = None) -> Tensor:
         return features + self.first.left(left)
 
-    def colour(self, earlier: Tensor | None, features: Tensor, cond: Tensor | None = None) -> Tensor:
+    def colour(self, earlier: Tensor | None, features: Tensor, cond: Given = None) -> Tensor:
         v = self.first.colour(earlier, features)
         for branch in self.branches:
             v = v + branch(v)

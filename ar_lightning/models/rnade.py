@@ -14,9 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Activation, Dropout, NonNegativeInt, Order, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel
+from ar_lightning.nn.given import given_bias
 from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.streaming import Streaming
 
@@ -79,10 +81,11 @@ class RNADE(SequenceModel):
         dropout: probability of dropping a hidden unit at a dimension.
         order: the order in which the values are visited.
         order_seed: seed of a random order.
-        conditional: condition on the data's labels.
+        conditional: condition on the data's labels and vectors.
     """
 
     encoding = "one_hot"
+    reads_context = True
 
     def __init__(
         self,
@@ -97,14 +100,14 @@ class RNADE(SequenceModel):
     ) -> None:
         super().__init__(shapes, order, order_seed, conditional)
         self.units = RescaledPrefix(shapes.tokens, shapes.token_inputs, hidden, shapes.params, activation, dropout)
-        self.class_bias = nn.Embedding(self.classes, hidden) if self.classes else None
+        self.class_bias = given_bias(self.given_sizes, hidden)
 
-    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+    def scan(self, past: Tensor, cond: Given = None) -> Tensor:
         return self.units(past, self.bias_of(cond))
 
-    def bias_of(self, cond: Tensor | None) -> Tensor | None:
-        """Return the bias `(B, H)` that a label adds to the hidden units."""
+    def bias_of(self, cond: Given) -> Tensor | None:
+        """Return the bias `(B, H)` that a label or a vector adds to the hidden units."""
         return None if self.class_bias is None else self.class_bias(cond)
 
-    def hidden_units(self, z: Tensor, cond: Tensor | None = None, only: str | None = None) -> dict[str, Tensor]:
+    def hidden_units(self, z: Tensor, cond: Given = None, only: str | None = None) -> dict[str, Tensor]:
         return {"units": self.units.hidden(self.tokens_before(z), self.bias_of(cond))}

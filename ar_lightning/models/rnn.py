@@ -16,9 +16,11 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Dropout, NonNegativeInt, Order, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel
+from ar_lightning.nn.given import GivenBias, given_bias
 from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.recurrent import Recurrent
 from ar_lightning.nn.streaming import Streaming
@@ -46,10 +48,11 @@ class RNN(SequenceModel):
         position: also read an embedding of the site to be predicted; the length is then fixed.
         order: raster, or one fixed random permutation of all values.
         order_seed: chooses the permutation.
-        conditional: condition on the data's labels.
+        conditional: condition on the data's labels and vectors.
     """
 
     encoding = "index"
+    reads_context = True
     any_length = True
     carries = True
     hidden_layers = ("read", "recurrent")
@@ -71,17 +74,19 @@ class RNN(SequenceModel):
         super().__init__(shapes, order, order_seed, conditional)
         self.read = TokenReader(shapes, embedding)
         self.site = SiteEmbedding(shapes.tokens, embedding) if position else None
-        self.class_bias = nn.Embedding(self.classes, embedding) if self.classes else None
+        self.class_bias = given_bias(self.given_sizes, embedding)
         for module in self.modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=EMBEDDED)
+            elif isinstance(module, GivenBias):
+                module.initialise(EMBEDDED)
         self.recurrent = Recurrent(cell, embedding, hidden, layers, dropout)
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(hidden, shapes.params)
         nn.init.normal_(self.out.weight, std=0.02)  # the first parameters are near zero
         nn.init.zeros_(self.out.bias)
 
-    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+    def scan(self, past: Tensor, cond: Given = None) -> Tensor:
         read = self.read(past)  # (B, n, embedding)
         if self.site is not None:
             read = read + self.site(past.shape[1])

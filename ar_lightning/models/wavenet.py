@@ -44,7 +44,7 @@ class WaveNet(SequenceModel):
         layers: layers of a stack, with dilations 1, 2, 4, ..., 2^(layers - 1).
         stacks: stacks of layers; each starts at dilation 1 again.
         dropout: probability of dropping a gated unit.
-        conditional: condition on the data's labels, by a bias in every layer.
+        conditional: condition on the data's labels and vectors, by a bias in every layer.
         local: condition on features that are aligned with the sites, by a 1x1 convolution in every layer.
 
     Raises:
@@ -52,6 +52,7 @@ class WaveNet(SequenceModel):
     """
 
     encoding = "index"
+    reads_context = True
     any_length = True
     hidden_layers = ("read", "dilated", "hidden")
 
@@ -76,7 +77,7 @@ class WaveNet(SequenceModel):
         self.features = shapes.features if local else 0
         self.read = TokenReader(shapes, channels)
         dilations = [2**i for i in range(layers)] * stacks
-        self.dilated = DilatedStack(channels, skip, kernel, dilations, dropout, self.classes, self.features)
+        self.dilated = DilatedStack(channels, skip, kernel, dilations, dropout, self.given_sizes, self.features)
         self.hidden = RowsLinear(skip, skip)
         self.out = RowsLinear(skip, shapes.params)
 
@@ -88,11 +89,11 @@ class WaveNet(SequenceModel):
         return output.transpose(0, 1)  # layers are time first
 
     def scan(self, past: Tensor, cond: Given = None) -> Tensor:
-        labels, features = as_condition(cond)
+        features = as_condition(cond).features
         x = self.read(past.transpose(0, 1))  # (n, B, channels)
         if self.features and features is not None:  # (B, F, *sites), to those of the site of every token
             features = features.flatten(2).permute(2, 0, 1).repeat_interleave(self.shapes.groups, 0)  # (tokens, B, F)
-        skips = self.dilated(x, labels, features if self.features else None)
+        skips = self.dilated(x, cond, features if self.features else None)
         h = torch.relu(self.hidden(torch.relu(skips)))
         with uncast(h):  # rounding a logit to bfloat16 costs likelihood
             params: Tensor = self.out(h.to(self.out.weight.dtype))

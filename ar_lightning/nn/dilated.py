@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ar_lightning.core.condition import Given
+from ar_lightning.nn.given import GivenSizes, given_bias
 from ar_lightning.nn.kernels.dilated import DilatedLayer
 from ar_lightning.nn.kernels.rows_linear import RowsLinear
 from ar_lightning.nn.streaming import Streaming
@@ -28,7 +30,7 @@ class DilatedStack(Streaming):
     """Gated residual layers, each a dilated causal convolution, and the sum of their skip connections.
 
     The residual stream has C channels, a layer as many gated units and `kernel` taps k, `dilations` d sites apart.
-    There are `classes` labels y and `features` u of a site to condition on, 0 for none.
+    It is conditional on what is `given` with an example, y, and on `features` u of a site, 0 for none.
 
     References:
         van den Oord et al., WaveNet: A Generative Model for Raw Audio (2016).
@@ -36,8 +38,8 @@ class DilatedStack(Streaming):
     """
 
     def __init__(
-        self, channels: int, skip: int, kernel: int, dilations: Sequence[int], dropout: float = 0.0, classes: int = 0,
-        features: int = 0,
+        self, channels: int, skip: int, kernel: int, dilations: Sequence[int], dropout: float = 0.0,
+        given: GivenSizes = GivenSizes(), features: int = 0,  # noqa: B008
     ) -> None:  # fmt: skip
         super().__init__()
         depth = len(dilations)
@@ -48,9 +50,9 @@ class DilatedStack(Streaming):
         # Nothing reads the residual stream after the last layer.
         self.residual = nn.ParameterList(torch.randn(channels, channels) * channels**-0.5 for _ in dilations[1:])
         self.skip = RowsLinear(depth * channels, skip)
-        self.label = nn.Embedding(classes, depth * 2 * channels) if classes else None
+        self.label = given_bias(given, depth * 2 * channels)
         if self.label is not None:
-            nn.init.normal_(self.label.weight, std=0.1)
+            self.label.initialise(0.1)
         self.local = nn.Parameter(torch.randn(depth, features, 2 * channels) * features**-0.5) if features else None
         self.rings = Rings(kernel, dilations)
 
@@ -59,21 +61,21 @@ class DilatedStack(Streaming):
         """Number of inputs, up to and including its own, that an output sees."""
         return 1 + (self.kernel - 1) * sum(self.dilations)
 
-    def forward(self, x: Tensor, labels: Tensor | None = None, features: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, cond: Given = None, features: Tensor | None = None) -> Tensor:
         """Map inputs `(n, B, C)`, time first, to the sum of the skips `(n, B, skip)`; while streaming, the next n.
 
-        Labels are `(B,)`, features `(T, B, F)` those of all sites, also of those that are yet to come.
+        `cond` is of whole examples; features `(T, B, F)` are those of all sites, also of those that are yet to come.
         """
         if self.past is not None and torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False):  # what is read in pieces is small
-                return self.forward(x.to(self.weight.dtype), labels, features)
+                return self.forward(x.to(self.weight.dtype), cond, features)
         n, batch = x.shape[:2]
         if self.past and n > 1:  # all at once only if nothing has been read before
-            return torch.cat([self.forward(site, labels, features) for site in x.split(1)])
+            return torch.cat([self.forward(site, cond, features) for site in x.split(1)])
         start = self.advance(n)
         bias = self.bias[:, None]  # (L, 1 or B, 2C)
         if self.label is not None:
-            bias = bias + self.label(labels).unflatten(1, self.bias.shape).transpose(0, 1)
+            bias = bias + self.label(cond).unflatten(1, self.bias.shape).transpose(0, 1)
         given = None if features is None else features[start : start + n].flatten(0, 1)  # (n * B, F)
         one = self.past is not None and n == 1
         layer = self._one_site(x, start, bias, given) if one else self._all_sites(x, bias, given)

@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Activation
+from ar_lightning.nn.given import GivenBias, GivenSizes
 from ar_lightning.nn.kernels.staircase import Stair, Staircase, reads, staircase
 from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.streaming import Streaming
@@ -56,9 +58,9 @@ def masked_linear(x: Tensor, weight: Tensor, degrees: Tensor, below: Tensor, sta
 class MaskedMLP(Streaming):
     """Multilayer perceptron whose units read those of no higher degree.
 
-    `widths` are the units of every layer, from the inputs to the outputs, which read the inputs too if `direct`. Every
-    unit has a bias of its own for each class. `ascending` are the degrees of all layers, if they ascend and never
-    change. Hidden units are dropped in training with the probability `dropout`.
+    `widths` are the units of every layer, from the inputs to the outputs, which read the inputs too if `direct`. What
+    is `given` with an example adds to the bias of every unit. `ascending` are the degrees of all layers, if they ascend
+    and never change. Hidden units are dropped in training with the probability `dropout`.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class MaskedMLP(Streaming):
         widths: list[int],
         activation: Activation = "relu",
         direct: bool = False,
-        classes: int = 0,
+        given: GivenSizes = GivenSizes(),  # noqa: B008
         ascending: list[Tensor] | None = None,
         dropout: float = 0.0,
     ) -> None:
@@ -75,10 +77,10 @@ class MaskedMLP(Streaming):
         pairs = list(zip(range(len(widths)), range(1, len(widths)), strict=False))
         self.layers: Any = nn.ModuleList(nn.Linear(widths[i], widths[o]) for i, o in pairs)
         self.direct = nn.Linear(widths[0], widths[-1], bias=False) if direct else None
-        self.class_biases: Any = nn.ModuleList(nn.Embedding(classes, o) for o in widths[1:]) if classes else None
+        self.class_biases: Any = nn.ModuleList(GivenBias(given, o) for o in widths[1:]) if any(given) else None
         self.stairs = [staircase(ascending[o], ascending[i]) if ascending else [] for i, o in [*pairs, (0, -1)]]
 
-    def forward(self, x: Tensor, degrees: list[Tensor], cond: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, degrees: list[Tensor], cond: Given = None) -> Tensor:
         """Map inputs `(B, inputs)` to outputs `(B, outputs)`, given the degrees of the units of every layer."""
         h, last = [x, *self.hidden(x, degrees, cond)][-1], len(self.layers) - 1
         with uncast(x):  # rounding a logit to bfloat16 costs likelihood
@@ -89,7 +91,7 @@ class MaskedMLP(Streaming):
                 params = params + direct
         return params
 
-    def hidden(self, x: Tensor, degrees: list[Tensor], cond: Tensor | None = None) -> list[Tensor]:
+    def hidden(self, x: Tensor, degrees: list[Tensor], cond: Given = None) -> list[Tensor]:
         """Return the units `(B, units)` of every hidden layer, as `forward` computes them."""
         layers, h = [], x
         for i in range(len(self.layers) - 1):
@@ -97,12 +99,12 @@ class MaskedMLP(Streaming):
             layers.append(h)
         return layers
 
-    def _layer(self, i: int, h: Tensor, degrees: list[Tensor], cond: Tensor | None) -> Tensor:
+    def _layer(self, i: int, h: Tensor, degrees: list[Tensor], cond: Given) -> Tensor:
         layer = self.layers[i]
         h = masked_linear(h, layer.weight, degrees[i + 1], degrees[i], self.stairs[i]) + layer.bias
         return h if self.class_biases is None else h + self.class_biases[i](cond)
 
-    def begin(self, degrees: list[Tensor], batch: int, cond: Tensor | None = None) -> None:
+    def begin(self, degrees: list[Tensor], batch: int, cond: Given = None) -> None:
         """Prepare to stream: sort the units of every layer by their degrees, so that what a unit reads is a slice."""
         assert self.past is not None
         order = [d.sort(stable=True) for d in degrees]

@@ -10,7 +10,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from ar_lightning import __version__
 from ar_lightning.config.registry import make
-from ar_lightning.core.condition import Given, as_condition
+from ar_lightning.core.condition import Condition, Given, as_condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import CHECKPOINT_KEY
 from ar_lightning.density.density import MAX_CLASSES, Density, Step
@@ -54,9 +54,8 @@ class LitDensity(pl.LightningModule):
         if stage == "fit" and self.density.model.initialises:
             x, given = self.trainer.datamodule.split("train", INITIAL)  # type: ignore[attr-defined]
             device = self.density.device  # not self.device, where the weights are yet to go
-            labels = as_condition(given).labels
-            cond = labels.to(device) if self.density.conditional and labels is not None else None
-            self.density.model.initialise(self.density.encode(x.to(device)), cond)
+            cond = Condition(*(None if t is None else t.to(device) for t in as_condition(given)))
+            self.density.model.initialise(self.density.encode(x.to(device)), self.density.condition_of(cond))
 
     def on_train_epoch_start(self) -> None:
         """Make an epoch's randomness a function of seed and epoch alone, so that a resumed run repeats it exactly."""

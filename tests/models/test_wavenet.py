@@ -198,7 +198,7 @@ def test_the_weights_are_for_any_length() -> None:
 @torch.no_grad()
 def test_mixed_precision_rounds_no_parameters_and_no_stream() -> None:
     model, past = built(SOUND, conditional=True, local=True).float(), tokens(SOUND, 3).float()
-    labels, features = condition(model, 3)
+    labels, features, _ = condition(model, 3)
     assert features is not None
     cond = Condition(labels, features.float())
     exact = model.scan(past, cond)
