@@ -3,14 +3,14 @@
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.data.base import SPLITS
 
 __all__ = ["Examples", "Keys", "beside", "examples_in", "keys_of"]
 
-KINDS = ("labels", "features")  # of what may lie beside the examples
+KINDS = ("labels", "features", "context")  # of what may lie beside the examples
 SYNONYMS = {"train": ("train",), "valid": ("valid", "val", "validation"), "test": ("test",)}
 ROLES = {  # by name, what an array is; the names of Keras and scikit-learn too
     name: role
@@ -47,6 +47,7 @@ class Examples(NamedTuple):
     labels: str | None = None
     features: str | None = None
     left_out: tuple[str, ...] = ()
+    context: str | None = None
 
 
 def keys_of(names: Sequence[str], where: object) -> Keys:
@@ -74,20 +75,20 @@ def examples_in(names: Sequence[str], split: str, where: object) -> Examples:
     given = [name for name in names if not name.endswith(tuple(f"_{kind}" for kind in KINDS))]
     named = given if len(given) == 1 else [name for name in (f"{split}_images", split) if name in given]
     if named and named[0] not in ROLES:
-        labels, features = (name if name in names else None for name in (beside(named[0], kind) for kind in KINDS))
-        others = set(names) - {named[0], labels, features}
-        return Examples(named[0], labels, features, tuple(sorted(others)))
+        found: dict[str, Any] = {kind: name for kind in KINDS if (name := beside(named[0], kind)) in names}
+        return Examples(named[0], **found, left_out=tuple(sorted(set(names) - {named[0], *found.values()})))
     of, left_out = keys_of(names, where)
     splits = [role for role in SPLITS if role in of]
     role = split if split in of else splits[0] if len(splits) == 1 and not left_out else None
     if role is None:
         there = ", ".join(given) or "none"
         raise UserError(f"no array '{split}' among {there}", where, "rename one, or leave one in")
-    return Examples(of[role], of.get(f"{role}_labels"), of.get(f"{role}_features"), left_out)
+    with_it: dict[str, Any] = {kind: of.get(f"{role}_{kind}") for kind in KINDS}
+    return Examples(of[role], **with_it, left_out=left_out)
 
 
 def beside(name: str, kind: str = "labels") -> str:
-    """Return the name of the labels or features that go with examples.
+    """Return the name of the labels, features or context that go with examples.
 
     Example:
         >>> [beside(name) for name in ("train", "test_images", "x_test", "mine")]

@@ -15,7 +15,7 @@ from ar_lightning.data.images import Images, treatment
 from ar_lightning.data.labels import Labels, numbered, values_of
 from ar_lightning.data.npz_file import npz_names, read_npz
 from ar_lightning.data.user.keys import Keys, beside, keys_of
-from ar_lightning.data.user.reals import as_float32, check_finite
+from ar_lightning.data.user.reals import as_float32, check_finite, moments_of
 
 __all__ = ["NpzArrays", "channels_first"]
 
@@ -27,16 +27,19 @@ class _Content(NamedTuple):
     splits: Splits  # that the file has
     levels: int | None
     labels: Labels
+    context: tuple[tuple[float, float], ...]  # mean and deviation of each number of the vectors of train
     notes: tuple[str, ...]  # what was left out or taken for something, for the regime
 
 
 class NpzArrays(Images):
     """Your own arrays from an .npz file: images, sequences or table rows, discrete or real.
 
-    The file has the key `train`, and optionally `valid`, `test`, `<split>_labels` and `<split>_features`;
-    `<split>_images` is read as `<split>`. A missing valid or test split is held out of train, a tenth each. An array is
-    `(N, D)`, `(N, H, W)`, `(N, C, H, W)` or `(N, H, W, C)` with 1 or 3 channels; features, which are given and not
-    modelled, are `(N, F, D)` or `(N, F, H, W)`.
+    The file has the key `train`, and optionally `valid`, `test`, `<split>_labels`, `<split>_features` and
+    `<split>_context`; `<split>_images` is read as `<split>`. A missing valid or test split is held out of train, a
+    tenth each. An array is `(N, D)`, `(N, H, W)`, `(N, C, H, W)` or `(N, H, W, C)` with 1 or 3 channels.
+
+    Features, which are given and not modelled, are `(N, F, D)` or `(N, F, H, W)`. A context is a vector of F numbers
+    that is given with an example, `(N, F)` in any units: models standardise it by the training examples.
 
     Labels are whole numbers or text, or one-hot; classes are those that occur in train, in their order.
 
@@ -70,7 +73,9 @@ class NpzArrays(Images):
         features = 0 if train.features is None else train.features.shape[1]
         shape = train.x.shape[1:]
         table = Table.plain(shape[1]) if levels is None and len(shape) == 2 and not features else None
-        return DataSpec(shape, levels, labels.classes, features, table, labels=labels.values)
+        return DataSpec(
+            shape, levels, labels.classes, features, table, labels=labels.values, context=self._content.context
+        )
 
     @property
     def regime(self) -> str:
@@ -111,6 +116,7 @@ class NpzArrays(Images):
                 raise UserError(f"{self._named(name)} has examples of shape {shapes}; make them the same")
         labels, treated = self._numbered(x, self._beside(x, found, "labels"))
         features = self._checked_features(x, self._beside(x, found, "features"))
+        context = self._checked_context(x, self._beside(x, found, "context"))
         levels = self._levels_of(x)
         if levels is None:
             x = {name: as_float32(array, self._named(name), name == "train") for name, array in x.items()}
@@ -124,18 +130,23 @@ class NpzArrays(Images):
         if self.flip and features:
             raise UserError(f"data.flip=true: the features of {self.path} would stay as they are; leave data.flip out")
         kind = np.float32 if levels is None else np.uint8 if levels <= 256 else np.int32
-        numbers = labels.numbers
-        splits = {s: Split(np.ascontiguousarray(a, kind), numbers.get(s), features.get(s)) for s, a in x.items()}
+        splits = {
+            s: Split(np.ascontiguousarray(a, kind), *(beside.get(s) for beside in (labels.numbers, features, context)))
+            for s, a in x.items()
+        }
+        moments = moments_of(context["train"]) if context else ()
+        if constant := [str(i) for i, (_, deviation) in enumerate(moments) if not deviation]:
+            treated = (*treated, f"without {keys.of['train_context']} {', '.join(constant)}, constant in train")
         if notes := (*keys.notes, *treated):
             notice(f"{self.path}: {', '.join(notes)}")
-        return _Content(splits, levels, labels, notes)
+        return _Content(splits, levels, labels, moments, notes)
 
     def _named(self, role: str) -> str:
         """Return the place of an array in messages, by its name in the file."""
         return f"{self.path}: '{self._keys.of.get(role, role)}'"
 
     def _beside(self, x: Arrays, found: Arrays, kind: str) -> Arrays:
-        """Return the labels or the features of each split, of which all or none must have some."""
+        """Return the labels, features or vectors of each split, of which all or none must have some."""
         roles = {s: f"{s}_{kind}" for s in SPLITS if f"{s}_{kind}" in self._keys.of}
         for name, role in roles.items():
             if name not in x:
@@ -201,6 +212,15 @@ class NpzArrays(Images):
             if len(u) != len(x[name]) or u.shape[1] != features[min(features)].shape[1]:
                 raise UserError(f"{where} is of shape {u.shape}; make N that of '{name}' and F the same in all splits")
         return {name: as_float32(u, self._named(f"{name}_features"), name == "train") for name, u in features.items()}
+
+    def _checked_context(self, x: Arrays, context: Arrays) -> Arrays:
+        for name, u in context.items():
+            where, size = self._named(f"{name}_context"), context[min(context)].shape[1:]
+            if u.dtype.kind not in "buif" or u.ndim != 2 or not u.shape[1]:
+                raise UserError(f"{where} is {u.dtype} of shape {u.shape}; save numbers of shape (N, F)")
+            if len(u) != len(x[name]) or u.shape[1:] != size:
+                raise UserError(f"{where} is of shape {u.shape}; make N that of '{name}' and F the same in all splits")
+        return {name: as_float32(u, self._named(f"{name}_context"), name == "train") for name, u in context.items()}
 
 
 def channels_first(x: np.ndarray, where: str, shape: tuple[int, ...] | None = None) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 
 from ar_lightning.core.errors import UserError
 
-__all__ = ["LIMITS", "as_float32", "check_finite"]
+__all__ = ["LIMITS", "as_float32", "check_finite", "moments_of"]
 
 LIMITS = np.finfo(np.float32)  # of float32
 
@@ -35,6 +35,18 @@ def as_float32(x: np.ndarray, where: str, spread: bool = False) -> np.ndarray:
             what = f"{where}, {_column(lost[0])}: float32 does not tell apart values of {values}"
             raise UserError(what, hint="standardise or rescale it")
     return np.ascontiguousarray(x, dtype=np.float32)
+
+
+def moments_of(x: np.ndarray) -> tuple[tuple[float, float], ...]:
+    """Return mean and standard deviation of each column of `(N, F)` float32; the latter is 0 where it never varies.
+
+    Example:
+        >>> moments_of(np.float32([[1, 5], [3, 5]]))
+        ((2.0, 1.0), (5.0, 0.0))
+    """
+    constant = np.ptp(x, axis=0) == 0
+    mean, deviation = (statistic.astype(float) for statistic in (x.mean(0, float), x.std(0, float)))
+    return tuple(zip(mean.tolist(), np.where(constant, 0.0, deviation).tolist(), strict=True))
 
 
 def _place(index: np.ndarray) -> str:
