@@ -12,7 +12,18 @@ from ar_lightning.core.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MISSING", "Texts", "dates_of", "is_date", "is_missing", "numbers_of", "parsed", "seconds_of", "texts_of"]
+__all__ = [
+    "MISSING",
+    "Texts",
+    "dates_of",
+    "is_date",
+    "is_missing",
+    "number_of",
+    "numbers_of",
+    "parsed",
+    "seconds_of",
+    "texts_of",
+]
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NAN", "null", "NULL", "None", "?")  # `none` may be a word
 DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?) ?(Z|[+-]\d\d:?\d\d)?)?")  # of ISO 8601
@@ -54,7 +65,7 @@ def is_missing(text: str) -> bool:
 
 def parsed(texts: Texts) -> tuple[np.ndarray, int | None]:
     """Return texts as numbers `(N,)` float64, NaN where one is missing, and the first value that is no finite one."""
-    values = [_number(text) for text in texts.values]
+    values = [number_of(text) for text in texts.values]
     bad = next((i for i, value in enumerate(values) if value is None), None)
     return np.array([*(np.nan if v is None else v for v in values), np.nan])[texts.codes], bad
 
@@ -138,7 +149,7 @@ def _text(value: Any) -> str:
     return str(value).strip()
 
 
-def _number(text: str) -> float | None:
+def number_of(text: str) -> float | None:
     """Return a text as a finite number, NaN where it stands for none; None where it is something else."""
     if is_missing(text):
         return float("nan")

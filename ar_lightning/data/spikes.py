@@ -1,0 +1,44 @@
+"""Point masses: values that far more rows of a column have than have the values around them."""
+
+import numpy as np
+
+__all__ = ["spikes_of"]
+
+ROWS, SHARE, RARER = 5, 0.03, 0.01  # that have a value, at least; the last where those around it occur once
+NEAREST, PASSED, TIMES = 10, 2, 5  # so many times as often as all but two of the ten nearest values
+MOST = 20
+
+
+def spikes_of(values: np.ndarray) -> tuple[float, ...]:
+    """Return the values that have a probability of their own, in rising order.
+
+    These are had by 5 rows and 3 % of them at least (1 % where the values around occur once), and five times as often
+    as all but two of the ten nearest values that occur: two, since a neighbour may be such a value itself, as 0 and 1
+    are in a column of shares. Where no more than two other values occur, every value that is had so often is one: a
+    density of the rest has no width.
+
+    Args:
+        values: `(N,)` float64, without missing ones.
+
+    Example:
+        >>> spikes_of(np.array([0.0] * 30 + [0.1 * i for i in range(1, 70)]))
+        (0.0,)
+        >>> spikes_of(np.arange(100) // 5)  # all equally often
+        ()
+    """
+    distinct, counts = np.unique(values, return_counts=True)
+    found = []
+    for k in np.flatnonzero(counts >= max(ROWS, RARER * len(values))).tolist():
+        around = _around(distinct, counts, k)
+        if counts[k] >= max(TIMES * around, (SHARE if around > 1 else RARER) * len(values)):
+            found.append(k)
+    found = sorted(found, key=lambda k: -counts[k])[:MOST]
+    return tuple(sorted(float(distinct[k]) for k in found))
+
+
+def _around(distinct: np.ndarray, counts: np.ndarray, k: int) -> float:
+    """Return how often the third most frequent of the ten values nearest to the k-th occurs; 0 without three."""
+    low, high = max(0, k - NEAREST), k + NEAREST + 1
+    near = np.delete(np.arange(low, min(high, len(distinct))), k - low)
+    near = near[np.argsort(np.abs(distinct[near] - distinct[k]), kind="stable")[:NEAREST]]
+    return float(np.sort(counts[near])[-1 - PASSED]) if len(near) > PASSED else 0.0
