@@ -20,7 +20,7 @@ from ar_lightning.data.user.reals import LIMITS
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Columns", "Wanted", "read_columns", "read_hdf5"]
+__all__ = ["Columns", "Frame", "Wanted", "read_columns", "read_frame", "read_hdf5"]
 
 LARGEST = float(LIMITS.max)
 
@@ -31,6 +31,15 @@ class Columns(NamedTuple):
     names: tuple[str, ...]
     x: dict[str, np.ndarray]  # rows `(N, D)` float64 by split, or all as `data`
     notes: tuple[str, ...] = ()  # what was left out, and what was taken for what
+
+
+class Frame(NamedTuple):
+    """A table as a file has it; the index is the number of each row there."""
+
+    frame: "pd.DataFrame"
+    place: str  # what a row is called: line or row
+    row_names: str | None = None  # the column that counts or names the rows
+    notes: tuple[str, ...] = ()  # what was taken for what
 
 
 @dataclass(frozen=True)
@@ -57,27 +66,43 @@ def read_columns(path: Path, wanted: Wanted = Wanted()) -> Columns:
         return _of_arrays(path, {"data": read_hdf5(path, wanted.key)}, wanted)
     if wanted.key is not None:
         raise UserError(f"data.key={wanted.key}: only .hdf5 files have keys, and {path.name} is none; leave it out")
-    match suffix:
-        case ".npz":
-            arrays, left_out = _npz_arrays(path)
-            return _of_arrays(path, arrays, wanted)._replace(notes=left_out)
+    if suffix == ".npz":
+        arrays, left_out = _npz_arrays(path)
+        return _of_arrays(path, arrays, wanted)._replace(notes=left_out)
+    return _of_frame(path, read_frame(path, wanted.header, wanted.only), wanted)
+
+
+def read_frame(path: Path, header: bool | None = None, known: Sequence[str] = ()) -> Frame:
+    """Read all columns of a Parquet or Excel file, or else of a CSV, whatever they hold; all have names.
+
+    Args:
+        path: the file.
+        header: of CSV and Excel: whether the first row names the columns; None to tell from it.
+        known: names that some of the columns have if they have names.
+
+    Raises:
+        UserError: the file is not of its kind, or has no rows.
+    """
+    match path.suffix.lower():
+        case ".npz" | ".hdf5" | ".h5":
+            raise UserError("holds arrays, whose columns have no names", path, "give a CSV, Parquet or Excel file")
         case ".parquet" | ".pq":
-            return _of_frame(path, _opened(path, "Parquet"), "row", wanted)
+            return Frame(_opened(path, "Parquet"), "row")
         case ".xlsx" | ".xlsm":
             sheets = _opened(path, "Excel", header=None, dtype=object, sheet_name=None)
             first, *others = sheets
             frame = sheets[first].dropna(axis=1, how="all").dropna(how="all")
             frame.index += 1
-            found = named(path, frame, wanted.header, wanted.only)
+            found = named(path, frame, header, known)
             notes = (f"of its sheets, {first} and not {', '.join(others)}", *found.notes) if others else found.notes
-            return _of_frame(path, found.frame, "row", wanted, found.index, notes)
+            return Frame(found.frame, "row", found.index, notes)
         case _:
             import pandas as pd
 
             fields = read_fields(path)
             frame = pd.DataFrame(list(fields.rows.values()), index=list(fields.rows), dtype=object)
-            found = named(path, frame, wanted.header, wanted.only, fields.comment)
-            return _of_frame(path, found.frame, "line", wanted, found.index, (*fields.notes, *found.notes))
+            found = named(path, frame, header, known, fields.comment)
+            return Frame(found.frame, "line", found.index, (*fields.notes, *found.notes))
 
 
 def read_hdf5(path: Path, key: str | None = None) -> np.ndarray:
@@ -135,10 +160,9 @@ def _of_arrays(path: Path, arrays: dict[str, np.ndarray], wanted: Wanted) -> Col
     return Columns(tuple(columns[d] for d in keep), x)
 
 
-def _of_frame(
-    path: Path, frame: "pd.DataFrame", place: str, wanted: Wanted, index: str | None = None, notes: Sequence[str] = ()
-) -> Columns:
-    """Check that the wanted columns hold numbers; `place` is what a row is called, and the frame's index its number."""
+def _of_frame(path: Path, read: Frame, wanted: Wanted) -> Columns:
+    """Check that the wanted columns hold numbers."""
+    frame, place, index, notes = read
     columns = tuple(map(str, frame.columns))
     if twice := next((name for i, name in enumerate(columns) if name in columns[:i]), None):
         raise UserError(f"{path}: two columns are named '{twice}'; rename one")
