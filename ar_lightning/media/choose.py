@@ -8,6 +8,7 @@ from ar_lightning.core import medium
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.media.base import Media
 from ar_lightning.media.images import Images
+from ar_lightning.media.mixed import MixedTables
 from ar_lightning.media.sound import Sounds
 from ar_lightning.media.table import Tables
 from ar_lightning.media.text import Texts
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["media_of", "show"]
 
-CLASSES: dict[type, type[Media]] = {medium.Audio: Sounds, medium.Text: Texts, medium.Table: Tables}
+CLASSES: dict[type, type[Media]] = {
+    medium.Audio: Sounds, medium.Text: Texts, medium.Table: Tables, medium.MixedTable: MixedTables,
+}  # fmt: skip
 
 
 def media_of(spec: DataSpec) -> Media:

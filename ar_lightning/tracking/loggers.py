@@ -123,6 +123,16 @@ def _shown(path: Path, caption: str) -> Any:
         case ".wav":
             return wandb.Audio(str(path), caption=caption)
         case ".csv":
-            header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
-            return wandb.Table(columns=[*header], data=[[float(value) for value in row] for row in rows])
+            with path.open(newline="", encoding="utf-8") as file:
+                header, *rows = csv.reader(file)
+            columns = [_typed([row[d] for row in rows]) for d in range(len(header))]
+            return wandb.Table(columns=[*header], data=[list(row) for row in zip(*columns, strict=True)])
     return wandb.Html(f"<pre>{escape(path.read_text(encoding='utf-8'))}</pre>")
+
+
+def _typed(cells: list[str]) -> list[float | str | None]:
+    """Return the cells of a column as numbers where all are; None for an empty one."""
+    try:
+        return [float(cell) if cell else None for cell in cells]
+    except ValueError:
+        return [cell or None for cell in cells]

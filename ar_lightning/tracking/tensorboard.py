@@ -93,8 +93,15 @@ class TensorBoard(TensorBoardLogger):
 
 
 def _markdown_table(path: Path) -> str:
-    """Return a CSV of numbers as a table in Markdown."""
-    header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
-    values = ([f"{float(value):.4g}" for value in row] for row in rows)
-    lines = [[*map(markdown, header)], ["---"] * len(header), *values]
+    """Return a CSV of numbers and texts as a table in Markdown."""
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    lines = [[*map(markdown, header)], ["---"] * len(header), *([_shortened(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _shortened(cell: str) -> str:
+    try:
+        return f"{float(cell):.4g}"
+    except ValueError:
+        return markdown(cell)

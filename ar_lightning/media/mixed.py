@@ -1,0 +1,90 @@
+"""Mixed tables: rows as CSV files with the header, types and categories of the data, and pictures of both."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ar_lightning.core.files import written
+from ar_lightning.core.medium import MixedTable
+from ar_lightning.core.spec import DataSpec
+from ar_lightning.media.associations import associations_png
+from ar_lightning.media.base import Files, Media
+from ar_lightning.media.cell_values import Side, side_of
+from ar_lightning.media.frames import from_frame, to_frame
+from ar_lightning.media.marginals import marginals_png
+from ar_lightning.media.mixed_pairs import mixed_pairs_png
+from ar_lightning.media.plots import drawn, evenly
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["MixedTables", "write_frame"]
+
+ROWS = 20_000  # of data and of samples each, at most, in pictures
+PICTURES: dict[str, Callable[[Side, Side, Path], Path]] = {  # by kind, which is also the end of the file's name
+    "marginals": marginals_png,
+    "pairs": mixed_pairs_png,
+    "associations": associations_png,
+}
+
+
+class MixedTables(Media):
+    """Rows `(N, 1, D)` of a mixed table, as they are stored: NaN where a cell is missing."""
+
+    name = "table of mixed columns"
+    unit = "columns"
+    completions = 0
+    compared = True
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        assert isinstance(spec.medium, MixedTable)
+        self.table = spec.medium
+
+    def frame(self, x: Tensor, more: Mapping[str, Sequence[object]] | None = None) -> "pd.DataFrame":
+        """Return rows as a frame in the types and units of the columns; `more` columns come last."""
+        frame = to_frame(x, self.table)
+        return frame.assign(**dict(more)) if more else frame
+
+    def write_samples(
+        self, x: Tensor, stem: Path, data: Tensor | None = None, columns: int = 0, known: int = 0
+    ) -> Files:
+        """Write rows as `STEM.csv`, and beside data three pictures: `STEM-marginals.png` and so on."""
+        path = stem.with_name(f"{stem.name}.csv")
+        write_frame(self.frame(x), path)
+        if data is None or not len(x):
+            return {"samples": path}
+        files: Files = {}
+        sides = [side_of(rows[evenly(len(rows), ROWS)], self.table) for rows in (data, x)]
+        for kind, draw in PICTURES.items():
+            plot = stem.with_name(f"{stem.name}-{kind}.png")
+            if drawn(plot, lambda draw=draw, plot=plot: draw(*sides, plot)):  # type: ignore[misc]
+                files[kind] = plot
+        return files | {"samples": path}
+
+    def difference(self, other: Media) -> str | None:
+        """Return which columns differ in name or kind; levels, units and the order of the columns are translated."""
+        assert isinstance(other, MixedTables)
+        theirs = {column.name: column for column in other.table.columns}
+        for column in self.table.columns:
+            if column.name not in theirs:
+                return f"no column {column.name}, which this density was trained for"
+            if (found := theirs[column.name]).kind != column.kind and "category" in (found.kind, column.kind):
+                return f"column {column.name} is {found.kind}, but this density was trained for {column.kind}"
+        return None
+
+    def translate(self, x: Tensor, other: Media) -> Tensor:
+        """Map rows of a table whose levels, units or order of columns are others; a `UserError` says what has none."""
+        assert isinstance(other, MixedTables)
+        if self.table == other.table:
+            return x
+        return torch.from_numpy(from_frame(to_frame(x, other.table), self.table, "data", holes=True))
+
+
+def write_frame(frame: "pd.DataFrame", path: Path) -> None:
+    """Write a frame as CSV, in one step: missing cells are empty, dates as ISO 8601 writes them."""
+    with written(path) as partial:
+        frame.to_csv(partial, index=False)
