@@ -11,8 +11,9 @@ from ar_lightning.core.spec import DataSpec
 from tests.support.cases import BINARY, CLASSES, EVERY_CASE, Case, every_value, random_values
 
 SEVERAL = {"vary_order", "ensemble"}  # options by which members differ in their orders
-IN_ORDER = [case for case in EVERY_CASE if not SEVERAL & set(case.options)]
-WITHOUT = [case for case in EVERY_CASE if SEVERAL & set(case.options)]
+ONE_KIND = [case for case in EVERY_CASE if case.spec.support != "mixed"]
+IN_ORDER = [case for case in ONE_KIND if not SEVERAL & set(case.options)]
+WITHOUT = [case for case in ONE_KIND if SEVERAL & set(case.options)]
 REAL = DataSpec((1, 2, 2), None, CLASSES)
 UNITS = {
     "noise": DataSpec((1, 2, 2), None, CLASSES, quantised=7),

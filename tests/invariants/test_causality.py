@@ -8,7 +8,17 @@ import torch
 from ar_lightning.config.registry import MODELS
 from ar_lightning.config.schema import schema_of
 from ar_lightning.density.density import Density
-from tests.support.cases import EVERY_CASE, LARGE_CASES, Case, cover, each, each_network, random_values, seeded
+from tests.support.cases import (
+    EVERY_CASE,
+    LARGE_CASES,
+    Case,
+    changed_value,
+    cover,
+    each,
+    each_network,
+    random_values,
+    seeded,
+)
 
 UNSEEN = {"independent": 0, "markov": 1}  # how many values back a model sees, where that is not all of them
 
@@ -20,9 +30,7 @@ def changes(density: Density, x: torch.Tensor, cond: torch.Tensor | None) -> tor
     before = parameters(density, x, cond)
     for j in range(spec.dims):
         for step in range(1, spec.levels or 3):
-            other = x.clone()
-            values = other.view(len(x), -1)
-            values[:, j] = (values[:, j] + step) % spec.levels if spec.levels else values[:, j] + step
+            other = changed_value(spec, x, j, step)
             changed[:, j] |= (parameters(density, other, cond) != before).flatten(2).any(2).any(0)
     return changed
 

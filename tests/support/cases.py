@@ -19,6 +19,7 @@ from ar_lightning.config.checks import check_likelihood, check_model, check_pair
 from ar_lightning.config.registry import LIKELIHOODS, MODELS, find
 from ar_lightning.config.schema import Schema, schema_of
 from ar_lightning.core.errors import UserError
+from ar_lightning.core.medium import Column, MixedTable
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 
@@ -38,7 +39,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "wavenet": {"channels": 6, "skip": 8, "layers": 5, "stacks": 2},
 }
 CLASSES = 3
-# Small enough to enumerate: grey and colour, binary and on levels; or real.
+COLUMNS = (
+    Column("sex", "category", ("f", "m", "x")),
+    Column("age", "integer", offset=2.0, scale=3.0, lowest=0.0, spikes=(4.0,)),
+    Column("gain", "real", offset=1.0, scale=2.0, spikes=(0.0,)),
+    Column("pays", "category", ("no", "yes")),
+)
+# Small enough to enumerate: grey and colour, binary and on levels; or real, or columns of several kinds.
 SPECS = {
     "binary": DataSpec((1, 2, 3), 2, CLASSES),
     "levels": DataSpec((1, 2, 2), 3, CLASSES),
@@ -46,6 +53,7 @@ SPECS = {
     "colours": DataSpec((3, 2, 1), 3, CLASSES),
     "real": DataSpec((1, 2, 2), None, CLASSES),
     "real colours": DataSpec((3, 1, 2), None, CLASSES),
+    "mixed": DataSpec((1, 4), None, CLASSES, medium=MixedTable(COLUMNS)),
 }
 BINARY = SPECS["binary"]
 
@@ -82,6 +90,8 @@ class Case:
         likelihood = defaults(schema_of(LIKELIHOODS[self.likelihood]))
         if "floor" in likelihood:
             likelihood |= {"components": 3, "floor": 0.2}  # densities that a grid resolves
+        if "features" in likelihood:
+            likelihood |= {"embedding": 4, "features": 5}
         if "encoding" in likelihood:
             likelihood["encoding"] = self.encoding
         config = {
@@ -219,7 +229,8 @@ def each(cases: Iterable[Case]) -> pytest.MarkDecorator:
 POSSIBLE = possible(SPECS.values())
 EVERY_CASE = cover(POSSIBLE, pairs)
 CASES = [case for case in EVERY_CASE if case.spec.levels]
-REAL_CASES = [case for case in EVERY_CASE if not case.spec.levels]
+REAL_CASES = [case for case in EVERY_CASE if case.spec.support == "real"]
+MIXED_CASES = [case for case in EVERY_CASE if case.spec.support == "mixed"]
 # Large enough for every row, kernel and colour to matter; too large to enumerate.
 LARGE = [DataSpec((1, 4, 4), 2, CLASSES), DataSpec((3, 3, 4), 2, CLASSES)]
 LARGE_CASES = cover(possible(LARGE), each_network)
@@ -236,6 +247,31 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def random_values(spec: DataSpec, n: int, seed: int = 0) -> torch.Tensor:
+    if isinstance(spec.medium, MixedTable):
+        return torch.stack([random_cells(column, n, seed + d) for d, column in enumerate(spec.medium.columns)], 1)[
+            :, None
+        ]
     if spec.levels is None:
         return torch.randn(n, *spec.shape, generator=seeded(seed), dtype=torch.float64)
     return torch.randint(spec.levels, (n, *spec.shape), generator=seeded(seed))
+
+
+def random_cells(column: Column, n: int, seed: int) -> torch.Tensor:
+    """Return values `(n,)` of a column of a mixed table, as they are stored; a third of numbers are spikes."""
+    if column.kind == "category":
+        return torch.randint(len(column.levels), (n,), generator=seeded(seed)).double()
+    z = torch.randn(n, generator=seeded(seed), dtype=torch.float64)
+    spike = (torch.tensor(column.spikes[0], dtype=torch.float64) - column.offset) / column.unit
+    x = (z * column.scale).abs().round() - column.offset if column.is_whole else z
+    return torch.where(torch.arange(n) % 3 == 0, spike, x)
+
+
+def changed_value(spec: DataSpec, x: torch.Tensor, j: int, step: int) -> torch.Tensor:
+    """Return data in which value j of each example `(B, C, *sites)` is another one; there are several ways, by step."""
+    other = x.clone()
+    values = other.view(len(x), -1)
+    levels = spec.levels
+    if isinstance(spec.medium, MixedTable):
+        levels = len(spec.medium.columns[j].levels)
+    values[:, j] = (values[:, j] + step) % levels if levels else values[:, j] + step
+    return other
