@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ar_lightning.config.registry import DATA, find
@@ -55,6 +56,8 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> "Density":
     options = {k: v for k, v in config["model"].items() if k != "name"}
     with _keys_of("model", options):
         model = model_class(shapes, **options)
+    if not model.context:  # then no one who uses the density needs to give any
+        spec = replace(spec, context=())
     density_class = OrderlessDensity if model_class.orderless else Density
     return density_class(model, likelihood, spec)
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ar_lightning.core.condition import Condition, Given, as_condition, rows_of
+from ar_lightning.core.condition import Given, as_condition, rows_of
 from ar_lightning.core.errors import UserError, did_you_mean, first_line
 from ar_lightning.core.notice import notice
 from ar_lightning.density.density import Density
+from ar_lightning.inference.evaluate import check_data
 from ar_lightning.inference.inputs import background_of, input_data, read_inputs
 from ar_lightning.inference.open import Run, open_run
 from ar_lightning.inference.own import own_examples_of
@@ -53,7 +54,8 @@ def complete(
     x, own = _example(opened, source)
     known = mask_of(mask, density, seed)
     rows = torch.zeros(n, dtype=torch.long)
-    cond = rows_of(Condition(_label(density, as_condition(own).labels, label), as_condition(own).features), rows)
+    given = as_condition(own)
+    cond = rows_of(given._replace(labels=_label(density, given.labels, label)), rows)
     generator = torch.Generator().manual_seed(seed)
     with tqdm(total=n * density.spec.dims, desc="drawing", unit=" values", leave=False, disable=None) as bar:
         drawn = density.sample(n, cond, x[rows], known, temperature, generator, progress=bar.update).cpu()
@@ -127,6 +129,7 @@ def _example(opened: Run, source: str) -> tuple[Tensor, Given]:
     spec = opened.density.spec
     if source.startswith("data:"):
         own = opened.data()
+        check_data(opened.density, own)
         split, rows = own_examples_of(source, own)
         return own.examples(split, rows[:1])
     inputs = read_inputs(Path(source).expanduser(), spec, background=background_of(opened.config))

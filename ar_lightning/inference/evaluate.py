@@ -20,7 +20,16 @@ from ar_lightning.density.metrics import NegativeLogLikelihood
 from ar_lightning.density.stream import Memory, carried
 from ar_lightning.media.choose import media_of
 
-__all__ = ["EVALUATED", "Evaluation", "evaluate", "log_class_prior", "scores", "standard_error", "translator"]
+__all__ = [
+    "EVALUATED",
+    "Evaluation",
+    "check_data",
+    "evaluate",
+    "log_class_prior",
+    "scores",
+    "standard_error",
+    "translator",
+]
 
 EVALUATED = ("test", "valid")  # splits that are read in order, and as they are
 
@@ -158,7 +167,7 @@ def standard_error(values: Tensor) -> float | None:
 
 
 def check_data(density: Density, data: ArrayDataModule) -> None:
-    """Raise `UserError` if shape, values, classes or features of data differ from what the density was trained for."""
+    """Raise `UserError` if data differ in shape, values or what is given from what the density was trained for."""
     own, other = density.spec, data.spec
     media, theirs = media_of(own), media_of(other)
     recoded = media.recoded and theirs.recoded
@@ -174,6 +183,8 @@ def check_data(density: Density, data: ArrayDataModule) -> None:
         raise UserError(f"data: {other.classes} classes, but this density is conditional on {own.classes}")
     if density.model.features and other.features != own.features:
         raise UserError(f"data: {other.features} features, but this density reads {own.features}")
+    if own.context and len(other.context) != len(own.context):
+        raise UserError(f"data: vectors of {len(other.context)} numbers, but this density reads {len(own.context)}")
     if data.stream and not density.model.carries:
         raise UserError("data.stream=true: this density carries no state on; set it to false")
 

@@ -13,7 +13,7 @@ from ar_lightning.core.errors import UserError, refuse_pipe
 from ar_lightning.core.levels import scaled
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import Dataset, Split, Splits
+from ar_lightning.data.base import SPLITS, Dataset, Split, Splits
 from ar_lightning.data.columns import Wanted, read_columns
 from ar_lightning.data.files_below import files_below, notes_on
 from ar_lightning.data.labels import numbers_of, values_of
@@ -35,7 +35,8 @@ from ar_lightning.media.table import Tables
 from ar_lightning.media.text import Texts
 
 __all__ = [
-    "InputDataset", "Inputs", "background_of", "input_data", "read_inputs", "read_prompt", "read_text", "split_of",
+    "InputDataset", "Inputs", "background_of", "input_data", "read_context", "read_inputs", "read_prompt", "read_text",
+    "split_of",
 ]  # fmt: skip
 
 Arrays = dict[str, np.ndarray]  # of an .npz file, by name
@@ -100,6 +101,9 @@ def read_inputs(path: Path, spec: DataSpec, split: str = "test", background: Bac
         if found.left_out:
             notice(f"{path}: without {', '.join(found.left_out)}")
         return Inputs(split_of(read_npz(path, found), found, spec, path))
+    if spec.context:
+        beside_them = f"'test_context' of shape (N, {len(spec.context)})"
+        raise UserError(f"{path}: this density reads vectors: give an .npz file of 'test' and {beside_them}")
     media = media_of(spec)
     remarks: Counter[str] = Counter()
     if path.is_file():
@@ -121,7 +125,7 @@ def read_inputs(path: Path, spec: DataSpec, split: str = "test", background: Bac
 
 
 def split_of(arrays: Arrays, found: Examples, spec: DataSpec, where: object) -> Split:
-    """Return examples of a file, with labels and features beside them; a `UserError` says what is wrong."""
+    """Return examples of a file, with what is given beside them; a `UserError` says what is wrong."""
     place = f"{where}: '{found.x}'"
     if found.x not in arrays:
         raise UserError(f"{place} is no array; write it with numpy.savez")
@@ -139,13 +143,38 @@ def split_of(arrays: Arrays, found: Examples, spec: DataSpec, where: object) -> 
         elif labels.dtype.kind == "U":
             notice(f"{key} is left out: this density knows no classes, and its labels are text")
             labels = None
-    if not spec.features:
-        return Split(legal, labels)
-    shape = (len(x), spec.features, *spec.shape[1:])
-    if found.features not in arrays or arrays[found.features].shape != shape:
-        key, expected = found.features or beside(found.x, "features"), ", ".join(map(str, shape))
-        raise UserError(f"{where}: this density reads features: save '{key}' of shape ({expected})")
-    return Split(legal, labels, as_float32(arrays[found.features], f"{where}: '{found.features}'"))
+    features = context = None
+    if spec.features:
+        features = _beside(arrays, found, "features", (len(x), spec.features, *spec.shape[1:]), where)
+    if spec.context:
+        context = _beside(arrays, found, "context", (len(x), len(spec.context)), where)
+    return Split(legal, labels, features, context)
+
+
+def _beside(arrays: Arrays, found: Examples, kind: str, shape: tuple[int, ...], where: object) -> np.ndarray:
+    """Return the features or the context of examples, as float32, which must be there and of this shape."""
+    key = getattr(found, kind) or beside(found.x, kind)
+    if key not in arrays or arrays[key].shape != shape or arrays[key].dtype.kind not in "buif":
+        expected = ", ".join(map(str, shape))
+        raise UserError(f"{where}: this density reads {kind}: save '{key}' of shape ({expected})")
+    return as_float32(arrays[key], f"{where}: '{key}'")
+
+
+def read_context(source: str, spec: DataSpec) -> Tensor:
+    """Return the vectors `(n, F)` of an .npz file for a density that reads such: `context`, or those of a split."""
+    path = Path(source).expanduser()
+    if not path.is_file():
+        refuse_pipe(path)
+        raise UserError(f"{path}: no such file")
+    names = npz_names(path)
+    key = next((name for name in ("context", *(f"{s}_context" for s in reversed(SPLITS))) if name in names), None)
+    if key is None:
+        raise UserError(f"no array 'context' among {', '.join(names) or 'none'}", path, "write it with numpy.savez")
+    array = read_npz(path, (key,)).get(key, np.array(""))
+    if array.dtype.kind not in "buif" or array.ndim != 2 or not len(array) or array.shape[1] != len(spec.context):
+        what = f"'{key}' is {array.dtype} of shape {array.shape}"
+        raise UserError(what, path, f"this density reads vectors of shape (n, {len(spec.context)})")
+    return torch.from_numpy(as_float32(array, f"{path}: '{key}'"))
 
 
 def read_prompt(source: str, spec: DataSpec, keep: float | None = None, background: Background = "white") -> Tensor:

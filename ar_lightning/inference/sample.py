@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ar_lightning.core.condition import Condition, repeated, rows_of
+from ar_lightning.core.condition import Condition, as_condition, repeated, rows_of
 from ar_lightning.core.errors import UserError, nearest
 from ar_lightning.core.files import write_npz
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
-from ar_lightning.inference.inputs import background_of, read_prompt
+from ar_lightning.inference.inputs import background_of, read_context, read_prompt
 from ar_lightning.inference.open import SavedRun, read_run
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.picture import Background
@@ -27,8 +27,8 @@ ENDINGS = (".png", ".npz", ".wav", ".csv", ".txt")
 
 def sample(
     run: str, n: int = 16, label: int | str | None = None, temperature: float = 1.0, seed: int = 0,
-    prompt: str | None = None, keep: float | None = None, length: int | None = None, out: str | None = None,
-    device: str = "auto", overrides: Sequence[str] = (),
+    given: str | None = None, prompt: str | None = None, keep: float | None = None, length: int | None = None,
+    out: str | None = None, device: str = "auto", overrides: Sequence[str] = (),
 ) -> dict[str, Path]:  # fmt: skip
     """Draw from a trained density, write the samples for people and return the files by kind.
 
@@ -38,6 +38,8 @@ def sample(
         label: the class of all of them, as the data calls it; null for all classes in turn.
         temperature: below 1 sharpens, above 1 flattens each conditional.
         seed: of the samples.
+        given: an .npz file of vectors, for a density that reads such: `context` `(m, F)`, in turn; null for those of
+            test examples of the run, and their labels.
         prompt: what they begin with: text, or the path of a text, sound or image file.
         keep: fraction of the prompt to take.
         length: sites of each, where the model draws sequences of any length.
@@ -51,12 +53,13 @@ def sample(
     saved = read_run(run, overrides)
     densities = [saved.density(device, length) for device in _devices(device)]
     density = densities[0]
-    cond = _condition(density, saved, n, label)
+    cond = _condition(density, saved, n, label, given)
     known, mask = _known(density, prompt, keep, n, background_of(saved.config))
     noise = density.noise(n, torch.Generator().manual_seed(seed))
     x = _drawn(densities, noise, cond, known, mask, temperature)
     stem = stem_of(out, saved.folder / "samples" / f"drawn-{seed}")
-    columns = density.spec.classes if density.conditional and label is None else 0
+    in_turn = density.conditional and label is None and (given is not None or not _reads_more(density))
+    columns = density.spec.classes if in_turn else 0
     media = media_of(density.spec)
     data = _compared(saved) if media.compared and length is None else None
     prompted = 0 if mask is None else int(mask[0].sum())
@@ -71,6 +74,8 @@ def written_arrays(x: Tensor, cond: Condition, spec: DataSpec, stem: Path) -> di
     arrays = {"train": x.numpy() if spec.medium is None else x[:, 0].numpy()}
     if cond.labels is not None:
         arrays["train_labels"] = np.array([spec.label_of(y) for y in cond.labels.tolist()])
+    if spec.context and cond.context is not None:
+        arrays["train_context"] = cond.context.numpy()
     path = stem.with_name(f"{stem.name}.npz")
     write_npz(arrays, path)
     return {"arrays": path}
@@ -116,17 +121,47 @@ def _devices(names: str) -> list[str]:
     return names.split(",")
 
 
-def _condition(density: Density, saved: SavedRun, n: int, label: int | str | None) -> Condition:
+def _reads_more(density: Density) -> bool:
+    """Return whether more is given than labels: then samples are given what test examples are."""
+    return bool(density.model.features or density.model.context)
+
+
+def _condition(density: Density, saved: SavedRun, n: int, label: int | str | None, given: str | None) -> Condition:
     number = class_of(density, label)
-    labels = None
-    if density.conditional:
-        labels = torch.arange(n) % density.spec.classes if number is None else torch.full((n,), number)
-    if not density.model.features:
-        return Condition(labels)
-    features = repeated(saved.data().split("test", n)[1], n).features
-    if features is not None and features.shape[-1] != density.spec.shape[-1]:
+    context = labels = None
+    if given is not None:
+        if not density.spec.context:
+            raise UserError(f"--given {given}: this density reads no vectors")
+        context = repeated(Condition(context=read_context(given, density.spec)), n).context
+    if not _reads_more(density) or (context is not None and not density.model.features):
+        if density.conditional:
+            labels = torch.arange(n) % density.spec.classes if number is None else torch.full((n,), number)
+        return Condition(labels, None, context)
+    own = _of_test_examples(saved, n, number)
+    features = own.features
+    if features is not None and density.model.features and features.shape[-1] != density.spec.shape[-1]:
         raise UserError(f"--length: the features that this density reads are those of {features.shape[-1]} sites")
-    return Condition(labels, features)
+    labels = own.labels if density.conditional else None
+    cond = own._replace(labels=labels, context=own.context if context is None else context)
+    try:
+        density.check_condition(n, cond)
+    except ValueError as error:
+        raise UserError(f"data: what its test examples are given is not what this density reads: {error}") from None
+    return cond
+
+
+def _of_test_examples(saved: SavedRun, n: int, number: int | None) -> Condition:
+    """Return what test examples are given, all of one class unless `number` is null: of n, spread evenly over them."""
+    data = saved.data()
+    rows = torch.arange(data.size("test"))
+    if number is not None:
+        labels = as_condition(data.split("test")[1]).labels
+        rows = rows if labels is None else rows[labels == number]
+    if not len(rows):
+        of_it = f"--cond {data.spec.label_of(number or 0)}: no test example is of it"
+        raise UserError(f"{of_it}, whose features or vectors would be given; choose another")
+    chosen = rows[torch.arange(min(n, len(rows))) * len(rows) // min(n, len(rows))]
+    return repeated(data.examples("test", chosen)[1], n)
 
 
 def _known(

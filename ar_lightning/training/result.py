@@ -29,7 +29,9 @@ def result_of(
     """
     metrics = trainer.callback_metrics
     best = trainer.checkpoint_callbacks[0].best_model_score  # type: ignore[attr-defined]
-    members, reach = lit.density.model.members, lit.density.model.receptive_field
+    model = lit.density.model
+    members, reach = model.members, model.receptive_field
+    given = ["the label"] * bool(model.classes) + ["a vector"] + ["aligned features"] * bool(model.features)
     return {
         "experiment": config["experiment"],
         "model": config["model"]["name"],
@@ -39,6 +41,7 @@ def result_of(
         **(_test_set(config, data, trainer.world_size) if "test/nll" in metrics else {}),
         **(dict(zip(("tested_epoch", "tested_step"), written_at, strict=True)) if "test/nll" in metrics else {}),
         **({"members": members} if members > 1 else {}),
+        **({"given": " and ".join(given)} if model.context else {}),  # else the config says it
         **({} if reach is None else {"receptive_field": reach}),
         "val/nll": None if best is None else float(best),
         "val/bpd": None if best is None else float(best) / (data.spec.dims * math.log(2)),

@@ -64,8 +64,8 @@ class SampleGrids(pl.Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         classes = density.spec.classes if density.conditional else 0
         cond = Condition(torch.arange(self.n) % classes if classes else None)
-        if density.model.features:  # of test examples: there is no density of features
-            cond = repeated(data.split("test", self.n)[1], self.n)
+        if density.model.features or density.model.context:  # of test examples: there is no density of these
+            cond, classes = repeated(data.split("test", self.n)[1], self.n), 0
         started = time.perf_counter()
         x = self._shared(density, self.n, cond)
         self.rate = self.n / (time.perf_counter() - started)

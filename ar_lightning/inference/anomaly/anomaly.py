@@ -128,6 +128,8 @@ def _background(run: str | None, opened: Run) -> Run | None:
         raise UserError(f"--background {run}: was trained for {other}{same}, and this density for {own}")
     if behind.density.model.features and not opened.density.model.features:
         raise UserError(f"--background {run}: reads features, and this density does not")
+    if other.context and len(own.context) != len(other.context):
+        raise UserError(f"--background {run}: reads vectors of {len(other.context)} numbers, and this density does not")
     return behind
 
 

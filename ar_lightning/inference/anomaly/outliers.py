@@ -67,8 +67,8 @@ class Outliers(NamedTuple):
 def outliers(opened: Run, run: str, against: str, train: Split, own: Split, n: int) -> Outliers:
     """Return up to n outliers: one of `SYNTHETIC`, test examples of the dataset of that name, or of a file or folder.
 
-    Real noise has the range of the training examples. Where the density reads features and the outliers have none, they
-    get the features of its own examples.
+    Real noise has the range of the training examples. Where the density reads features or vectors and the outliers have
+    none, they get those of its own examples.
     """
     density, changes = opened.density, tuple[str, ...]()
     if against in SYNTHETIC:
@@ -85,12 +85,13 @@ def outliers(opened: Run, run: str, against: str, train: Split, own: Split, n: i
             found, changes = quantised
         else:
             split, _, notes = read_inputs(path, density.spec, background=background_of(opened.config))
-            found = Split(_typed(torch.from_numpy(split.x), density.spec), None, split.features)
+            found = replace(split, x=_typed(torch.from_numpy(split.x), density.spec), labels=None)
             changes = tuple(f"Files of the outliers: {note}." for note in notes)
         found = spread(found, n)
-    if own.features is not None and found.features is None:
-        x = spread(found, len(own.x)).x
-        found = Split(x, None, own.features[: len(x)])
+    for kind in ("features", "context"):
+        if getattr(own, kind) is not None and getattr(found, kind) is None:
+            found = spread(found, len(own.x))
+            found = replace(found, **{kind: getattr(own, kind)[: len(found.x)]})
     return Outliers(found, changes)
 
 
@@ -160,11 +161,15 @@ def _of_dataset(run: str, name: str, density: Density, n: int) -> Outliers:
         return Outliers(Split(fitted_levels(x.numpy(), dataset.spec, spec)), _changes(dataset.spec, spec))
     data = ArrayDataModule(dataset, config["seed"], dequantise=spec.quantised is not None and bool(dataset.spec.levels))
     x, cond = data.split("test", n)
-    # Neither labels nor features are read.
-    same = replace(data.spec, classes=spec.classes, labels=spec.labels, features=spec.features)
+    # None of what is given is read here.
+    same = replace(data.spec, classes=spec.classes, labels=spec.labels, features=spec.features, context=spec.context)
     read = translator(density, ArrayDataModule(InputDataset(Split(x.numpy()), same)))
-    features = cond if data.spec.features == spec.features else None
-    return Outliers(_examples(density, (read(x, torch.arange(len(x))), features)))
+    theirs, given = data.spec, as_condition(cond)
+    given = given._replace(
+        features=given.features if theirs.features == spec.features else None,
+        context=given.context if len(theirs.context) == len(spec.context) else None,
+    )
+    return Outliers(_examples(density, (read(x, torch.arange(len(x))), given)))
 
 
 def fitted_levels(x: np.ndarray, of: DataSpec, spec: DataSpec) -> np.ndarray:
@@ -181,10 +186,10 @@ def fitted_levels(x: np.ndarray, of: DataSpec, spec: DataSpec) -> np.ndarray:
 
 
 def _examples(density: Density, batch: Batch) -> Split:
-    """Return a batch without labels, and without features that the density does not read."""
-    features = as_condition(batch[1]).features
-    kept = features.numpy() if density.model.features and features is not None else None
-    return Split(_typed(batch[0], density.spec), None, kept)
+    """Return a batch without labels, and without features and vectors that the density does not read."""
+    _, features, context = as_condition(batch[1])
+    kept = [features if density.model.features else None, context if density.model.context else None]
+    return Split(_typed(batch[0], density.spec), None, *(None if t is None else t.numpy() for t in kept))
 
 
 def _typed(x: Tensor, spec: DataSpec) -> np.ndarray:

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ar_lightning.core.condition import Condition
+from ar_lightning.core.condition import Condition, Given, as_condition
 from ar_lightning.density.density import Density
 from ar_lightning.density.draw import Draw, site_index
 
@@ -48,15 +48,16 @@ class Decoded(NamedTuple):
 
 
 def encode(
-    density: Density, x: Tensor, cond: Tensor | None = None, length: int | None = None,
-    progress: Progress | None = None,
-) -> bytes:  # fmt: skip
+    density: Density, x: Tensor, cond: Given = None, length: int | None = None, progress: Progress | None = None
+) -> bytes:
     """Return examples, and the labels that they are given, as bytes: about `-log2 p(x | cond) / 8` of them.
+
+    Vectors that they are given are not among these bytes: the decoder has to be given the same.
 
     Args:
         density: over levels.
         x: data values `(N, C, *sites)`.
-        cond: labels `(N,)` of a conditional density: log2(classes) bits each.
+        cond: labels `(N,)` of a conditional density: log2(classes) bits each; with vectors, a `Condition` of both.
         length: number of values to code, in their order in `x`; those after it are 0, and take no bits. Null for all.
         progress: called with the number of values that were just coded, of `N * spec.dims` in all.
 
@@ -74,13 +75,15 @@ def encode(
         encoder.encode(symbols.numpy().astype(np.int32), FAMILY, probs)
         return symbols
 
-    _code(density, write, len(x), x.long(), cond, length, progress)
+    given = as_condition(cond)
+    _code(density, write, len(x), x.long(), given.labels, given.context, length, progress)
     return bytes(encoder.get_compressed().astype("<u4").tobytes())
 
 
 def decode(
-    density: Density, data: bytes, n: int, length: int | None = None, progress: Progress | None = None
-) -> Decoded:
+    density: Density, data: bytes, n: int, length: int | None = None, progress: Progress | None = None,
+    context: Tensor | None = None,
+) -> Decoded:  # fmt: skip
     """Return the examples that `encode` compressed, bit for bit.
 
     It has to run on the same kind of machine and version of PyTorch: another one may round a conditional otherwise, and
@@ -92,11 +95,14 @@ def decode(
         n: number of examples.
         length: as given to `encode`.
         progress: as for `encode`.
+        context: the vectors `(n, F)` that the examples were given, where the density reads such.
 
     Raises:
-        ValueError: bytes that no encoder wrote, or a density that is no code (see `check_codable`).
+        ValueError: vectors missing, bytes that no encoder wrote, or a density that is no code (see `check_codable`).
     """
     check_codable(density)
+    if density.model.context and (context is None or context.shape != (n, density.model.context)):
+        raise ValueError(f"this density reads vectors: give `context` {(n, density.model.context)}")
     if len(data) % 4:
         raise ValueError(f"a code is a whole number of 32-bit words, not {len(data)} bytes")
     decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
@@ -119,7 +125,7 @@ def decode(
             raise ValueError("this code ends before its values do")
         return symbols
 
-    x, labels = _code(density, read, n, None, None, length, progress)
+    x, labels = _code(density, read, n, None, None, context, length, progress)
     return Decoded(x.clone(), None if labels is None else labels.clone())  # which a training may read
 
 
@@ -175,8 +181,8 @@ class _Coding(Draw):
 
 @torch.inference_mode()
 def _code(
-    density: Density, code: Code, n: int, x: Tensor | None, labels: Tensor | None, length: int | None,
-    progress: Progress | None,
+    density: Density, code: Code, n: int, x: Tensor | None, labels: Tensor | None, context: Tensor | None,
+    length: int | None, progress: Progress | None,
 ) -> Decoded:  # fmt: skip
     """Write or read n examples, in the order that both sides keep: all labels, then batch after batch.
 
@@ -191,7 +197,7 @@ def _code(
             told.append(_uniform(code, rows, density.model.classes, None if labels is None else labels[rows]))
         known = torch.cat(told) if told else None
         for rows in _batches(n, max(1, min(BATCH, TABLE // (spec.levels or 1)))):
-            given = Condition(None if known is None else known[rows])
+            given = Condition(*(None if t is None else t[rows] for t in (known, None, context)))
             best = None if x is None else _best_members(density, x[rows], given)
             chosen = (_uniform(code, rows, members, best) + 0.5) / members  # the quantile of that member
             padding = torch.arange(rows.start * spec.dims, rows.stop * spec.dims).view(-1, spec.dims) >= length

@@ -4,6 +4,7 @@ import codecs
 import io
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ar_lightning.core.condition import as_condition
+from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError, nearby, refuse_pipe
 from ar_lightning.core.files import save_npz
 from ar_lightning.core.notice import notice
@@ -20,6 +21,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.npz_file import npz_names, read_npz
 from ar_lightning.data.user.keys import Examples, beside, examples_in
+from ar_lightning.data.user.reals import as_float32
 from ar_lightning.inference.inputs import read_text, split_of
 from ar_lightning.inference.own import own_examples_of
 from ar_lightning.media.characters import MARK
@@ -29,7 +31,7 @@ from ar_lightning.media.picture import SUFFIXES as PICTURES
 from ar_lightning.media.picture import open_image
 from ar_lightning.media.text import Texts
 
-__all__ = ["Content", "extent", "png", "read_content", "read_examples", "restored"]
+__all__ = ["Content", "context_in", "extent", "given_context", "png", "read_content", "read_examples", "restored"]
 
 MARKED = "marked"  # of a text that begins with a byte order mark, which is none of its characters
 
@@ -40,6 +42,12 @@ class Content(NamedTuple):
     x: Tensor  # levels `(N, C, *sites)`
     fields: list[str]  # what else it takes to write the file again, the ending of its name first
     labels: Tensor | None = None  # `(N,)`, where the density needs them
+    context: np.ndarray | None = None  # vectors `(N, F)` as the file has them, where the density needs them
+
+    @property
+    def given(self) -> Condition:
+        """What the density is given."""
+        return Condition(self.labels, None, None if self.context is None else given_context(self.context))
 
 
 def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
@@ -50,12 +58,14 @@ def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
     if path.suffix.lower() == ".npz":
         names = npz_names(path)
         found = examples_in(names, "test", path)
-        kept = (found.x, found.labels) if conditional else (found.x,)
+        beside_it = (found.labels if conditional else None, found.context if spec.context else None)
+        kept = (found.x, *(name for name in beside_it if name))
         if others := [name for name in names if name not in kept]:
             notice(f"{path}: without {', '.join(others)}, which will not come back")
         return _of_arrays(read_npz(path, kept), found, spec, conditional, str(path))
-    if conditional:
-        raise UserError(f"{path}: this density is given labels; put examples and labels into an .npz file")
+    if conditional or spec.context:
+        told = " and ".join(["labels"] * conditional + ["vectors (context)"] * bool(spec.context))
+        raise UserError(f"{path}: this density is given {told}; put examples and {told} into an .npz file")
     media = media_of(spec)
     if isinstance(media, Texts):
         return _read_text(path, media)
@@ -64,16 +74,19 @@ def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
     raise UserError(f"{path}: cannot be read as {spec}; give an .npz file, a picture, or data:test")
 
 
-def read_examples(source: str, data: ArrayDataModule, conditional: bool) -> Content:
+def read_examples(source: str, data: ArrayDataModule, conditional: bool, context: bool = False) -> Content:
     """Return examples of a run, such as `data:test` or `data:test[:N]`, as they would lie in an .npz file."""
     split, rows = own_examples_of(source, data)
     x, cond = data.examples(split, rows)
     array = x.numpy().astype(np.uint8 if (data.spec.levels or 0) <= 256 else np.int32)
     arrays = {split: array[:, 0] if array.shape[1] == 1 else array}
-    labels = as_condition(cond).labels
+    labels, _, vectors = as_condition(cond)
+    spec = data.spec if context else replace(data.spec, context=())
     if conditional and labels is not None:
-        arrays[beside(split)] = np.array([data.spec.label_of(y) for y in labels.tolist()])
-    return _of_arrays(arrays, Examples(split, beside(split)), data.spec, conditional, source)
+        arrays[beside(split)] = np.array([spec.label_of(y) for y in labels.tolist()])
+    if context and vectors is not None:
+        arrays[beside(split, "context")] = vectors.numpy()
+    return _of_arrays(arrays, Examples(split, beside(split)), spec, conditional, source)
 
 
 def _of_arrays(
@@ -86,15 +99,26 @@ def _of_arrays(
         raise UserError(f"{where}: '{name}' holds the value -0, which would come back as 0")
     fields = ["npz", ",".join(map(str, array.shape)), array.dtype.str.lstrip("|"), name]
     x = torch.from_numpy(split.x.astype(np.int64))
+    context, last = None, []
+    if spec.context:
+        if (vectors := beside(name, "context")) not in arrays:
+            raise UserError(f"{where}: this density is given vectors; save them as '{vectors}' in it too")
+        context = arrays[vectors]
+        last = [context.dtype.str.lstrip("|")]
     if not conditional:
-        return Content(x, fields)
+        return Content(x, [*fields, *last], None, context)
     if split.labels is None or key not in arrays:
         raise UserError(f"{where}: this density is given labels; save them as '{key}' in it too")
     kind = "U" if arrays[key].dtype.kind == "U" else arrays[key].dtype.str.lstrip("|")
     if arrays[key].ndim > 1 or (kind == "U") != _named(spec):
         what = f"{where}: '{key}' is {arrays[key].dtype} of shape {arrays[key].shape}"
         raise UserError(f"{what}; save {'text' if _named(spec) else 'whole numbers'} of shape ({len(x)},)")
-    return Content(x, [*fields, kind], torch.from_numpy(split.labels))
+    return Content(x, [*fields, kind, *last], torch.from_numpy(split.labels), context)
+
+
+def given_context(array: np.ndarray) -> Tensor:
+    """Return vectors `(N, F)` of a file as a density is given them."""
+    return torch.from_numpy(as_float32(array, "context").copy())
 
 
 def extent(fields: list[str], spec: DataSpec, conditional: bool) -> tuple[int, int]:
@@ -103,15 +127,17 @@ def extent(fields: list[str], spec: DataSpec, conditional: bool) -> tuple[int, i
     Raises:
         ValueError: `compress` writes no such fields for a density like this.
     """
+    given = conditional or bool(spec.context)
     match fields:
-        case ["npz", shape, *kinds] if len(kinds) == 2 + conditional:
+        case ["npz", shape, kind, _, *kinds] if len(kinds) == conditional + bool(spec.context):
             n, *sizes = map(_count, shape.split(","))
-            labelled = not conditional or (kinds[-1] == "U" if _named(spec) else _is_kind(kinds[-1]))
-            if labelled and math.prod(sizes) == spec.dims and len(sizes) <= 3 and _is_kind(kinds[0]):
+            named = [_named(spec)] * conditional + [False] * bool(spec.context)
+            legal = all(k == "U" if text else _is_kind(k) for k, text in zip(kinds, named, strict=True))
+            if legal and math.prod(sizes) == spec.dims and len(sizes) <= 3 and _is_kind(kind):
                 return n, n * spec.dims
-        case ["png"] if is_image(spec) and not conditional:
+        case ["png"] if is_image(spec) and not given:
             return 1, spec.dims
-        case ["txt", length] | ["txt", length, "marked"] if isinstance(media_of(spec), Texts) and not conditional:
+        case ["txt", length] | ["txt", length, "marked"] if isinstance(media_of(spec), Texts) and not given:
             return -(-_count(length) // spec.dims), _count(length)
     raise ValueError("no fields of compressed content")
 
@@ -132,7 +158,24 @@ def _is_kind(text: str) -> bool:
     return bool(re.fullmatch("b1|[iu]1|[<>][iu][248]|[<>]f(2|4|8|12|16)", text))
 
 
-def restored(fields: list[str], x: Tensor, labels: Tensor | None, spec: DataSpec) -> bytes:
+def context_in(data: bytes, n: int, fields: list[str], spec: DataSpec) -> tuple[np.ndarray | None, bytes]:
+    """Return the vectors `(n, F)` that bytes begin with, as the file had them, and the other bytes.
+
+    Raises:
+        ValueError: there are fewer bytes than the vectors take.
+    """
+    if not spec.context:
+        return None, data
+    kind, size = np.dtype(fields[-1]), n * len(spec.context)
+    if len(data) < size * kind.itemsize:
+        raise ValueError("the vectors are cut off")
+    found = np.frombuffer(data, kind, size).reshape(n, -1)
+    return found, data[found.nbytes :]
+
+
+def restored(
+    fields: list[str], x: Tensor, labels: Tensor | None, spec: DataSpec, context: np.ndarray | None = None
+) -> bytes:
     """Return the bytes of the file that content was read from; of an .npz file, of the arrays that were compressed."""
     match fields[0]:
         case "npz":
@@ -143,6 +186,8 @@ def restored(fields: list[str], x: Tensor, labels: Tensor | None, spec: DataSpec
             if labels is not None:
                 values = np.array([spec.label_of(y) for y in labels.tolist()])
                 arrays[beside(fields[3])] = values.astype(fields[4])
+            if context is not None:
+                arrays[beside(fields[3], "context")] = context
             file = io.BytesIO()
             save_npz(arrays, file)
             return file.getvalue()

@@ -2,7 +2,8 @@
 
 A file is, in this order: `ARL` and the version of the format; two CRC-32, of all that follows and of the values; the
 first 8 bytes of the SHA-256 of the density's config and weights; a line of text with tabs in it, of the versions that
-wrote it and of the kind of content; and the code, of all examples together.
+wrote it and of the kind of content; the vectors that the examples are given, as they are, where the density reads
+such; and the code, of all examples together.
 """
 
 import gzip
@@ -22,12 +23,22 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ar_lightning.core.condition import rows_of
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import CHECKPOINT_KEY, write_bytes
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.inference.codec.codec import check_codable, decode, encode
-from ar_lightning.inference.codec.content import Content, extent, png, read_content, read_examples, restored
+from ar_lightning.inference.codec.content import (
+    Content,
+    context_in,
+    extent,
+    given_context,
+    png,
+    read_content,
+    read_examples,
+    restored,
+)
 from ar_lightning.inference.open import SavedRun, read_run
 from ar_lightning.media.images import is_image
 
@@ -50,6 +61,7 @@ class Compressed:
     size: int  # of the compressed file, in bytes
     nats: float  # `-log p` of all examples together
     label_nats: float  # what their labels take, N log(classes); 0 where the density is given none
+    context_size: int  # what their vectors take, in bytes; 0 where the density is given none
     others: dict[str, int]  # bytes that other lossless formats take for the same values
     seconds: float  # that encoding took
 
@@ -58,6 +70,8 @@ class Compressed:
         rows = {"coded": float(self.size), "-log2 p(x)": self.nats / math.log(2) / 8}
         if self.label_nats:
             rows["the labels"] = self.label_nats / math.log(2) / 8
+        if self.context_size:
+            rows["the vectors"] = self.context_size
         rows |= self.others
         lines = [f"  {name:<12}{n:>14,.0f} bytes  {8 * n / dims:8.4f} bits/dim" for name, n in rows.items()]
         return "\n".join([f"{self.examples} x {self.spec}, in {self.seconds:.1f} s", *lines])
@@ -78,26 +92,27 @@ def compress(run: str, source: str, out: str | None = None, overrides: Sequence[
     saved = read_run(run, overrides)
     density, digest = _codable(run, saved)
     if source.startswith("data:"):
-        content = read_examples(source, saved.data(), density.conditional)
+        content = read_examples(source, saved.data(), density.conditional, bool(density.spec.context))
         default = saved.folder / f"{source[5:].replace('[', ':').partition(':')[0]}{SUFFIX}"
     else:
         content = read_content(Path(source).expanduser(), density.spec, density.conditional)
         default = Path(f"{source}{SUFFIX}").expanduser()
-    x, fields, labels = content
+    x, fields, labels, context = content
     n, length = extent(fields, density.spec, density.conditional)
     nats = _nats(density, content, length)
     start = time.perf_counter()
     with tqdm(total=n * density.spec.dims, desc="encoding", unit=" values", leave=False, disable=None) as bar:
-        payload = encode(density, x, labels, length, bar.update)
+        payload = encode(density, x, content.given, length, bar.update)
     seconds = time.perf_counter() - start
     line = "\t".join([*_environment(), *(quote(field, safe="<>=,") for field in fields)])
-    body = HEADER.pack(_crc_of(x, labels), digest) + line.encode() + b"\n" + payload
+    vectors = b"" if context is None else context.tobytes()
+    body = HEADER.pack(_crc_of(x, labels), digest) + line.encode() + b"\n" + vectors + payload
     packed = FRAME.pack(MAGIC, zlib.crc32(body)) + body
     path = Path(out).expanduser() if out else default
     write_bytes(packed, path)
     label_nats = 0.0 if labels is None else n * math.log(density.spec.classes)
     others = _others(x, length, density.spec)
-    return Compressed(path, density.spec, n, len(packed), nats, label_nats, others, seconds)
+    return Compressed(path, density.spec, n, len(packed), nats, label_nats, len(vectors), others, seconds)
 
 
 def decompress(run: str, source: str, out: str | None = None) -> Path:
@@ -120,11 +135,13 @@ def decompress(run: str, source: str, out: str | None = None) -> Path:
     try:
         version, processor, *fields = map(unquote, line.decode().split("\t"))
         n, length = extent(fields, density.spec, density.conditional)
+        context, payload = context_in(payload, n, fields, density.spec)
+        given = None if context is None else given_context(context)
     except ValueError:
         raise UserError("its header is none that `compress` writes", source, "it was changed; copy it again") from None
     with tqdm(total=n * density.spec.dims, desc="decoding", unit=" values", leave=False, disable=None) as bar:
         try:
-            x, labels = decode(density, payload, n, length, bar.update)
+            x, labels = decode(density, payload, n, length, bar.update, given)
             same = _crc_of(x, labels) == values_crc
         except ValueError:
             same = False
@@ -134,7 +151,7 @@ def decompress(run: str, source: str, out: str | None = None) -> Path:
         raise UserError(f"{source}: does not come out as it went in: {why}; decompress it there, or copy it again")
     stem = Path(Path(source).name.removesuffix(SUFFIX)).stem
     path = (Path(out) if out else Path(source).with_name(f"{stem}-decoded.{fields[0]}")).expanduser()
-    write_bytes(restored(fields, x, labels, density.spec), path)
+    write_bytes(restored(fields, x, labels, density.spec, context), path)
     return path
 
 
@@ -181,7 +198,7 @@ def _nats(density: Density, content: Content, length: int) -> float:
     total, members = 0.0, density.model.members
     coded = (torch.arange(content.x.numel()) < length).view_as(content.x)
     for rows in torch.arange(len(content.x)).split(BATCH):
-        x, given = content.x[rows], None if content.labels is None else content.labels[rows]
+        x, given = content.x[rows], rows_of(content.given, rows)
         terms = (density.terms(x, given, k).double() * coded[rows] for k in range(members))
         scores = torch.stack([t.flatten(1).sum(1) for t in terms])
         total -= float((scores.logsumexp(0) - math.log(members)).sum())

@@ -106,7 +106,7 @@ def _read(folder: Path) -> DoneRun:
             _number(result[key], f"{file}: {key}")
     errors, notes = _errors(folder, result, nll)
     told = {"model.conditional": "the label", "model.local": "aligned features"}
-    given = " and ".join(what for key, what in told.items() if config.get(key))
+    given = str(result.get("given") or " and ".join(what for key, what in told.items() if config.get(key)))
     path = config.get("data.path")  # of the user's own data, which is called by its file or folder
     data = Path(path).stem if isinstance(path, str) and Path(path).stem else result["data"]
     setting = Setting(data, result["regime"], _part(config, result, split), given)

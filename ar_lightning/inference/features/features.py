@@ -59,7 +59,7 @@ def representations(
     Args:
         density: a trained density; of several members, the first one reads.
         x: data values `(N, C, *sites)`.
-        cond: a `Condition` with aligned features, where the density reads such; labels in it are not looked at.
+        cond: a `Condition` with features or vectors, where the density reads such; labels in it are not looked at.
         layer: one of `layers(density)`, or its name; null for the hidden units that the output layer reads.
         pool: mean or max over the sites of the layer; its last site, which has read the most; none: all of them.
         batch: examples read at a time.
@@ -82,11 +82,11 @@ def representations(
     parts = []
     for rows in tqdm(torch.arange(len(x)).split(batch), "reading examples", leave=False, unit=" batches", disable=None):
         here = x[rows].to(density.device)
-        features = None if condition.features is None else condition.features[rows].to(density.device)
+        given = Condition(*(None if t is None else t[rows].to(density.device) for t in condition))
         total = torch.zeros(())
         for y in classes:
             labels = torch.full((len(rows),), y, device=density.device)
-            output = layer_outputs(density, here, Condition(labels, features), chosen.name)[chosen.name]
+            output = layer_outputs(density, here, given._replace(labels=labels), chosen.name)[chosen.name]
             total = total.to(here.device) + _pooled(output, pool)
         parts.append((total / len(classes)).cpu())
     return torch.cat(parts)
@@ -182,6 +182,7 @@ def read_examples(
     with opened.computing():
         size = max(1, min(256, VALUES // density.spec.dims))
         hidden = representations(density, x, condition, layer, pool, size)
-    raw = [x] if condition.features is None or not density.model.features else [x, condition.features]
+    also = (density.model.features, condition.features), (density.model.context, condition.context)
+    raw = [x, *(t for reads, t in also if reads and t is not None)]
     numbers = torch.cat([t.flatten(1).float() for t in raw], 1)
     return Represented(hidden.numpy(), numbers.numpy(), None if condition.labels is None else condition.labels.numpy())

@@ -30,7 +30,9 @@ def layers(density: Density) -> dict[str, Layer]:
     spec, device = density.spec, density.device
     x = torch.zeros(1, *spec.shape, dtype=torch.float32 if spec.levels is None else torch.long, device=device)
     features = torch.zeros(1, spec.features, *spec.shape[1:], device=device) if spec.features else None
-    outputs = layer_outputs(density, x, Condition(torch.zeros(1, dtype=torch.long, device=device), features))
+    context = torch.zeros(1, len(spec.context), device=device) if spec.context else None
+    given = Condition(torch.zeros(1, dtype=torch.long, device=device), features, context)
+    outputs = layer_outputs(density, x, given)
     return {name: Layer(name, *output.shape[1:]) for name, output in outputs.items()}
 
 

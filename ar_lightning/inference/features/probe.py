@@ -25,7 +25,7 @@ Split = tuple[np.ndarray, np.ndarray, np.ndarray]  # of training, validation and
 
 
 class Represented(NamedTuple):
-    """Representations `(N, F)` of examples, their raw values with the aligned features that are read, and labels."""
+    """Representations `(N, F)` of examples, their raw values with what else is read, and labels."""
 
     hidden: np.ndarray
     raw: np.ndarray
