@@ -26,7 +26,15 @@ NEEDS_DATA = re.compile("mnist|cifar|speech|shakespeare")
 LONG = re.compile("cifar|wavenet")  # thousands of values an example, which take seconds to complete
 RECORDED = re.compile("audio_folder|speech")
 NEEDS_SERVER = "storage=postgresql"  # tests/sweep/test_postgres.py has one
-FILES = ("runs/", "my.npz", "photos", "recordings", "book.txt", "measured.csv")  # what a reader has or makes
+FILES = (
+    "runs/",
+    "my.npz",
+    "photos",
+    "recordings",
+    "book.txt",
+    "measured.csv",
+    "checked.csv",
+)  # what a reader has or makes
 
 
 def test_the_readme_starts_with_three_commands() -> None:
@@ -68,6 +76,8 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (tmp_path / "book.txt").write_text("It was the best of times, it was the worst of times. " * 100)
     table = [",".join(map(str, row)) for row in rng.normal(size=(100, 3)).round(4).tolist()]
     (tmp_path / "measured.csv").write_text("\n".join(["length,width,height", *table]) + "\n")
+    checked = [f"{row},{'yes' if i % 20 == 0 else 'no'}" for i, row in enumerate(table)]
+    (tmp_path / "checked.csv").write_text("\n".join(["length,width,height,faulty", *checked]) + "\n")
     for name in ("photos", "recordings"):
         (tmp_path / name).mkdir()
     for i in range(20):

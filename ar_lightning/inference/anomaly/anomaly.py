@@ -27,7 +27,7 @@ from ar_lightning.inference.open import Run, open_run
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.plots import plain_text
 
-__all__ = ["Anomaly", "Detector", "anomaly"]
+__all__ = ["Anomaly", "Detector", "anomaly", "background_of_ratio", "nll_of"]
 
 AXES = {  # of the scores
     "likelihood": "-log p(x), nats",
@@ -89,7 +89,7 @@ def anomaly(
     """
     opened = open_run(run, overrides)
     density, data, seed = opened.density, opened.data(), opened.config["seed"]
-    behind = _background(background, opened)  # first: a wrong one is told before anything takes time
+    behind = background_of_ratio(background, opened)  # first: a wrong one is told before anything takes time
     own = own_examples(density, data, n)
     train = training_examples(density, data, max(1, min(TRAINED_ON, VALUES // density.spec.dims)), seed)
     others, changes = outliers(opened, run, against, train, own, n)
@@ -108,16 +108,16 @@ def anomaly(
 def _scores(opened: Run, data: ArrayDataModule, behind: Run | None, train: Split, sides: tuple[Split, Split]) -> Scores:
     """Return every score that there is of own examples and of outliers."""
     spec = opened.density.spec
-    entropy = float(_nll(opened, data, spread(train, len(sides[0].x))).mean())
+    entropy = float(nll_of(opened, data, spread(train, len(sides[0].x))).mean())
     ground = (behind, behind.data()) if behind else None
     found = []
     for side in sides:
-        background = _nll(*ground, side) if ground else independent_nll(train.x, side.x, spec)
-        found.append(scores_of(_nll(opened, data, side), background, entropy, code_bits(side.x, spec)))
+        background = nll_of(*ground, side) if ground else independent_nll(train.x, side.x, spec)
+        found.append(scores_of(nll_of(opened, data, side), background, entropy, code_bits(side.x, spec)))
     return {name: (found[0][name], found[1][name]) for name in found[0]}
 
 
-def _background(run: str | None, opened: Run) -> Run | None:
+def background_of_ratio(run: str | None, opened: Run) -> Run | None:
     """Open the background density, which has to be of the same data."""
     if run is None:
         return None
@@ -133,7 +133,7 @@ def _background(run: str | None, opened: Run) -> Run | None:
     return behind
 
 
-def _nll(opened: Run, data: ArrayDataModule, examples: Split) -> np.ndarray:
+def nll_of(opened: Run, data: ArrayDataModule, examples: Split) -> np.ndarray:
     """Return -log p(x) `(N,)` in nats of examples; how frequent classes are, the training labels of `data` say."""
     density = opened.density
     prior = log_class_prior(density, data)
