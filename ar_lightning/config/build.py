@@ -51,7 +51,7 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> "Density":
         likelihood.freeze_encoders()
     shapes = Shapes(
         spec.shape, likelihood.inputs, likelihood.params, spec.classes, likelihood.joint, likelihood.embedded,
-        spec.features, spec.given, len(spec.context),
+        spec.features, spec.given, len(spec.context), spec.support == "mixed",
     )  # fmt: skip
     options = {k: v for k, v in config["model"].items() if k != "name"}
     with _keys_of("model", options):

@@ -123,7 +123,10 @@ def check_pair(model: str, likelihood: str, spec: DataSpec, data: str, encoding:
     if declared.get("lookup") and likelihood in ordinal:
         places = f"likelihood.name={likelihood} reads them as places on a line: choose likelihood.name=auto"
         raise UserError(f"model.name={model} looks values up by their level, but {places}")
-    if declared.get("lookup") and spec.levels is None and not declared.get("blind"):
+    if spec.support == "mixed":
+        if not declared.get("mixed", True):
+            raise UserError(f"model.name={model} looks values up by their level, and the columns of {data} share none")
+    elif declared.get("lookup") and spec.levels is None and not declared.get("blind"):
         raise UserError(f"model.name={model} looks values up by their level, and {data} has none")
     if encoding == "index" and declared.get("encoding") != "index":
         raise UserError(f"likelihood.encoding=index is for models that embed levels; model.name={model} does not")

@@ -153,6 +153,7 @@ class Shapes:
         features: number of features aligned with the sites that a model may condition on.
         given: so many values come first, which are given and read first in every order.
         context: number of numbers given with an example that a model may condition on.
+        mixed: values are columns of several kinds, which have no levels in common.
     """
 
     data: tuple[int, ...]
@@ -164,6 +165,7 @@ class Shapes:
     features: int = 0
     given: int = 0
     context: int = 0
+    mixed: bool = False
 
     @property
     def dims(self) -> int:

@@ -66,6 +66,7 @@ class Model(nn.Module, ABC):
     max_sites: int | None = None  # number of values it takes at most; None for any
     lookup: bool = False  # looks values up by their level, so that the likelihood must keep levels apart
     blind: bool = False  # reads no values at all
+    mixed: bool = True  # reads columns of several kinds too
     joint_colours: bool = False  # leaves the channels of a site to the likelihood, which models them jointly
     orderless: bool = False  # predicts any values from any others: has `in_orders` and `visit`, see `OrderlessDensity`
     one_pass: bool = False  # orderless, and all conditionals of an order take one pass

@@ -59,8 +59,33 @@ class ContextTable(Streaming):
         return self.logits[0, rows] if cond is None else self.logits[cond[:, None], rows]
 
 
+class LinearContext(Streaming):
+    """Parameters that are linear in the `k` encoded values before a site: what takes the place of a table of contexts.
+
+    Columns of several kinds have no levels in common. Of one category before it, this is a table too, of the rank that
+    embeddings have.
+    """
+
+    def __init__(self, shapes: Shapes, k: int, classes: int = 0) -> None:
+        super().__init__()
+        self.k = min(k, shapes.tokens - 1)
+        self.A = nn.Parameter(torch.zeros(shapes.tokens, shapes.token_inputs * self.k, shapes.params))
+        self.b = nn.Parameter(torch.zeros(max(classes, 1), shapes.tokens, shapes.params))
+
+    def forward(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+        """Map the encoded previous values (B, n, E) to parameters (B, n, P)."""
+        n = past.shape[1]
+        start = self.advance(n)
+        b = self.b[:1] if cond is None else self.b[cond]
+        params = b[:, start : start + n].expand(len(past), -1, -1)
+        if not self.k:
+            return params
+        window = with_past(self.past, past, dim=1, n=self.k - 1).unfold(1, self.k, 1).flatten(2)  # (B, n, E k)
+        return params + torch.einsum("bni,nip->bnp", window, self.A[start : start + n])
+
+
 class ContextModel(SequenceModel):
-    """A model that is a `ContextTable` alone.
+    """A model that is a `ContextTable` alone, or a `LinearContext` on columns of several kinds.
 
     Args:
         order: the order in which the sites are visited.
@@ -82,7 +107,7 @@ class ContextModel(SequenceModel):
         conditional: bool = False,
     ) -> None:
         super().__init__(shapes, order, order_seed, conditional)
-        self.table = ContextTable(shapes, k, self.classes)
+        self.table = (LinearContext if shapes.mixed else ContextTable)(shapes, k, self.classes)
 
     def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
         return self.table(past, cond)
@@ -103,7 +128,7 @@ class Independent(ContextModel):
 
 
 class Markov(ContextModel):
-    """Order-k Markov chain over the sites, with its own transition table at every site.
+    """Order-k Markov chain over the sites, with its own transition table at every site, or sums on mixed columns.
 
     Args:
         memory: how many values back a site sees (the order k of the chain).
@@ -121,6 +146,7 @@ class Table(ContextModel):
     """
 
     max_sites = 16
+    mixed = False
 
     def __init__(self, shapes: Shapes, **shared: Any) -> None:
         if shapes.dims > self.max_sites:
