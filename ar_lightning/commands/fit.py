@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ar_lightning.commands.parser import Parser, add_config, print_facts
+from ar_lightning.commands.parser import Parser, add_config, print_columns, print_facts
 from ar_lightning.config.overlay import flat
 from ar_lightning.config.slurm import check_nodes, leave_allocation
 from ar_lightning.core.errors import INTERRUPTED, UserError, nearby, of_the_system
@@ -89,9 +89,12 @@ def _print(result: dict[str, Any], run_dir: Path, config: dict[str, Any]) -> Non
     for split in ("test", "val"):
         if result.get(f"{split}/nll") is not None:
             facts[f"{split} nll"] = f"{result[f'{split}/nll']:.4f} nats per example"
+        if result.get(f"{split}/bpd") is not None:
             facts[f"{split} bits/dim"] = f"{result[f'{split}/bpd']:.4f}"
-    if "test/true_bpd" in result:
-        facts["of the true density"] = f"{result['test/true_bpd']:.4f} bits/dim: the entropy of the data"
+    if "test/true_nll" in result:
+        bpd = result.get("test/true_bpd")
+        truth = f"{result['test/true_nll']:.4f} nats" if bpd is None else f"{bpd:.4f} bits/dim"
+        facts["of the true density"] = f"{truth}: the entropy of the data"
     if "members" in result:
         facts["members"] = f"{result['members']}, whose probabilities are averaged"
     if "receptive_field" in result:
@@ -109,6 +112,8 @@ def _print(result: dict[str, Any], run_dir: Path, config: dict[str, Any]) -> Non
     curves = run_dir / "curves.png"
     facts |= {**result["pictures"], **({"curves": curves} if curves.exists() else {}), "run": run_dir}
     print_facts(f"{result['model']} on {result['data']}", facts)
+    if result.get("columns"):
+        print_columns(result["columns"], result["test_examples"], result.get("members", 1))
 
 
 def _config_of(run: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ar_lightning.commands import COMMANDS
@@ -14,7 +14,8 @@ from ar_lightning.tracking.console import console
 from ar_lightning.training.zoo import checked_name, is_zoo
 
 __all__ = [
-    "RUN", "Parser", "add_config", "add_drawing", "add_overrides", "known_run", "number", "print_facts", "print_files",
+    "RUN", "Parser", "add_config", "add_drawing", "add_overrides", "known_run", "number", "print_columns",
+    "print_facts", "print_files",
     "run_parser",
 ]  # fmt: skip
 
@@ -100,6 +101,22 @@ def print_facts(title: str, facts: Mapping[str, object]) -> None:
     table.add_column(overflow="fold")  # a path that is cut short cannot be copied
     for name, fact in facts.items():
         table.add_row(name, str(fact))
+    console().print(table)
+
+
+def print_columns(columns: Sequence[Mapping[str, Any]], rows: int, members: int) -> None:
+    """Print the share of each column in the score of a row of a mixed table."""
+    from rich.table import Table
+
+    order = f", in the order of the first of {members}" if members > 1 else ""
+    table = Table("column", "", title=f"nats a row, by column{order}", title_justify="left")
+    for title in ("nats a row", "bits a row", "missing"):
+        table.add_column(title, justify="right")
+    for share in columns:
+        bits = "" if share["bits"] is None else f"{share['bits']:.4f}"
+        missing = rows - share["cells"]
+        gaps = f"{missing / rows:.1%}" if missing else ""
+        table.add_row(share["name"], share["kind"], f"{share['nll']:.4f}", bits, gaps)
     console().print(table)
 
 

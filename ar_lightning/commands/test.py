@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ar_lightning.commands.parser import print_facts, run_parser
+from ar_lightning.commands.parser import print_columns, print_facts, run_parser
 from ar_lightning.tracking.console import console
 
 __all__ = ["run"]
@@ -33,7 +33,7 @@ def run(args: list[str]) -> int:
     write_json({**names, "tested_epoch": epoch, "tested_step": step, **asdict(found)}, path)
     facts = {
         "test nll": f"{_with_error(found.nll, found.nll_stderr)} nats per example",
-        "test bits/dim": _with_error(found.bpd, found.bpd_stderr),
+        **({} if found.bpd is None else {"test bits/dim": _with_error(found.bpd, found.bpd_stderr)}),
     }
     if found.accuracy is not None:
         facts["test accuracy"] = f"{_with_error(found.accuracy, found.accuracy_stderr)}, of argmax_y p(x | y) p(y)"
@@ -43,12 +43,15 @@ def run(args: list[str]) -> int:
     if not found.independent:
         facts[""] = "windows of one text are not independent: the errors may be too small"
     print_facts(f"{names['model']} on {names['data']}", facts | {"regime": found.regime, "written": str(path)})
+    if found.columns:
+        print_columns([asdict(share) for share in found.columns], found.examples, opened.density.model.members)
     if found.classes:
-        by_class = Table("class", "examples", "nats per example", "bits/dim")
+        by_class = Table("class", "examples", "nats per example", *([] if found.bpd is None else ["bits/dim"]))
         if found.accuracy is not None:
             by_class.add_column("accuracy")
         for c in found.classes:
-            likelihoods = _with_error(c.nll, c.nll_stderr), _with_error(c.bpd, c.bpd_stderr)
+            likelihoods = [_with_error(c.nll, c.nll_stderr)]
+            likelihoods += [] if c.bpd is None else [_with_error(c.bpd, c.bpd_stderr)]
             row: list[Any] = [str(c.label), str(c.examples), *likelihoods]
             by_class.add_row(*row, *([] if c.accuracy is None else [f"{c.accuracy:.4f}"]))
         console().print(by_class)

@@ -64,6 +64,11 @@ class DataSpec:
         return self.medium.given if isinstance(self.medium, MixedTable) else 0
 
     @property
+    def has_bpd(self) -> bool:
+        """Whether bits/dim say something of it: not of a mixed table, whose values are of several kinds."""
+        return self.support != "mixed"
+
+    @property
     def is_plain(self) -> bool:
         """True where an array says all there is to say of the values: for images, and for rows without units."""
         return self.medium is None or (isinstance(self.medium, Table) and self.medium.is_plain)

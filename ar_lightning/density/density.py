@@ -175,6 +175,18 @@ class Density(nn.Module):
         """Return log p(x_i | x_<i, cond) of every value in nats, `(B, C, *sites)`, under one member; x is unchecked."""
         return self.likelihood.log_prob(self.parameters_of(x, cond, member), x)
 
+    def scored(self, x: Tensor) -> Tensor:
+        """Return booleans `(B, C, *sites)`: which values are scored. What is given or missing is not."""
+        scored = ~self.given_mask(len(x)).to(x.device)
+        unread = self.likelihood.unread(x)
+        return scored if unread is None else scored & ~unread
+
+    def given_mask(self, n: int) -> Tensor:
+        """Return booleans `(n, C, *sites)`: which values of n examples are given."""
+        mask = torch.zeros(n, *self.spec.shape, dtype=torch.bool)
+        mask[..., : self.spec.given] = True
+        return mask
+
     def sample(
         self,
         n: int,

@@ -13,10 +13,11 @@ from tqdm import tqdm
 
 from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError
+from ar_lightning.core.medium import MixedTable
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import MAX_CLASSES, Density
-from ar_lightning.density.metrics import NegativeLogLikelihood
+from ar_lightning.density.metrics import ColumnLikelihood, ColumnShare, NegativeLogLikelihood
 from ar_lightning.density.stream import Memory, carried
 from ar_lightning.media.choose import media_of
 
@@ -41,6 +42,8 @@ class Scored(NamedTuple):
     nll: Tensor  # -log p(x), or -log p(x | y) where labels are given, `(B,)` in nats
     labels: Tensor | None  # `(B,)`, or None
     log_joint: Tensor | None  # log p(x | y) + log p(y) of every class, `(B, classes)` in nats; None where there is none
+    terms: Tensor | None = None  # -log p of each cell given those before, under the first member, `(B, D)` in nats
+    scored: Tensor | None = None  # booleans `(B, D)`: which cells are scored; both of a mixed table only
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class ClassLikelihood:
     examples: int
     nll: float
     nll_stderr: float | None
-    bpd: float
+    bpd: float | None
     bpd_stderr: float | None
     accuracy: float | None = None
 
@@ -65,12 +68,13 @@ class Evaluation:
     examples: int  # number of them
     nll: float  # mean in nats per example
     nll_stderr: float | None  # standard error of that mean, for examples that are independent; None of a single one
-    bpd: float  # mean in bits per dimension
+    bpd: float | None  # mean in bits per dimension; None of a mixed table
     bpd_stderr: float | None  # its standard error
     independent: bool  # whether the examples are; windows of a stream are not, and their errors may be too small
     accuracy: float | None = None  # of argmax_y p(x | y) p(y); None where nothing is classified
     accuracy_stderr: float | None = None  # its standard error
     classes: tuple[ClassLikelihood, ...] = ()  # the same by class, where there are labels
+    columns: tuple[ColumnShare, ...] = ()  # of a mixed table, under the first member where several are averaged
 
 
 def evaluate(
@@ -89,22 +93,27 @@ def evaluate(
         UserError: the density cannot take the data, or an example holds illegal values.
     """
     nll = NegativeLogLikelihood()
+    medium = density.spec.medium
+    columns = ColumnLikelihood(medium) if isinstance(medium, MixedTable) else None
     parts = []
     for scored in scores(density, data_module, split, limit, log_class_prior(density, data_module)):
         part = Scored(*(None if t is None else t.cpu() for t in scored))  # type: ignore[arg-type]
         nll.update(part.nll)
-        parts.append(part)
+        if columns is not None and part.terms is not None and part.scored is not None:
+            columns.update(part.terms, part.scored)
+        parts.append(part._replace(terms=None, scored=None))
     every = torch.cat([part.nll for part in parts]).double()
     labels = torch.cat([part.labels for part in parts if part.labels is not None] or [torch.empty(0)]).long()
     guesses = torch.cat([part.log_joint.argmax(1) for part in parts if part.log_joint is not None] or [labels[:0]])
     right = guesses == labels if len(guesses) else torch.empty(0)
-    bits = 1 / (density.spec.dims * math.log(2))
+    bits = 1 / (density.spec.dims * math.log(2)) if density.spec.has_bpd else None
     mean, error = float(nll.compute()), standard_error(every)
     return Evaluation(
-        split, data_module.regime, len(every), mean, error, mean / (density.spec.dims * math.log(2)),
-        error and error * bits, not data_module.stream, float(right.float().mean()) if len(right) else None,
+        split, data_module.regime, len(every), mean, error, bits and mean / (density.spec.dims * math.log(2)),
+        bits and error and error * bits, not data_module.stream, float(right.float().mean()) if len(right) else None,
         standard_error(right.double()) if len(right) else None,
         tuple(_of_class(int(y), data_module.spec, every, labels, right, bits) for y in labels.unique()),
+        columns.shares() if columns is not None and columns.update_count else (),
     )  # fmt: skip
 
 
@@ -134,14 +143,17 @@ def scores(
             rows = torch.tensor(numbers)
             x = read(x, rows).to(density.device)
             condition = Condition(*(None if t is None else t.to(density.device) for t in as_condition(cond)))
+            cells: tuple[Tensor, ...] = ()
+            if density.spec.support == "mixed" and (condition.labels is not None or not density.conditional):
+                cells = -density.terms(x, condition)[:, 0], density.scored(x)[:, 0]
             if log_prior is None:
                 with carried(density.model, memory, len(x)) if data.stream else nullcontext():
-                    yield Scored(rows, -density.log_prob(x, condition), condition.labels, None)
+                    yield Scored(rows, -density.log_prob(x, condition), condition.labels, None, *cells)
                 continue
             log_p = density.class_log_probs(x, condition)
             joint = log_p + log_prior.to(log_p.device)
             of_x = joint.logsumexp(1) if condition.labels is None else log_p.gather(1, condition.labels[:, None])[:, 0]
-            yield Scored(rows, -of_x, condition.labels, joint)
+            yield Scored(rows, -of_x, condition.labels, joint, *cells)
     finally:
         density.train(was_training)
 
@@ -154,11 +166,15 @@ def log_class_prior(density: Density, data: ArrayDataModule) -> Tensor | None:
     return data.class_prior().log()
 
 
-def _of_class(number: int, spec: DataSpec, nll: Tensor, labels: Tensor, right: Tensor, bits: float) -> ClassLikelihood:
+def _of_class(
+    number: int, spec: DataSpec, nll: Tensor, labels: Tensor, right: Tensor, bits: float | None
+) -> ClassLikelihood:
     here, label = labels == number, spec.label_of(number)
     mean, error = float(nll[here].mean()), standard_error(nll[here])
     accuracy = float(right[here].double().mean()) if len(right) else None
-    return ClassLikelihood(label, int(here.sum()), mean, error, mean * bits, error and error * bits, accuracy)
+    return ClassLikelihood(
+        label, int(here.sum()), mean, error, bits and mean * bits, bits and error and error * bits, accuracy
+    )
 
 
 def standard_error(values: Tensor) -> float | None:
@@ -171,7 +187,12 @@ def check_data(density: Density, data: ArrayDataModule) -> None:
     own, other = density.spec, data.spec
     media, theirs = media_of(own), media_of(other)
     recoded = media.recoded and theirs.recoded
-    if own.shape != other.shape or (own.levels != other.levels and not recoded) or own.quantised != other.quantised:
+    mixed = own.support == other.support == "mixed"  # columns are found by their names
+    if (
+        (own.shape != other.shape and not mixed)
+        or (own.levels != other.levels and not recoded)
+        or own.quantised != other.quantised
+    ):
         how = "; set data.dequantise=true" if own.quantised and own.quantised == other.levels else ""
         raise UserError(f"data: {_in_full(other)}, but this density was trained for {_in_full(own)}{how}")
     if not (own.medium is None and other.is_plain):  # rows of arrays had no medium in older checkpoints
@@ -200,6 +221,8 @@ def translator(density: Density, data: ArrayDataModule) -> Callable[[Tensor, Ten
 
     def read(x: Tensor, rows: Tensor) -> Tensor:
         x = media.translate(x, theirs)
+        if own.support == "mixed":
+            return _legal_rows(density, x, rows)
         legal = x.isfinite() if own.levels is None else (x >= 0) & (x < own.levels) & (x == x.round())
         if not bool(legal.all()):
             i = int((~legal).flatten(1).any(1).nonzero()[0])
@@ -208,6 +231,22 @@ def translator(density: Density, data: ArrayDataModule) -> Callable[[Tensor, Ten
         return x
 
     return read
+
+
+def _legal_rows(density: Density, x: Tensor, rows: Tensor) -> Tensor:
+    """Return rows of a mixed table; raise `UserError` if one holds an illegal value, or lacks one that is needed."""
+
+    def complaint(some: Tensor) -> str:
+        try:
+            density.check_values(some.to(density.device))
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    if complaint(x):
+        i, why = next((i, why) for i in range(len(x)) if (why := complaint(x[i : i + 1])))
+        raise UserError(f"data: row {rows[i]}: {why}")
+    return x
 
 
 def _in_full(spec: DataSpec) -> str:

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ar_lightning.core.reading import read_metrics
 __all__ = ["curves_png", "drawn", "evenly", "plain_text"]
 
 T = TypeVar("T")
+UNITS = {"bpd": "bits/dim", "nll": "nats per example"}
 
 
 @contextmanager
@@ -37,18 +38,18 @@ def drawn(what: object, draw: Callable[[], T]) -> T | None:
 
 
 @plain_text()
-def curves_png(metrics: Path, path: Path, title: str) -> None:
-    """Plot training and validation bits/dim over the epochs of a `metrics.csv`."""
+def curves_png(metrics: Path, path: Path, title: str, unit: Literal["bpd", "nll"] = "bpd") -> None:
+    """Plot training and validation bits/dim, or nats, over the epochs of a `metrics.csv`."""
     from matplotlib.figure import Figure
 
     _, rows = read_metrics(metrics)
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.add_subplot()
-    for key, label in (("train/bpd", "train"), ("val/bpd", "valid")):
-        points = [(int(row["epoch"]) + 1, float(row[key])) for row in rows if row.get(key)]
+    for split, label in (("train", "train"), ("val", "valid")):
+        points = [(int(row["epoch"]) + 1, float(value)) for row in rows if (value := row.get(f"{split}/{unit}"))]
         if points:
             axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 40 else "")
-    axes.set(xlabel="epoch", ylabel="bits/dim", title=title)
+    axes.set(xlabel="epoch", ylabel=UNITS[unit], title=title)
     if axes.lines:
         axes.legend()
     axes.grid(alpha=0.3)

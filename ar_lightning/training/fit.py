@@ -111,7 +111,8 @@ def _run(
             result |= {"pictures": pictures, "seconds_total": round(throughput.total_seconds, 1)}
             result |= {} if pruned else {"samples_per_second": samples.rate}
             curves = run_dir / "curves.png"
-            drawn(curves, lambda: curves_png(run_dir / "metrics.csv", curves, config["experiment"]))
+            unit: Any = "bpd" if data.spec.has_bpd else "nll"
+            drawn(curves, lambda: curves_png(run_dir / "metrics.csv", curves, config["experiment"], unit))
             write_json(result, run_dir / "result.json")
     except Exception as error:  # whatever it is, W&B shall know that the run has failed
         _finish(loggers, {"state": "failed", "reason": str(error).partition("\n")[0]}, None, exit_code=1)
@@ -161,7 +162,7 @@ def _quieten() -> None:
         ".*You're resuming from a checkpoint that ended before the epoch ended.*",
         ".*callbacks used to create the checkpoint need to be provided.*",
         ".*The checkpoint was not created with WeightAveraging.*",
-        ".*recommended to use `self.log\\('throughput/examples_per_second'.*",  # over all ranks already
+        ".*recommended to use `self.log\\('(throughput/examples_per_second|test/nll/).*",  # over all ranks already
     ):  # fmt: skip
         warnings.filterwarnings("ignore", message)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):

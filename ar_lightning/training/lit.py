@@ -13,8 +13,9 @@ from ar_lightning.config.registry import make
 from ar_lightning.core.condition import Condition, Given, as_condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import CHECKPOINT_KEY
+from ar_lightning.core.medium import MixedTable
 from ar_lightning.density.density import MAX_CLASSES, Density, Step
-from ar_lightning.density.metrics import BitsPerDim, NegativeLogLikelihood
+from ar_lightning.density.metrics import BitsPerDim, ColumnLikelihood, ColumnShare, NegativeLogLikelihood
 from ar_lightning.density.stream import Memory, carried
 
 __all__ = ["LitDensity"]
@@ -39,6 +40,9 @@ class LitDensity(pl.LightningModule):
             for stage in ("train", "val", "test")
             for name, metric in (("nll", NegativeLogLikelihood()), ("bpd", BitsPerDim(density.spec.dims)))
         })  # fmt: skip
+        self.columns: tuple[ColumnShare, ...] = ()  # of a mixed table, once it is tested
+        if isinstance(density.spec.medium, MixedTable):
+            self.metrics["test_columns"] = ColumnLikelihood(density.spec.medium)
         # One memory a stage, for streams: a validation leaves that of the training alone.
         self.memories: dict[str, Memory] = {"train": {}, "val": {}, "test": {}}
         if density.conditional and density.spec.classes <= MAX_CLASSES:
@@ -100,6 +104,9 @@ class LitDensity(pl.LightningModule):
 
     def test_step(self, batch: Batch, index: int) -> None:
         """Score the examples; a conditional density also classifies them, by argmax_y p(x | y) p(y)."""
+        if "test_columns" in self.metrics:  # of the first member, where several are averaged
+            columns: Any = self.metrics["test_columns"]
+            columns.update(-self.density.terms(*batch)[:, 0], self.density.scored(batch[0])[:, 0])
         if "test_accuracy" not in self.metrics:
             with self._reading("test", batch[0], index):
                 self._update("test", -self.density.log_prob(*batch))
@@ -112,13 +119,21 @@ class LitDensity(pl.LightningModule):
         accuracy.update((log_p + self.log_prior).argmax(1), labels)
         self.log("test/accuracy", accuracy, on_step=False, on_epoch=True, batch_size=len(x))
 
+    def on_test_epoch_end(self) -> None:
+        """Log the share of each column of a mixed table."""
+        if "test_columns" in self.metrics:
+            columns: Any = self.metrics["test_columns"]
+            self.columns = columns.shares()
+            self.log_dict({f"test/nll/{share.name}": share.nll for share in self.columns}, batch_size=1)
+            columns.reset()
+
     def _update(self, stage: str, nll: Tensor) -> None:
         """Add a batch to the metrics; Lightning gets them once an epoch, and computes them at its end."""
         for name in ("nll", "bpd"):
             metric: Any = self.metrics[f"{stage}_{name}"]
             metric.update(nll)
             if metric.update_count == 1:  # the first of the epoch, or of what is left of it
-                shown = (stage, name) == ("val", "bpd")
+                shown = (stage, name) == ("val", "bpd" if self.density.spec.has_bpd else "nll")
                 self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=shown, batch_size=len(nll))
 
     def _is_logged(self) -> bool:

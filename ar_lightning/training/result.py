@@ -2,12 +2,15 @@
 
 import math
 import sys
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
 import lightning.pytorch as pl
 
 from ar_lightning import __version__
+from ar_lightning.core.medium import MixedTable
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.training.lit import LitDensity
 from ar_lightning.training.progress import Throughput
@@ -29,22 +32,24 @@ def result_of(
     """
     metrics = trainer.callback_metrics
     best = trainer.checkpoint_callbacks[0].best_model_score  # type: ignore[attr-defined]
-    model = lit.density.model
+    model, has_bpd = lit.density.model, data.spec.has_bpd
     members, reach = model.members, model.receptive_field
-    given = ["the label"] * bool(model.classes) + ["a vector"] + ["aligned features"] * bool(model.features)
+    given = ["the label"] * bool(model.classes) + ["a vector"] * bool(model.context)
+    given += ["aligned features"] * bool(model.features) + _given_columns(data.spec)
     return {
         "experiment": config["experiment"],
         "model": config["model"]["name"],
         "data": config["data"]["name"],
         "regime": data.regime,
-        **{key: float(metrics[key]) for key in TESTED if key in metrics},
+        **{key: float(metrics[key]) for key in TESTED if key in metrics and (has_bpd or "bpd" not in key)},
         **(_test_set(config, data, trainer.world_size) if "test/nll" in metrics else {}),
         **(dict(zip(("tested_epoch", "tested_step"), written_at, strict=True)) if "test/nll" in metrics else {}),
         **({"members": members} if members > 1 else {}),
-        **({"given": " and ".join(given)} if model.context else {}),  # else the config says it
+        **({"given": " and ".join(given)} if model.context or data.spec.given else {}),  # else the config says it
         **({} if reach is None else {"receptive_field": reach}),
         "val/nll": None if best is None else float(best),
-        "val/bpd": None if best is None else float(best) / (data.spec.dims * math.log(2)),
+        **({"val/bpd": None if best is None else float(best) / (data.spec.dims * math.log(2))} if has_bpd else {}),
+        **({} if has_bpd else {"columns": [asdict(share) for share in lit.columns]}),
         "parameters": sum(p.numel() for p in lit.parameters()),
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
@@ -63,6 +68,11 @@ def result_of(
     }  # fmt: skip
 
 
+def _given_columns(spec: DataSpec) -> list[str]:
+    names = spec.medium.names[: spec.given] if isinstance(spec.medium, MixedTable) else ()
+    return [f"the column{'s' * (len(names) > 1)} {', '.join(names)}"] if names else []
+
+
 def _test_set(config: dict[str, Any], data: ArrayDataModule, world: int) -> dict[str, float | int]:
     """Return how many examples were tested and, for all of a synthetic test set, its likelihood under the true model.
 
@@ -74,5 +84,5 @@ def _test_set(config: dict[str, Any], data: ArrayDataModule, world: int) -> dict
     truth = data.true_nll()
     if truth is None:
         return {"test_examples": examples}
-    true_bpd = truth / (data.spec.dims * math.log(2))
-    return {"test_examples": examples, "test/true_nll": truth, "test/true_bpd": true_bpd}
+    in_bits = {"test/true_bpd": truth / (data.spec.dims * math.log(2))} if data.spec.has_bpd else {}
+    return {"test_examples": examples, "test/true_nll": truth, **in_bits}

@@ -10,14 +10,16 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ar_lightning.core.condition import Condition, Given, repeated, rows_of
+from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Count, NonNegativeInt, Temperature
+from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.plots import drawn
 from ar_lightning.tracking.loggers import Wandb
 from ar_lightning.tracking.tensorboard import TensorBoard
 
-__all__ = ["SampleGrids"]
+__all__ = ["SampleGrids", "given_values"]
 
 COMPLETED = 8  # test examples in a completion picture
 MAX_COLUMNS = 20  # classes that get a column of their own in the samples of a conditional density
@@ -66,8 +68,9 @@ class SampleGrids(pl.Callback):
         cond = Condition(torch.arange(self.n) % classes if classes else None)
         if density.model.features or density.model.context:  # of test examples: there is no density of these
             cond, classes = repeated(data.split("test", self.n)[1], self.n), 0
+        known, mask = given_values(density, data, self.n)
         started = time.perf_counter()
-        x = self._shared(density, self.n, cond)
+        x = self._shared(density, self.n, cond, known, mask)
         self.rate = self.n / (time.perf_counter() - started)
         media = media_of(density.spec)
         shown = self.completions and media.completions
@@ -117,6 +120,26 @@ class SampleGrids(pl.Callback):
         for r, share in enumerate(shares):
             together[r::world] = share
         return together
+
+
+def given_values(density: Density, data: ArrayDataModule, n: int) -> tuple[Tensor | None, Tensor | None]:
+    """Return rows `(n, C, *sites)` of the test split, whose given columns n samples have, and a mask of these.
+
+    Both are None where no columns are given. Rows that lack one of these are left out.
+
+    Raises:
+        UserError: all rows do.
+    """
+    if not density.spec.given:
+        return None, None
+    x = data.split("test")[0]
+    unread = density.likelihood.unread(x.to(density.device))
+    if unread is not None:
+        x = x[~unread[..., : density.spec.given].flatten(1).any(1).cpu()]
+    if not len(x):
+        raise UserError("data: no test row has all the columns that are given")
+    rows = torch.arange(n) % len(x) if n >= len(x) else torch.arange(n) * len(x) // n  # spread evenly
+    return x[rows], density.given_mask(n)
 
 
 def known_parts(density: Density) -> Tensor:

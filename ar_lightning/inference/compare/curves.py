@@ -26,9 +26,9 @@ LONGER = 3  # times that the longest curve is longer than the shortest where the
 
 
 def points_of(row: Row, by: By) -> list[tuple[float, float]]:
-    """Return the points of the curve of a run: where on the axis, and its bits/dim."""
-    places = ((point.epoch if by == "epoch" else point.seconds, point.bpd) for point in row.run.curve)
-    return [(place, bpd) for place, bpd in places if place is not None]
+    """Return the points of the curve of a run: where on the axis, and its value."""
+    places = ((point.epoch if by == "epoch" else point.seconds, point.value) for point in row.run.curve)
+    return [(place, value) for place, value in places if place is not None]
 
 
 @plain_text()
@@ -57,7 +57,7 @@ def all_curves_png(groups: Sequence[Group]) -> bytes:
 def _draw(axes: "Axes", rows: Sequence[Row], by: By, dark: bool = False) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
-    ordered = sorted(rows, key=lambda row: row.run.bpd)
+    ordered = sorted(rows, key=lambda row: row.run.value)
     for i, row in enumerate(ordered):
         points = points_of(row, by)
         x, y = zip(*points, strict=True) if points else ((), ())
@@ -82,7 +82,7 @@ def _draw(axes: "Axes", rows: Sequence[Row], by: By, dark: bool = False) -> None
     background, ink, grid = INK[dark]
     axes.set_facecolor(background)
     axes.set_xlabel(AXES[by], color=ink)
-    axes.set_ylabel("validation bits/dim", color=ink)
+    axes.set_ylabel(f"validation {rows[0].run.unit}", color=ink)
     axes.tick_params(which="both", colors=ink)
     axes.grid(color=grid)
     axes.set_axisbelow(True)
@@ -92,7 +92,7 @@ def _draw(axes: "Axes", rows: Sequence[Row], by: By, dark: bool = False) -> None
 
 def _zoom(axes: "Axes", curves: Sequence[Sequence[tuple[float, float]]]) -> int:
     """End the y-axis below first epochs that flatten the rest, not below where a curve ends; count those above."""
-    values = [bpd for points in curves for _, bpd in points]
+    values = [value for points in curves for _, value in points]
     if not values:
         return 0
     best, usual = min(values), float(np.quantile(values, 0.75))

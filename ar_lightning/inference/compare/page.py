@@ -49,10 +49,10 @@ def comparison_page(rows: Group, by: str | None = None) -> str:
 def _curves(rows: Group) -> list[tuple[Picture | None, ...]]:
     """Return the curves by epoch and by seconds, where there are any, each in light and in dark."""
     pictures = []
-    ends = [f"{row.run.name} {row.run.curve[-1].bpd:.3f}" for row in rows if row.run.curve]
+    ends = [f"{row.run.name} {row.run.curve[-1].value:.3f}" for row in rows if row.run.curve]
     for by, name in AXES.items():
         if any(points_of(row, by) for row in rows):
-            alt = f"Validation bits/dim by {name}, where the curves end: {', '.join(ends)}."
+            alt = f"Validation {rows[0].run.unit} by {name}, where the curves end: {', '.join(ends)}."
             pictures.append(tuple(_picture(curve_png(rows, by, dark), alt) for dark in (False, True)))
     return pictures
 

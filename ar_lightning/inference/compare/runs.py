@@ -33,11 +33,11 @@ class Setting(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Validation after an epoch: epochs from one, seconds of training until then where they are known, bits/dim."""
+    """Validation after an epoch: epochs from one, seconds of training until then where known, and the value."""
 
     epoch: int
     seconds: float | None
-    bpd: float
+    value: float  # bits/dim, or nats of a mixed table
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,20 @@ class DoneRun:
     result: dict[str, Any]  # content of `result.json`
     setting: Setting  # what its likelihood is of
     nll: float  # nats per example
-    bpd: float  # bits per dimension
+    bpd: float | None  # bits per dimension; None of a mixed table
     errors: tuple[float | None, float | None]  # standard errors of both, where `run.py test` has written them
-    curve: tuple[Point, ...]  # validation bits/dim
+    curve: tuple[Point, ...]  # of validation
     notes: tuple[str, ...]  # what a reader of its numbers must know
+
+    @property
+    def unit(self) -> str:
+        """Unit of the curve, and of `value`."""
+        return "nats" if self.bpd is None else "bits/dim"
+
+    @property
+    def value(self) -> float:
+        """Bits per dimension, or nats of a mixed table."""
+        return self.nll if self.bpd is None else self.bpd
 
     @property
     def model(self) -> str:
@@ -100,7 +110,9 @@ def _read(folder: Path) -> DoneRun:
         if not isinstance(result.get(key), str):
             raise UserError(f"{file}: has no '{key}', so it is not the result of one run")
     split = "test" if "test/nll" in result else "val"
-    nll, bpd = (_number(result.get(f"{split}/{key}"), f"{file}: {split}/{key}") for key in ("nll", "bpd"))
+    is_mixed = "columns" in result  # bits/dim say nothing of a mixed table
+    keys = ("nll",) if is_mixed else ("nll", "bpd")
+    nll, *bpd = (_number(result.get(f"{split}/{key}"), f"{file}: {split}/{key}") for key in keys)
     for key in ("parameters", "seconds_training", "samples_per_second"):
         if result.get(key) is not None:
             _number(result[key], f"{file}: {key}")
@@ -110,9 +122,11 @@ def _read(folder: Path) -> DoneRun:
     path = config.get("data.path")  # of the user's own data, which is called by its file or folder
     data = Path(path).stem if isinstance(path, str) and Path(path).stem else result["data"]
     setting = Setting(data, result["regime"], _part(config, result, split), given)
-    curve = _curve(folder / "metrics.csv", result.get("seconds_training"))
+    curve = _curve(folder / "metrics.csv", result.get("seconds_training"), f"val/{keys[-1]}")
     about = (*_notes(config, result), *notes)
-    return DoneRun(result["experiment"], folder, config, result, setting, nll, bpd, errors, curve, about)
+    return DoneRun(
+        result["experiment"], folder, config, result, setting, nll, next(iter(bpd), None), errors, curve, about
+    )
 
 
 def _number(value: Any, where: str) -> float:
@@ -162,7 +176,7 @@ def _errors(folder: Path, result: dict[str, Any], nll: float) -> tuple[tuple[flo
     return (pair[0], pair[1]), notes
 
 
-def _curve(file: Path, seconds: float | None) -> tuple[Point, ...]:
+def _curve(file: Path, seconds: float | None, key: str) -> tuple[Point, ...]:
     """Return the validation curve, which an exported run does not have.
 
     The log has examples per second. Epochs have as many examples each, so that an epoch takes its share, by the inverse
@@ -178,12 +192,12 @@ def _curve(file: Path, seconds: float | None) -> tuple[Point, ...]:
         where = f"{file}: {name}"
         return {int(_number(r["epoch"], f"{file}: epoch")): _number(r[name], where) for r in rows if r.get(name)}
 
-    bpd, rates = column("val/bpd"), column("throughput/examples_per_second")
+    values, rates = column(key), column("throughput/examples_per_second")
     spent: dict[int, float] = {}
     if seconds and list(rates) == list(range(len(rates))) and all(rate > 0 for rate in rates.values()):
         whole = sum(1 / rate for rate in rates.values())
         spent = dict(enumerate(accumulate(seconds / (rate * whole) for rate in rates.values())))
-    return tuple(Point(epoch + 1, spent.get(epoch), value) for epoch, value in bpd.items())
+    return tuple(Point(epoch + 1, spent.get(epoch), value) for epoch, value in values.items())
 
 
 def _named(runs: Sequence[DoneRun]) -> list[DoneRun]:

@@ -38,7 +38,7 @@ class Row:
         """The run's value less the published one, in the unit of the latter; below zero is better."""
         if self.published is None:
             return None
-        return (self.run.nll if self.published.unit == "nats" else self.run.bpd) - self.published.value
+        return (self.run.nll if self.published.unit == "nats" else self.run.value) - self.published.value
 
 
 class Cell(NamedTuple):
@@ -96,7 +96,7 @@ def _cells(row: Row) -> dict[str, Cell]:
         "run": Cell(run.name, run.name),
         "data": Cell(row.label, row.label),
         "nats": _with_error(run.nll, run.errors[0], 2),
-        "bits/dim": _with_error(run.bpd, run.errors[1], 3),
+        "bits/dim": Cell("", None) if run.bpd is None else _with_error(run.bpd, run.errors[1], 3),
         "model": Cell(run.model, run.model),
         "parameters": Cell("" if parameters is None else f"{parameters:,}", parameters),
         "training": Cell("" if seconds is None else _duration(seconds), seconds),
