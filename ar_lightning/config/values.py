@@ -91,6 +91,10 @@ def conform(annotation: Any, value: Any) -> Any:
         if kind in (tuple, list) and len(value) == len(members):
             with suppress(ValueError):
                 return origin(conform(a, v) for a, v in zip(members, value, strict=True))
+    elif origin is dict:
+        if kind is dict:
+            with suppress(ValueError):
+                return {conform(args[0], name): conform(args[1], member) for name, member in value.items()}
     elif kind is annotation:
         return value
     elif kind in (int, float) and annotation in (float, str):
@@ -115,6 +119,8 @@ def type_name(annotation: Any) -> str:
         return " or ".join(type_name(a) for a in args)
     if origin in (tuple, list):
         return f"[{', '.join(type_name(a) for a in args)}{', ...' if origin is list else ''}]"
+    if origin is dict:
+        return f"{{{'name' if args[0] is str else type_name(args[0])}: {type_name(args[1])}, ...}}"
     return "null" if annotation is type(None) else annotation.__name__
 
 

@@ -1,27 +1,37 @@
-"""Rows of fields in a text file: any dialect of CSV, as spreadsheets, loggers and NumPy write it."""
+"""Rows of fields in a text file: any dialect of CSV, as spreadsheets, loggers and NumPy write it, also in gzip."""
 
+import codecs
 import csv
+import gzip
 import re
-from io import StringIO
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from ar_lightning.core.errors import UserError
-from ar_lightning.media.characters import MARK, characters_of, encoding_of
+from ar_lightning.media.characters import MARK, encoding_of
 
-__all__ = ["Fields", "read_fields"]
+__all__ = ["Fields", "Row", "read_fields"]
 
+Row = tuple[int, list[str]]  # the line that it starts in, from 1, and its fields
 DELIMITERS = (",", ";", "\t")
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # the first line by which Excel is told the delimiter
 COMMENT = re.compile(r"\s*(#|%|//)+\s*")
 UNKNOWN = "\ufffd"  # what bytes become that are no character
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")  # in no text
+GZIP = b"\x1f\x8b"  # the first bytes of what is compressed
+CHUNK = 2**24  # bytes read at a time
+WIDEST = 50_000  # columns
 
 
 class Fields(NamedTuple):
     """The fields of a file, row by row; all rows have as many."""
 
-    rows: dict[int, list[str]]  # by the line that each starts in, from 1
+    rows: Iterator[Row]  # to be read once
     comment: list[str]  # what the last line of comments before them would be as a row, such as the header of savetxt
     notes: tuple[str, ...]  # what was taken for what
 
@@ -31,64 +41,108 @@ def read_fields(path: Path) -> Fields:
 
     The delimiter is what a line `sep=;` says, else a comma, a semicolon or a tab if the first row has some, else white
     space. Text is in UTF-8, or in UTF-16 or UTF-32 with a byte order mark, or else in Windows-1252.
+
+    Raises:
+        UserError: it is no text; or, when the row is reached, that its length is not that of the others.
     """
-    text, encoding = _decoded(path)
+    encoding = _encoding(path)
     notes = [f"read as {encoding}"] if encoding else []
-    lines = StringIO(text, newline=None).readlines()
-    first, delimiter, comment = 0, "", ""
-    if lines and (told := SEPARATOR.fullmatch(lines[0])):
-        first, delimiter = 1, told[1]
+    lines = _lines(path, encoding or "utf-8")
+    first, line, delimiter, comment = next(lines, ""), 1, "", ""
+    if told := SEPARATOR.fullmatch(first):
+        first, line, delimiter = next(lines, ""), 2, told[1]
     comments = 0
-    while first < len(lines) and (not lines[first].strip() or COMMENT.match(lines[first])):
-        if lines[first].strip():
-            comments, comment = comments + 1, COMMENT.sub("", lines[first], count=1)
-        first += 1
+    while first and (not first.strip() or COMMENT.match(first)):
+        if first.strip():
+            comments, comment = comments + 1, COMMENT.sub("", first, count=1)
+        first, line = next(lines, ""), line + 1
     if comments:
         notes.append(f"without {comments} line{'s' * (comments > 1)} of comments")
-    delimiter = delimiter or _delimiter(lines[first] if first < len(lines) else "")
-    rows = _rows(path, lines, first, delimiter)
-    return Fields(rows, next(iter(_rows(path, [comment], 0, delimiter).values()), []), tuple(notes))
+    delimiter = delimiter or _delimiter(first)
+    names = next(_rows(path, [comment], 1, delimiter), (0, []))[1]
+    return Fields(_even(path, _rows(path, chain([first], lines), line, delimiter)), names, tuple(notes))
 
 
-def _rows(path: Path, lines: list[str], first: int, delimiter: str) -> dict[int, list[str]]:
-    source = (" ".join(line.split()) for line in lines[first:]) if delimiter == " " else lines[first:]
+def _rows(path: Path, lines: Iterable[str], line: int, delimiter: str) -> Iterator[Row]:
+    """Yield rows of any length; the first of the lines has this number."""
+    before = line - 1
+    source = (" ".join(text.split()) for text in lines) if delimiter == " " else lines
     reader = csv.reader(source, delimiter=delimiter, skipinitialspace=True, strict=True)
-    rows: dict[int, list[str]] = {}
-    line = first + 1
     try:
         for row in reader:
             if any(map(str.strip, row)):
-                rows[line] = row
-            line = first + reader.line_num + 1
+                yield line, row
+            line = before + reader.line_num + 1
     except csv.Error as error:
         raise UserError(f"{path}: cannot be read as CSV ({error}, line {line}); mend it") from error
-    if not rows:
-        return rows
-    top, *others = rows
-    if others and all(len(rows[other]) == len(rows[top]) + 1 for other in others):
-        rows[top] = ["", *rows[top]]  # as R writes it, whose names of rows have no name
-    for line, row in rows.items():
-        if len(row) != len(rows[top]):
-            lengths = f"line {line} has {len(row)} values where line {top} has {len(rows[top])}"
-            raise UserError(f"{path}: {lengths}; mend it")
-    return rows
 
 
-def _decoded(path: Path) -> tuple[str, str | None]:
-    """Return the text of a file, and its encoding where that is not UTF-8."""
+def _even(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
+    """Yield rows if all are as long; the first may lack a field, the name of a column that names the rows."""
+    top, first = next(rows, (0, []))
+    if len(first) > WIDEST:
+        what = f"its first row has {len(first):,} values, and a table has at most {WIDEST:,} columns"
+        raise UserError(what, path, "leave columns out; or transpose it, if its rows are columns")
+    second = next(rows, None)
+    width = len(first)
+    shifted = second is not None and len(second[1]) == width + 1  # as R writes it, whose names of rows have no name
+    if first:
+        yield top, ["", *first] if shifted else first
+    for line, row in chain([second] if second else [], rows):
+        if len(row) != width + shifted:
+            longer, values = (second[0], width + 1) if shifted and second else (line, len(row))
+            raise UserError(f"{path}: line {longer} has {values} values where line {top} has {width}; mend it")
+        yield line, row
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for its bytes, whether it is compressed or not."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            packed = file.read(len(GZIP)) == GZIP
+            file.seek(0)
+            if packed:
+                with gzip.open(file) as content:
+                    yield content  # type: ignore[misc]  # a GzipFile is read as a file is
+            else:
+                yield file
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: a damaged gzip file ({error}); get it anew") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    encoding = encoding_of(content)
-    try:
-        text = content.decode(encoding, errors="replace") if encoding else characters_of(content)
-    except UserError:
-        encoding = "Windows-1252"  # what spreadsheets on Windows call text
-        text = content.decode(encoding, errors="replace")
-    if CONTROL.search(text) or (encoding and UNKNOWN in text):
-        raise UserError(f"{path}: not a text file; give a CSV, Parquet, Excel, .npz or .hdf5 file")
-    return text.removeprefix(MARK), encoding
+
+
+def _lines(path: Path, encoding: str) -> Iterator[str]:
+    with _opened(path) as file, TextIOWrapper(file, encoding, errors="replace", newline=None) as text:
+        yield text.readline().removeprefix(MARK)
+        yield from text
+
+
+def _encoding(path: Path) -> str | None:
+    """Return the encoding of a text file where that is not UTF-8; a `UserError` says that it is no text."""
+    with _opened(path) as file:
+        encoding = encoding_of(file.read(CHUNK))
+    if encoding is None:
+        try:
+            _check_text(path, "utf-8", "strict")
+            return None
+        except UnicodeDecodeError:
+            encoding = "Windows-1252"  # what spreadsheets on Windows call text
+    _check_text(path, encoding, "replace")
+    return encoding
+
+
+def _check_text(path: Path, encoding: str, errors: str) -> None:
+    decode = codecs.getincrementaldecoder(encoding)(errors).decode
+    with _opened(path) as file:
+        while True:
+            content = file.read(CHUNK)
+            text = decode(content, final=not content)
+            if CONTROL.search(text) or (errors == "replace" and UNKNOWN in text):
+                raise UserError(f"{path}: not a text file; give a CSV, Parquet, Excel, .npz or .hdf5 file")
+            if not content:
+                return
 
 
 def _delimiter(line: str) -> str:

@@ -12,7 +12,7 @@ from ar_lightning.core.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Named", "is_number", "named"]
+__all__ = ["Named", "is_index", "is_number", "named"]
 
 WHOLE = re.compile("[0-9]+")
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "-", ".")  # what stands for a missing value, no name
@@ -23,10 +23,11 @@ ROWS = 20  # so many rows without a whole number show that whole numbers above t
 
 @dataclass(frozen=True)
 class Named:
-    """A table with names for its columns."""
+    """The names of columns, and where they stand."""
 
-    frame: "pd.DataFrame"  # without the row of names
-    index: str | None  # the column that counts or names the rows, left out unless it is asked for
+    names: tuple[str, ...]
+    header: bool  # the first row is their names, and no row of values
+    nameless: bool  # the first column has a header but no name: it may count or name the rows, as `is_index` tells
     notes: tuple[str, ...]  # what was taken for what
 
 
@@ -37,7 +38,7 @@ def named(
 
     Args:
         path: the file, for messages.
-        frame: fields of text or cells of a sheet, its first row among them; the index is where a row stands.
+        frame: fields of text or cells of a sheet, the first rows of them at least.
         header: whether the first row names the columns; None to tell from the fields.
         known: names that some of the columns have if they have names.
         comment: fields of a comment before the table, which may name its columns.
@@ -50,20 +51,18 @@ def named(
     first = ["" if field != field else "".join(str(field).splitlines()).strip() for field in frame.iloc[0]]
     has_header = _names(path, first, frame.iloc[1:], known) if header is None else header
     notes, names = [], first
+    in_row = has_header
     if has_header:
-        frame = frame.iloc[1:]
         if any(map(is_number, first)):
             notes.append(f"names of columns are {_some(first)}")
     elif header is None and len(comment) == len(first) and not any(map(is_number, comment)):
         has_header, names = True, [name.strip() for name in comment]
         notes.append(f"names of columns are in a comment: {_some(names)}")
-    if frame.empty:
+    if in_row and len(frame) == 1:
         raise UserError(f"{path}: has a header but no rows")
-    index = None
-    if has_header and names[0] in INDEX and len(names) > 1 and _is_index(frame.iloc[:, 0]):
-        index = names[0] or "x0"
+    nameless = has_header and names[0] in INDEX and len(names) > 1
     names = [name if has_header and name else f"x{d}" for d, name in enumerate(names)]
-    return Named(frame.set_axis(names, axis=1), index, tuple(notes))
+    return Named(tuple(names), in_row, nameless, tuple(notes))
 
 
 def _names(path: Path, first: Sequence[str], below: "pd.DataFrame", known: Sequence[str]) -> bool:
@@ -97,7 +96,7 @@ def _counts(column: "pd.Series") -> bool:
     return column.is_unique and all(WHOLE.fullmatch(str(field).strip()) for field in column)
 
 
-def _is_index(column: "pd.Series") -> bool:
+def is_index(column: "pd.Series") -> bool:
     """Return whether a column counts or names the rows; one of measurements does not, though all may differ."""
     return _counts(column) or (column.is_unique and not any(map(is_number, column)))
 

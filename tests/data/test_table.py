@@ -134,7 +134,7 @@ def test_what_is_not_installed_is_named_with_its_extra(
 def test_what_does_not_fit_in_memory_is_not_read(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / {"parquet": "a.parquet", "excel": "a.xlsx"}[kind]
     write_frame(pd.DataFrame(X, columns=NAMES), path)
-    monkeypatch.setattr("ar_lightning.data.columns.available_memory", lambda: 1000)
+    monkeypatch.setattr("ar_lightning.data.frame_file.available_memory", lambda: 1000)
     monkeypatch.setattr(pd, f"read_{kind}", None)
     with pytest.raises(UserError) as info:
         TableFile(path=str(path)).load()
