@@ -37,6 +37,8 @@ MODELS = {
     "gated_pixelcnn": "ar_lightning.models.gated_pixelcnn:GatedPixelCNN",
     "pixelcnnpp": "ar_lightning.models.pixelcnnpp:PixelCNNpp",
     "pixel_transformer": "ar_lightning.models.pixel_transformer:PixelTransformer",
+    "transformer": "ar_lightning.models.transformer:Transformer",
+    "any_order_transformer": "ar_lightning.models.any_order_transformer:AnyOrderTransformer",
     "rnn": "ar_lightning.models.rnn:RNN",
     "wavenet": "ar_lightning.models.wavenet:WaveNet",
 }

@@ -74,14 +74,12 @@ def sample_orderless(model: Any, draw: Draw, x: Tensor, orders: Tensor, cond: An
 
 
 def sample_orderless_naive(model: Any, draw: Draw, x: Tensor, orders: Tensor, cond: Any = None) -> Tensor:
-    """Do the same with a full forward pass per token, given all that is known by then."""
+    """Do the same with a full forward pass per token."""
     groups, sites = model.shapes.groups, model.shapes.sites
-    known = torch.zeros_like(orders, dtype=torch.bool)
+    rows = torch.arange(len(x), device=x.device)
     for token in orders.unbind(1):
-        params = model(draw.encode(x), cond, known).view(len(x), groups, -1, sites)
-        rows = torch.arange(len(x), device=x.device)
+        params = model.in_orders(draw.encode(x), orders, cond).view(len(x), groups, -1, sites)
         draw.fill(x, params[rows, token // sites, :, token % sites], token)
-        known[rows, token] = True
     return x
 
 

@@ -117,10 +117,15 @@ class OrderlessDensity(Density):
 
 
 def orders_of(model: Any, members: Tensor, first: Tensor | None) -> Tensor:
-    """Return the order `(B, tokens)` of each example: that of its member, but those that come `first` do so."""
+    """Return the order `(B, tokens)` of each example: that of its member, but those that come `first` do so.
+
+    What is known comes in the order of the first member, so that it has the same probability under all members.
+    """
     every = torch.stack([token_order(order, model.shapes) for order in model.orders])
     orders = every[members.to(every.device)]
-    return orders if first is None else in_ranks(orders, first)
+    if first is None:
+        return orders
+    return in_ranks(torch.where(first > 0, every[0].argsort(), orders.argsort(1)).argsort(1), first)
 
 
 def in_ranks(orders: Tensor, first: Tensor) -> Tensor:

@@ -205,6 +205,23 @@ class SequenceModel(Model):
         order = token_order(self.order, self.shapes)
         return self.at_sites(torch.empty_like(ordered).index_copy(1, order, ordered))
 
+    def visit(self, past: Tensor, path: Tensor, memory: Any = None, cond: Any = None) -> tuple[Tensor, Any]:
+        """Read the encoded tokens `past` `(B, n, E)` one by one, and predict the next token after each; if orderless.
+
+        `path` has their indices, and then that of the last token to predict: `(n + 1,)`, or `(B, n + 1)` where the
+        examples go different ways. `memory` is what an earlier call returned, to go on from there; at the very start it
+        is None, and the first token stands for none. Return parameters `(B, n, P)` of the tokens `path[1:]`, and what
+        is to be remembered of `past`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} reads in one order")
+
+    def in_orders(self, z: Tensor, orders: Tensor, cond: Any = None) -> Tensor:
+        """Return the parameters as `forward` does, each example in an order of its own: `orders` `(B, tokens)`."""
+        tokens = self.tokens(z)
+        past = F.pad(tokens.gather(1, orders[..., None].expand_as(tokens))[:, :-1], (0, 0, 1, 0))
+        ordered, _ = self.visit(past, F.pad(orders, (1, 0)), None, cond)
+        return self.at_sites(torch.empty_like(ordered).scatter(1, orders[..., None].expand_as(ordered), ordered))
+
     def tokens_before(self, z: Tensor) -> Tensor:
         """Return the encoded token before each token `(B, tokens, E)`, in order, given `z` `(B, C * E, *sites)`."""
         order = token_order(self.order, self.shapes)

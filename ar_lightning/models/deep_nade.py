@@ -112,21 +112,11 @@ class DeepNADE(SequenceModel):
             memory.past["a"] = a
         return params
 
-    def in_orders(self, z: Tensor, orders: Tensor, cond: Given = None) -> Tensor:
-        """Return the parameters as `forward` does, each example in an order of its own: `orders` `(B, tokens)`."""
-        tokens = self.tokens(z)
-        past = F.pad(tokens.gather(1, orders[..., None].expand_as(tokens))[:, :-1], (0, 0, 1, 0))
-        ordered, _ = self.visit(past, F.pad(orders, (1, 0)), None, cond)
-        return self.at_sites(torch.empty_like(ordered).scatter(1, orders[..., None].expand_as(ordered), ordered))
-
-    def visit(self, past: Tensor, path: Tensor, a: Tensor | None = None, cond: Given = None) -> tuple[Tensor, Tensor]:
-        """Read the encoded tokens `past` `(B, n, E)` one by one, and predict the next token after each.
-
-        `path` has their indices, and then that of the last token to predict: `(n + 1,)`, or `(B, n + 1)` where the
-        examples go different ways. `a` are the pre-activations `(B, H)` of the first layer so far; at the very start it
-        is None, and the first token stands for none. Return parameters `(B, n, P)` of the tokens `path[1:]`, and the
-        pre-activations after all of `past`.
-        """
+    def visit(
+        self, past: Tensor, path: Tensor, memory: Tensor | None = None, cond: Given = None
+    ) -> tuple[Tensor, Tensor]:
+        """Read on, as `SequenceModel.visit`; what is remembered are the pre-activations `(B, H)` of the first layer."""
+        a = memory
         outs = []
         for i in range(0, past.shape[1], BLOCK):
             tokens = past[:, i : i + BLOCK]

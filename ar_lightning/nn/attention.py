@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ar_lightning.nn.rotary import rotate
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["CausalSelfAttention"]
@@ -21,9 +22,14 @@ class CausalSelfAttention(Streaming):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map tokens `(B, n, width)` to `(B, n, width)`; while streaming, the next n of them."""
+    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Map tokens `(B, n, width)` to `(B, n, width)`; while streaming, the next n of them.
+
+        `turns` are those of the queries and of the keys, where positions are rotary: see `rotate`.
+        """
         q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, n, width / heads)
+        if turns is not None:
+            q, k = rotate(q, turns[0]), rotate(k, turns[1])
         if self.past is None:
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:

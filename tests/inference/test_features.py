@@ -89,7 +89,7 @@ def parameters_of(model: Any, name: str, maps: torch.Tensor) -> torch.Tensor:
         return (maps[:, 0] @ masked.T + out.bias).unflatten(1, (model.shapes.tokens, -1))[:, order]
     if name == "wavenet":
         return model.out(maps.relu())
-    if name in ("rnn", "pixel_transformer"):
+    if name in ("rnn", "pixel_transformer", "transformer", "any_order_transformer"):
         return model.out(maps)
     if name in ("table", "markov"):
         return maps

@@ -45,7 +45,7 @@ def random_training_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.ddp
-@pytest.mark.parametrize("model", slow_but(["nade"], ["nade", "pixelcnnpp", "deep_nade"]))
+@pytest.mark.parametrize("model", slow_but(["nade"], ["nade", "pixelcnnpp", "deep_nade", "any_order_transformer"]))
 def test_training_and_likelihood_on_two_processes_equal_one(model: str, odd_data: Path, tmp_path: Path) -> None:
     """Of models that read a sequence, given labels, read rows and are initialised from data, or draw their orders."""
     common = [

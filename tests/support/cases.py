@@ -35,6 +35,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "gated_pixelcnn": {"hidden": 18, "layers": 2, "head": 24},
     "pixelcnnpp": {"filters": 6, "resnets": 1, "downsamplings": 2},
     "pixel_transformer": {"width": 8, "layers": 2, "heads": 2},
+    "transformer": {"width": 8, "layers": 2, "heads": 2},
+    "any_order_transformer": {"width": 8, "layers": 2, "heads": 2},
     "rnn": {"hidden": 6, "layers": 2, "embedding": 5},
     "wavenet": {"channels": 6, "skip": 8, "layers": 5, "stacks": 2},
 }
@@ -146,6 +148,7 @@ def variants(model: str) -> list[dict[str, Any]]:
         "conditional": [{"conditional": True, **order}],
         "direct": [{"direct": True}],
         "kernel": [{"kernel": 5}],
+        "mlp": [{"mlp": "swiglu"}],
         "cell": [{"cell": "gru", "position": True}, {"cell": "rnn"}],
         "masks": [{"masks": 3}, {"masks": 2, "vary_order": True}],
         "ensemble": [{"ensemble": 3}],
