@@ -133,7 +133,7 @@ class Transformer(SequenceModel):
         if self.class_bias is not None:
             h = h + self.class_bias(cond)[:, None]
         h = self.dropout(h)
-        turned = self.places.turns[:, here], self.places.turns[:, came]  # of the queries, of the keys
+        turned = self.places.turns[torch.stack([here, came], -1), None]  # of queries and keys: (n, 2, 1, pairs, 2)
         for layer in self.layers:
             h = layer(h, turned)
         h = self.norm(h)
@@ -157,7 +157,7 @@ class Layer(nn.Module):
         self.mlp = MLP(width, gated=mlp == "swiglu")
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, h: Tensor, turned: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, h: Tensor, turned: Tensor) -> Tensor:
         """Map tokens `(B, n, width)` to `(B, n, width)`."""
         h = h + self.dropout(self.attention(self.norm_attention(h), turned))
         return h + self.dropout(self.mlp(self.norm_mlp(h)))

@@ -22,14 +22,17 @@ class CausalSelfAttention(Streaming):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def forward(self, x: Tensor, turns: Tensor | None = None) -> Tensor:
         """Map tokens `(B, n, width)` to `(B, n, width)`; while streaming, the next n of them.
 
-        `turns` are those of the queries and of the keys, where positions are rotary: see `rotate`.
+        Where positions are rotary, `turns` are those of the queries and of the keys, as `rotate` takes them:
+        `(n, 2, 1, width / heads // 2, 2)`, or with B before n where examples have positions of their own.
         """
-        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (B, heads, n, width / heads)
-        if turns is not None:
-            q, k = rotate(q, turns[0]), rotate(k, turns[1])
+        qkv = self.qkv(x).unflatten(2, (3, self.heads, -1))  # (B, n, 3, heads, width / heads)
+        qk, v = qkv.tensor_split([2], 2)
+        qk = qk if turns is None else rotate(qk, turns)
+        q, k = qk.permute(2, 0, 3, 1, 4)  # (B, heads, n, width / heads)
+        v = v[:, :, 0].transpose(1, 2)
         if self.past is None:
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:

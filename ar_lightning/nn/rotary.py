@@ -10,18 +10,24 @@ __all__ = ["rotate", "turns"]
 
 
 def turns(places: Tensor, features: int, base: float) -> Tensor:
-    """Return the cosines and sines `(2, N, features // 2)` of the angles of N places `(N, axes)`.
+    """Return the cosine and the sine, `(N, features // 2, 2)`, of the angles of N places `(N, axes)`.
 
     The pairs of features take the axes in turn. Those of one axis turn at rates from 1 down to 1 / base, almost.
     """
     pair, axes = torch.arange(features // 2), places.shape[1]
     rates = base ** -(pair // axes * (2 * axes / features))  # (pairs,)
     angles = places[:, pair % axes] * rates  # (N, pairs)
-    return torch.stack([angles.cos(), angles.sin()])
+    return torch.stack([angles.cos(), angles.sin()], -1)
 
 
 def rotate(x: Tensor, turn: Tensor) -> Tensor:
-    """Turn features `(B, heads, n, F)` by `turn`, `(2, n, F // 2)` or `(2, B, n, F // 2)`; an odd last one stays."""
-    cos, sin = turn.unsqueeze(-3)  # (1, n, pairs) or (B, 1, n, pairs)
-    a, b, rest = x.tensor_split([cos.shape[-1], 2 * cos.shape[-1]], -1)
-    return torch.cat([a * cos - b * sin, a * sin + b * cos, rest], -1).type_as(x)
+    """Turn features `(..., F)` by `turn` `(..., F // 2, 2)`, which broadcasts to them; an odd last one stays.
+
+    Two features are the parts of a complex number: one product, where cosines and sines would take six operations.
+    """
+    pairs = turn.shape[-2]
+    paired = x if x.shape[-1] == 2 * pairs else x[..., : 2 * pairs].contiguous()
+    paired = paired.to(turn.dtype).unflatten(-1, (pairs, 2))
+    product = torch.view_as_complex(paired) * torch.view_as_complex(turn)
+    turned = torch.view_as_real(product).flatten(-2).type_as(x)
+    return turned if x.shape[-1] == 2 * pairs else torch.cat([turned, x[..., 2 * pairs :]], -1)
