@@ -22,6 +22,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ar_lightning.core.condition import Given, rows_of
 from ar_lightning.core.fields import Dropout, NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import token_order
@@ -47,13 +48,14 @@ class AnyOrderTransformer(Transformer):
         tie: score levels by the embeddings that they are read by; needs likelihood.encoding=index.
         ensemble: random orders whose densities are averaged.
         order_seed: seed of the orders.
-        conditional: condition on the data's labels.
+        conditional: condition on the data's labels and vectors.
 
     Raises:
         ValueError: the heads do not divide the width, or there are no embeddings to tie.
     """
 
     encoding = "index"
+    reads_context = True
     any_length = False
     orderless = True
     one_pass = True
@@ -78,7 +80,7 @@ class AnyOrderTransformer(Transformer):
         )  # fmt: skip
         self.members = ensemble
 
-    def forward(self, z: Tensor, cond: Tensor | None = None, known: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, cond: Given = None, known: Tensor | None = None) -> Tensor:
         """Return the parameters `(B, groups * P, *sites)` of every site, given `z` `(B, C * E, *sites)`.
 
         They follow the chain rule in this member's order. Given booleans `known` `(B, tokens)`, they are those of every
@@ -91,12 +93,12 @@ class AnyOrderTransformer(Transformer):
         late = (~known).long()[:, None] * (2 - torch.eye(n, dtype=torch.long, device=z.device))  # (B, n, n)
         orders = (place + n * late).argsort(2)  # of each token: what is known, then itself, then the others
         rows = torch.arange(len(z), device=z.device).repeat_interleave(n)
-        params = self.in_orders(z[rows], orders.flatten(0, 1), None if cond is None else cond[rows])
+        params = self.in_orders(z[rows], orders.flatten(0, 1), None if cond is None else rows_of(cond, rows))
         of_each = self.tokens(params).unflatten(0, (-1, n))  # (B, n, n, P)
         return self.at_sites(of_each.diagonal(dim1=1, dim2=2).transpose(1, 2))
 
     def visit(
-        self, past: Tensor, path: Tensor, memory: list[dict[str, Any]] | None = None, cond: Tensor | None = None
+        self, past: Tensor, path: Tensor, memory: list[dict[str, Any]] | None = None, cond: Given = None
     ) -> tuple[Tensor, list[dict[str, Any]] | None]:
         """Read on, as `SequenceModel.visit`; what is remembered are the keys and values of each attention layer.
 

@@ -26,10 +26,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Dropout, NonNegativeInt, Order, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel, token_order
 from ar_lightning.nn.attention import CausalSelfAttention
+from ar_lightning.nn.given import GivenBias, given_bias
 from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.rotary import turns
 from ar_lightning.nn.streaming import Streaming
@@ -60,13 +62,14 @@ class Transformer(SequenceModel):
         tie: score levels by the embeddings that they are read by; needs likelihood.encoding=index.
         order: raster, or one fixed random permutation of all values.
         order_seed: chooses the permutation.
-        conditional: condition on the data's labels.
+        conditional: condition on the data's labels and vectors.
 
     Raises:
         ValueError: the heads do not divide the width, or there are no embeddings to tie.
     """
 
     encoding = "index"
+    reads_context = True
     any_length = True
     hidden_layers = ("read", "layers.*", "norm")
 
@@ -91,7 +94,7 @@ class Transformer(SequenceModel):
             raise ValueError("tie=true needs levels that are looked up and scored one by one: categorical, by index")
         self.read = TokenReader(shapes, width)
         self.places = Places(shapes, width, width // heads, position)
-        self.class_bias = nn.Embedding(self.classes, width) if self.classes else None
+        self.class_bias = given_bias(self.given_sizes, width)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(Layer(width, heads, shapes.tokens, mlp, dropout) for _ in range(layers))
         self.norm = nn.RMSNorm(width, eps=1e-6)
@@ -111,18 +114,20 @@ class Transformer(SequenceModel):
                 nn.init.zeros_(module.bias)
             elif isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=EMBEDDED)
+            elif isinstance(module, GivenBias):
+                module.initialise(EMBEDDED)
         if self.read.linear is not None:
             nn.init.normal_(self.read.linear.weight, std=EMBEDDED)
         if self.out is not None:
             nn.init.normal_(self.out.weight, std=0.02)  # the first parameters are near zero
 
-    def scan(self, past: Tensor, cond: Tensor | None = None) -> Tensor:
+    def scan(self, past: Tensor, cond: Given = None) -> Tensor:
         n = past.shape[1]
         start = self.memory.advance(n)
         path = F.pad(token_order(self.order, self.shapes), (1, 0), value=self.places.start)
         return self.along(past, path[start : start + n + 1], cond)
 
-    def along(self, past: Tensor, path: Tensor, cond: Tensor | None = None) -> Tensor:
+    def along(self, past: Tensor, path: Tensor, cond: Given = None) -> Tensor:
         """Map encoded tokens `past` `(B, n, E)` to the parameters `(B, n, P)` of the token after each.
 
         `path` has the places of the tokens that were read and then that of the last to predict: `(n + 1,)`, or

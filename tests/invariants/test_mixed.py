@@ -30,7 +30,7 @@ UNREAD = MixedTable((
     Column("b", "category", ("x", "y", "z"), gaps="unread"),
     Column("c", "category", ("x", "y"), gaps="unread"),
 ))  # fmt: skip
-ORDERLESS = [case for case in MIXED_CASES if case.model in ("deep_nade",)]
+ORDERLESS = [case for case in MIXED_CASES if case.model in ("deep_nade", "any_order_transformer")]
 
 
 def values_of(column: Column) -> tuple[torch.Tensor, torch.Tensor]:

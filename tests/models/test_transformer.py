@@ -216,7 +216,7 @@ def test_what_is_known_is_as_likely_as_all_that_it_may_become() -> None:
         alike = (x[:, None] == x).masked_fill(~mask, True).flatten(2).all(2)  # (64, 64): share what is known
         known_ones = []
         for k in range(3):
-            orders = orders_of(density.model, torch.full((len(x),), k), mask.expand_as(x))
+            orders = orders_of(density.model, torch.full((len(x),), k), density.visited_first(x, mask.expand_as(x)))
             each = terms(density, x, density.model.in_orders(density.encode(x), orders))
             known = (each * mask.flatten()).sum(1)
             assert torch.allclose(known, each.sum(1).expand_as(alike).where(alike, -torch.inf).logsumexp(1))
