@@ -7,8 +7,10 @@ import torch
 
 from ar_lightning.config.registry import MODELS
 from ar_lightning.config.schema import schema_of
+from ar_lightning.core.condition import Given
 from ar_lightning.density.density import Density
 from tests.support.cases import (
+    CONTEXT_CASES,
     EVERY_CASE,
     LARGE_CASES,
     Case,
@@ -23,7 +25,7 @@ from tests.support.cases import (
 UNSEEN = {"independent": 0, "markov": 1}  # how many values back a model sees, where that is not all of them
 
 
-def changes(density: Density, x: torch.Tensor, cond: torch.Tensor | None) -> torch.Tensor:
+def changes(density: Density, x: torch.Tensor, cond: Given) -> torch.Tensor:
     """Return `(D, D)`: whether the parameters of site i change with value j, by trying every value there, or two."""
     spec = density.spec
     changed = torch.zeros(spec.dims, spec.dims, dtype=torch.bool)
@@ -35,9 +37,9 @@ def changes(density: Density, x: torch.Tensor, cond: torch.Tensor | None) -> tor
     return changed
 
 
-def parameters(density: Density, x: torch.Tensor, cond: torch.Tensor | None) -> torch.Tensor:
+def parameters(density: Density, x: torch.Tensor, cond: Given) -> torch.Tensor:
     """Return the likelihood's parameters per value: `(B, D, P)`."""
-    params = density.model(density.encode(x), cond)
+    params = density.model(density.encode(x), density.condition_of(cond))
     return per_value(density, params)
 
 
@@ -104,7 +106,7 @@ def test_compiled_model_is_as_causal(case: Case) -> None:
     assert torch.allclose(jacobian(density, x), eager, atol=1e-12)
 
 
-@each(EVERY_CASE + LARGE_CASES)
+@each(EVERY_CASE + LARGE_CASES + CONTEXT_CASES)
 def test_every_claimed_value_counts_and_no_later_one(case: Case) -> None:
     density = case.build()
     x = random_values(case.spec, 8)

@@ -15,6 +15,7 @@ from ar_lightning.density.loops import loop_of
 from tests.invariants.test_causality import parameters
 from tests.support.cases import (
     CASES,
+    CONTEXT_CASES,
     EVERY_CASE,
     LARGE_CASES,
     Case,
@@ -55,7 +56,7 @@ class Recorder(Draw):
     seen: dict[int, torch.Tensor]
 
 
-@each(EVERY_CASE + LARGE_CASES)
+@each(EVERY_CASE + LARGE_CASES + CONTEXT_CASES)
 @torch.no_grad()
 def test_streaming_equals_the_full_forward(case: Case) -> None:
     density, n = case.build(torch.float32), 5
@@ -66,13 +67,13 @@ def test_streaming_equals_the_full_forward(case: Case) -> None:
         with density.member(k):
             draw = Recorder(density.likelihood, density.noise(n), x.flatten(1), everything, 1.0)
             draw.seen = {}
-            fed = loop_of(density.model)(density.model, draw, torch.zeros_like(x), cond)
+            fed = loop_of(density.model)(density.model, draw, torch.zeros_like(x), density.condition_of(cond))
             streamed = torch.stack([draw.seen[site] for site in range(case.spec.dims)], 1)
             assert torch.equal(fed, x)
             assert (streamed - parameters(density, x, cond)).abs().max() <= 1e-5
 
 
-@each(EVERY_CASE + LARGE_CASES)
+@each(EVERY_CASE + LARGE_CASES + CONTEXT_CASES)
 def test_same_seed_same_samples_in_both_loops_and_any_batch(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     density, n = case.build(), 16
     cond = case.labels(n)

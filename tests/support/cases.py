@@ -5,7 +5,7 @@ can meet do meet. A new model or likelihood is covered from the moment it is reg
 """
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import combinations
 from typing import Any
@@ -18,6 +18,7 @@ from ar_lightning.config.build import build_density
 from ar_lightning.config.checks import check_likelihood, check_model, check_pair
 from ar_lightning.config.registry import LIKELIHOODS, MODELS, find
 from ar_lightning.config.schema import Schema, schema_of
+from ar_lightning.core.condition import Condition, Given
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Column, MixedTable
 from ar_lightning.core.spec import DataSpec
@@ -58,6 +59,13 @@ SPECS = {
     "mixed": DataSpec((1, 4), None, CLASSES, medium=MixedTable(COLUMNS)),
 }
 BINARY = SPECS["binary"]
+CONTEXT = ((30.0, 20.0), (-1.0, 0.5), (7.0, 0.0))  # the last number never varied
+# A vector is given too, with a label or without.
+CONTEXT_SPECS = [
+    replace(SPECS["levels"], classes=0, context=CONTEXT),
+    replace(SPECS["binary colours"], context=CONTEXT),
+    replace(SPECS["real"], context=CONTEXT),
+]
 
 
 def small(model: str) -> list[str]:
@@ -78,7 +86,7 @@ class Case:
     def __str__(self) -> str:
         options = ",".join(f"{k}={v}" for k, v in self.options.items())
         encoding = "" if self.encoding == "auto" else self.encoding
-        shape = "x".join(map(str, self.spec.shape))
+        shape = "x".join(map(str, self.spec.shape)) + "-context" * bool(self.spec.context)
         return "-".join(filter(None, (self.model, self.likelihood, encoding, shape, options)))
 
     def on(self, spec: DataSpec) -> "Case":
@@ -108,7 +116,8 @@ class Case:
                 p.data += torch.randn_like(p) * (p[0].numel() ** -0.5 if is_kernel else 0.5)
         density.to(dtype).eval()
         if density.model.initialises:
-            density.model.initialise(density.encode(random_values(self.spec, 64, seed=9)), self.labels(64))
+            given = density.condition_of(self.labels(64))
+            density.model.initialise(density.encode(random_values(self.spec, 64, seed=9)), given)
         return density
 
     @property
@@ -130,9 +139,10 @@ class Case:
         """Number of densities that are averaged."""
         return int(self.options.get("masks", self.options.get("ensemble", 1)))
 
-    def labels(self, n: int) -> torch.Tensor | None:
-        """Labels for n examples of a conditional model, else None."""
-        return torch.arange(n) % CLASSES if self.conditional else None
+    def labels(self, n: int) -> Given:
+        """What n examples of a conditional model are given, labels or a condition; None for an unconditional one."""
+        labels = torch.arange(n) % CLASSES if self.conditional and self.spec.classes else None
+        return Condition(labels, None, random_context(self.spec, n)) if self.spec.context else labels
 
 
 def defaults(schema: Schema) -> dict[str, Any]:
@@ -161,7 +171,7 @@ def fits(model: str, likelihood: str, spec: DataSpec) -> bool:
     """Whether the checks of the config let them go together."""
     try:
         check_likelihood(likelihood, spec, str(spec))
-        check_model({"name": model}, spec, str(spec))
+        check_model({"name": model, "conditional": bool(spec.context)}, spec, str(spec))
         check_pair(model, likelihood, spec, str(spec))
     except UserError:
         return False
@@ -169,7 +179,7 @@ def fits(model: str, likelihood: str, spec: DataSpec) -> bool:
 
 
 def possible(specs: Iterable[DataSpec]) -> list[Case]:
-    """Every model with every likelihood on all of these data, in each of its variants."""
+    """Every model with every likelihood on all of these data, in each of its variants that reads what is given."""
     return [
         Case(model, likelihood, spec, options)
         for model in MODELS
@@ -177,6 +187,7 @@ def possible(specs: Iterable[DataSpec]) -> list[Case]:
         for spec in specs
         if fits(model, likelihood, spec)
         for options in variants(model)
+        if options.get("conditional") or not spec.context
     ]
 
 
@@ -237,7 +248,11 @@ MIXED_CASES = [case for case in EVERY_CASE if case.spec.support == "mixed"]
 # Large enough for every row, kernel and colour to matter; too large to enumerate.
 LARGE = [DataSpec((1, 4, 4), 2, CLASSES), DataSpec((3, 3, 4), 2, CLASSES)]
 LARGE_CASES = cover(possible(LARGE), each_network)
-FAST = {*cover(EVERY_CASE, each_statistic), *cover(LARGE_CASES, each_picture)}
+CONTEXT_CASES = cover(possible(CONTEXT_SPECS), lambda case: {*each_picture(case), (case.likelihood, case.data)})
+FAST = {
+    *cover(EVERY_CASE, each_statistic), *cover(LARGE_CASES, each_picture),
+    *cover(CONTEXT_CASES, lambda case: {(case.model,)}),
+}  # fmt: skip
 
 
 def every_value(spec: DataSpec) -> torch.Tensor:
@@ -257,6 +272,12 @@ def random_values(spec: DataSpec, n: int, seed: int = 0) -> torch.Tensor:
     if spec.levels is None:
         return torch.randn(n, *spec.shape, generator=seeded(seed), dtype=torch.float64)
     return torch.randint(spec.levels, (n, *spec.shape), generator=seeded(seed))
+
+
+def random_context(spec: DataSpec, n: int, seed: int = 0) -> torch.Tensor:
+    """Return vectors `(n, F)` in the units of the data."""
+    mean, std = torch.tensor(spec.context, dtype=torch.float64).T
+    return mean + std * torch.randn(n, len(mean), generator=seeded(seed), dtype=torch.float64)
 
 
 def random_cells(column: Column, n: int, seed: int) -> torch.Tensor:
