@@ -74,6 +74,14 @@ class Dataset(Protocol):
         """Map a stored batch `(B, C, *sites)` of any split to the values of `spec`, without randomness."""
         return x
 
+    def describe(self) -> list[list[str]]:
+        """Return what was told of the data as the rows of a table, its header first; none where the spec says all."""
+        return []
+
+    def in_terms_of(self, spec: DataSpec) -> "Dataset":
+        """Return the data in the terms of a density of this spec, where the data's own are told from its values."""
+        return self
+
     def true_log_prob(self, x: np.ndarray, features: np.ndarray | None = None) -> np.ndarray | None:
         """Return log p `(N,)` in nats of examples `(N, C, *sites)` if the density of the data is known, else None.
 

@@ -17,7 +17,7 @@ from ar_lightning.data.user.reals import LIMITS
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Columns", "Wanted", "read_columns", "read_frame", "read_hdf5"]
+__all__ = ["Columns", "Wanted", "numbers_in", "read_columns", "read_frame", "read_hdf5", "read_table"]
 
 LARGEST = float(LIMITS.max)
 
@@ -39,15 +39,33 @@ def read_columns(path: Path, wanted: Wanted = ALL) -> Columns:
     Raises:
         UserError: the file is not of its kind, or a wanted column is not there or holds what is no number.
     """
-    suffix = path.suffix.lower()
-    if suffix in (".hdf5", ".h5"):
-        return _of_arrays(path, {"data": read_hdf5(path, wanted.key)}, wanted)
-    if wanted.key is not None:
-        raise UserError(f"data.key={wanted.key}: only .hdf5 files have keys, and {path.name} is none; leave it out")
-    if suffix == ".npz":
-        arrays, left_out = _npz_arrays(path)
+    if path.suffix.lower() in (".npz", ".hdf5", ".h5"):
+        arrays, left_out = _arrays(path, wanted)
         return _of_arrays(path, arrays, wanted)._replace(notes=left_out)
+    _refuse_key(path, wanted)
     return _of_frame(path, read_cells(path, wanted, holes=False), wanted)
+
+
+def read_table(path: Path, wanted: Wanted = ALL) -> tuple[Frame, dict[str, int]]:
+    """Read all rows of a file of any kind, and how many of them are of each split, or of `data`.
+
+    Raises:
+        UserError: the file is not of its kind, or a wanted column is not there.
+    """
+    import pandas as pd
+
+    suffix = path.suffix.lower()
+    if suffix not in (".npz", ".hdf5", ".h5"):
+        _refuse_key(path, wanted)
+        file = read_cells(path, wanted)
+        return file, {"data": len(file.frame)}
+    arrays, left_out = _arrays(path, wanted)
+    names = _names(path, arrays)
+    keep, _ = kept(path, names, wanted)
+    index = np.concatenate([np.arange(len(array)) for array in arrays.values()])
+    frame = pd.DataFrame(np.concatenate([array[:, keep] for array in arrays.values()]), index=index)
+    file = Frame(frame.set_axis([names[d] for d in keep], axis=1), "row", None, left_out)
+    return file, {name: len(array) for name, array in arrays.items()}
 
 
 def read_frame(path: Path, header: bool | None = None, known: Sequence[str] = ()) -> Frame:
@@ -100,23 +118,40 @@ def _npz_arrays(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     return {role: arrays[name] for role, name in read.items()}, (f"without {', '.join(left_out)}",) * bool(left_out)
 
 
-def _of_arrays(path: Path, arrays: dict[str, np.ndarray], wanted: Wanted) -> Columns:
-    """Check arrays, and name their columns x0, x1, ..."""
+def _arrays(path: Path, wanted: Wanted) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Return the rows of an .npz or .hdf5 file by split, or all as `data`, and what was left out."""
+    if path.suffix.lower() != ".npz":
+        return {"data": read_hdf5(path, wanted.key)}, ()
+    _refuse_key(path, wanted)
+    return _npz_arrays(path)
+
+
+def _refuse_key(path: Path, wanted: Wanted) -> None:
+    if wanted.key is not None:
+        raise UserError(f"data.key={wanted.key}: only .hdf5 files have keys, and {path.name} is none; leave it out")
+
+
+def _names(path: Path, arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """Return the names x0, x1, ... of the columns of arrays, which have as many."""
     columns: tuple[str, ...] = ()
-    x = {}
     for name, array in arrays.items():
         if array.ndim != 2 or not array.size or array.dtype.kind not in "buif":
             raise UserError(f"{path}: '{name}' is {array.dtype} of shape {array.shape}; save numbers (N, D)")
         columns = columns or tuple(f"x{d}" for d in range(array.shape[1]))
         if array.shape[1] != len(columns):
             raise UserError(f"{path}: '{name}' has {array.shape[1]} columns where others have {len(columns)}")
-        x[name] = array.astype(np.float64)
+    return columns
+
+
+def _of_arrays(path: Path, arrays: dict[str, np.ndarray], wanted: Wanted) -> Columns:
+    """Check arrays, and name their columns x0, x1, ..."""
+    columns = _names(path, arrays)
     keep, _ = kept(path, columns, wanted)
+    x = {name: array[:, keep].astype(np.float64) for name, array in arrays.items()}
     for name, array in x.items():
-        x[name] = array[:, keep]
-        for row, d in np.argwhere(~(np.abs(x[name]) <= LARGEST))[:1]:  # NaN compares to nothing
+        for row, d in np.argwhere(~(np.abs(array) <= LARGEST))[:1]:  # NaN compares to nothing
             column = columns[keep[d]]
-            what = f"row {row}, column {column}: {_no_number(str(x[name][row, d]))}; {_fix(column, wanted)}"
+            what = f"row {row}, column {column}: {_no_number(str(array[row, d]))}; {_fix(column, wanted)}"
             raise UserError(f"{path}: '{name}', {what}")
     return Columns(tuple(columns[d] for d in keep), x)
 
@@ -124,10 +159,15 @@ def _of_arrays(path: Path, arrays: dict[str, np.ndarray], wanted: Wanted) -> Col
 def _of_frame(path: Path, file: Frame, wanted: Wanted) -> Columns:
     """Check that the columns of a file hold numbers."""
     frame = file.frame
-    x = np.stack([_numbers(frame.iloc[:, d]) for d in range(frame.shape[1])], 1)
+    x = numbers_in(frame)
     for i, d in np.argwhere(~(np.abs(x) <= LARGEST))[:1]:  # NaN compares to nothing
         raise UserError(f"{path}: {_what_is_no_number(frame, x, i, d, file.place, wanted)}")
     return Columns(tuple(frame.columns), {"data": x}, file.notes)
+
+
+def numbers_in(frame: "pd.DataFrame") -> np.ndarray:
+    """Return the cells of a frame as float64 `(N, D)`, NaN where one is no number."""
+    return np.stack([_numbers(frame.iloc[:, d]) for d in range(frame.shape[1])], 1)
 
 
 def _numbers(column: "pd.Series") -> np.ndarray:

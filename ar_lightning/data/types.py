@@ -58,6 +58,12 @@ class Found:
     rare: int = 0  # levels that became one
     shares: Mapping[float, float] = field(default_factory=dict)  # of the rows, by point mass
     range: tuple[float, float] | None = None  # of numbers, in all rows
+    distinct: int = 0  # numbers
+
+    @property
+    def is_number(self) -> bool:
+        """True of columns of numbers, also of those that are constant and thus left out."""
+        return self.column is not None or (self.range is not None and self.why.startswith("constant"))
 
 
 class _Cells(NamedTuple):
@@ -179,7 +185,9 @@ def _category(
     counts = Counter({texts.values[k]: int(n) for k, n in enumerate(np.bincount(codes[codes >= 0])) if n})
     is_level = gaps == "level" and bool(cells.missing[train].any())
     if len(np.unique(codes[train][codes[train] >= 0])) + is_level < 2:
-        return Found(name, None, "constant" if len(counts) == 1 else "constant in the training rows", missing)
+        why = "constant" if len(counts) == 1 else "constant in the training rows"
+        values = cells.numbers if cells.numbers is not None and not missing else None
+        return Found(name, None, why, missing, range=_range(values) if values is not None else None)
     once = sum(n == 1 for n in counts.values())
     if why == "text" and not is_asked and 2 * once > len(codes) - missing:
         every = once == len(codes) - missing
@@ -212,9 +220,9 @@ def _numbers(
     values = dates_of(cells.series, where, place) if kind == "date" else cells.numbers
     if values is None:
         raise UserError(f"data.types: column {name} holds dates, not numbers", where, f"give {name}: date")
-    present = values[~cells.missing]
-    days = kind == "date" and bool((present % DAY == 0).all())
+    days = kind == "date" and bool((values[~cells.missing] % DAY == 0).all())
     values = values / DAY if days else values
+    present = values[~cells.missing]
     for i in np.flatnonzero(np.abs(values) > LARGEST)[:1]:
         what = (
             f"{place} {cells.series.index[i]}, column {name}: {values[i]:g} is beyond the numbers of single precision"
@@ -229,8 +237,8 @@ def _numbers(
         raise UserError(f"data.types: column {name} is not of whole numbers: {which}", where, f"give {name}: real")
     known = values[train][~np.isnan(values[train])]
     if _is_constant(known):
-        same = _is_constant(present)
-        return Found(name, None, "constant" if same else "constant in the training rows", missing)
+        why = "constant" if _is_constant(present) else "constant in the training rows"
+        return Found(name, None, why, missing, range=None if missing else _range(present))
     if kind == "integer" and not is_asked and not missing and _counts(values):
         return Found(name, None, "counts the rows", missing)
     spikes = spikes_of(known)
@@ -243,7 +251,11 @@ def _numbers(
         lowest=0.0 if kind == "integer" and not (values < 0).any() else None,
     )  # fmt: skip
     shares = {spike: float((known == spike).mean()) for spike in spikes}
-    return Found(name, column, why, missing, 0, shares, (float(np.nanmin(values)), float(np.nanmax(values))))
+    return Found(name, column, why, missing, 0, shares, _range(present), len(np.unique(present)))
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    return float(values.min()), float(values.max())
 
 
 def _counts(values: np.ndarray) -> bool:

@@ -96,9 +96,12 @@ def test_parquet_and_excel_hold_the_same_rows_as_csv(kind: str, tmp_path: Path) 
         rest = frame.drop(columns=["who", "when"]) if not drop else frame
         write_frame(rest, path)
         with pytest.raises(UserError) as info:
-            TableFile(path=str(path), drop=drop).load()
+            TableFile(path=str(path), drop=drop, types="real").load()
         assert message in one_line(info)
-    assert table_of(TableFile(path=str(path), drop=["pH", "who", "when"])).columns == (*NAMES[::2], "whole")
+    assert table_of(TableFile(path=str(path), drop=["pH", "who", "when"], types="real")).columns == (
+        *NAMES[::2],
+        "whole",
+    )
     path.write_bytes(b"no")
     with pytest.raises(UserError) as info:
         TableFile(path=str(path)).load()
@@ -293,14 +296,14 @@ def test_folds_are_disjoint_and_complete(folds: int, tmp_path: Path) -> None:
     path = saved(tmp_path, csv_text(np.arange(61.0)[:, None] * 3, names=("a",)))
     tests = []
     for fold in range(folds):
-        data = TableFile(path=path, folds=folds, fold=fold)
+        data = TableFile(path=path, folds=folds, fold=fold, types="real")
         x = {name: np.round(rows[:, 0] / 3).astype(int) for name, rows in original(data).items()}
         assert sorted(np.concatenate(list(x.values()))) == list(range(61))
         tests.append(x["test"])
         assert f"fold {fold} of {folds}" in data.regime
     assert sorted(np.concatenate(tests)) == list(range(61))
     assert max(map(len, tests)) - min(map(len, tests)) <= 1
-    other = TableFile(path=path, folds=folds, split_seed=1)
+    other = TableFile(path=path, folds=folds, split_seed=1, types="real")
     assert (original(other)["test"][:, 0] / 3).round().astype(int).tolist() != tests[0].tolist()
 
 
@@ -341,7 +344,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
 def test_what_cannot_be_used_is_told_in_one_line(case: str, tmp_path: Path) -> None:
     text, options, message = BAD[case]
     with pytest.raises(UserError) as info:
-        TableFile(path=saved(tmp_path, text), **options).load()
+        TableFile(path=saved(tmp_path, text), types="real", **options).load()
     assert message in one_line(info)
 
 
@@ -360,7 +363,7 @@ def test_arrays_that_cannot_be_used(case: str, tmp_path: Path) -> None:
     arrays, message = BAD_ARRAYS[case]
     np.savez(tmp_path / "mine.npz", **arrays)  # type: ignore[arg-type]
     with pytest.raises(UserError) as info:
-        TableFile(path=str(tmp_path / "mine.npz")).load()
+        TableFile(path=str(tmp_path / "mine.npz"), types="real").load()
     assert message in one_line(info)
 
 

@@ -1,36 +1,57 @@
-"""Any user's table of real values (`data.name=table data.path=my.csv`)."""
+"""Any user's table (`data.name=table data.path=my.csv`)."""
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
+from ar_lightning.core.medium import MixedTable, Table
 from ar_lightning.core.notice import notice
-from ar_lightning.data.base import SPLITS, hold_out, shuffled, users_file
-from ar_lightning.data.columns import Wanted, read_columns
+from ar_lightning.core.spec import DataSpec
+from ar_lightning.data.base import SPLITS, Dataset, Splits, hold_out, shuffled, users_file
+from ar_lightning.data.columns import Wanted, numbers_in, read_columns, read_table
+from ar_lightning.data.missing import blanked
+from ar_lightning.data.mixed import MixedRows, Roles
 from ar_lightning.data.standardised import Rows, StandardisedTable, fold_of
+from ar_lightning.data.types import Wishes
 
 __all__ = ["TableFile"]
 
-KINDS = (".csv", ".tsv", ".txt", ".data", ".parquet", ".pq", ".xlsx", ".xlsm", ".npz", ".hdf5", ".h5")
+KINDS = (
+    ".csv", ".tsv", ".txt", ".data", ".gz", ".parquet", ".pq", ".xlsx", ".xlsm", ".npz", ".hdf5", ".h5",
+)  # fmt: skip
 
 
-class TableFile(StandardisedTable):
-    """Your own table of real values: CSV of any dialect, Parquet, Excel, .npz or .hdf5; columns are standardised.
+class TableFile(Dataset):
+    """Your own table: CSV of any dialect, Parquet, Excel, .npz or .hdf5; text, numbers, dates, cells may be missing.
 
-    A CSV is separated by commas, semicolons, tabs or white space, with a header or without; of an Excel file the first
-    sheet is read. What is taken for what is said: a header of numbers, comments, an index, the encoding. An .npz file
-    holds `train`, and optionally `valid` and `test`, or one array `data`, rows `(N, D)` each. Splits that the file does
-    not have are held out with a fixed seed. Columns are standardised by the training rows; one that is constant there
-    is left out. A column of few distinct values has no density: leave it out, or the likelihood grows without bound.
+    A CSV is separated by commas, semicolons, tabs or white space, with a header or without, and may be in gzip; of an
+    Excel file the first sheet is read. An .npz file holds `train`, and optionally `valid` and `test`, or one array
+    `data`, rows `(N, D)` each. Splits that the file does not have are held out with a fixed seed. What the columns are
+    is told from their cells and shown before training: real numbers, whole numbers, categories (text, booleans, numbers
+    of few distinct values), dates of ISO 8601. Values that many rows have exactly become point masses. Columns that are
+    constant, or text of its own in most rows, are left out. Kinds and levels are those of all rows; offsets, scales and
+    point masses are of the training rows. A table of real values alone is standardised by these.
 
     Args:
         path: the file.
         key: the dataset in an .hdf5 file; null for the only one.
         drop: columns to leave out, by name or number from 0, such as [quality].
         header: whether the first row of a CSV or Excel file names the columns; null to tell from what it holds.
-        units: what densities are reported in: those of the columns, or of the standardised columns.
+        types: what columns are, such as {zip: category, age: real}, or one type for all; null to tell it. real takes
+            numbers alone, without point masses.
+        missing: texts or numbers that stand for a missing value, such as [-999], besides an empty cell, NA, n/a, NaN,
+            null, None and ?.
+        max_levels: of a category; the rarer ones become one, which is called (other).
+        missing_level: a missing value is a level of a category and a point mass of a number, so that ordered models can
+            read it; else it is neither read nor scored, which orderless models alone can do.
+        given: columns that are given: read first, neither scored nor drawn, for p(the rest | these).
+        label: a column that is the class y, for p(x | y).
+        units: of a table of real values, what densities are reported in: those of the columns, or of the standardised
+            columns. Others are reported in the units of their columns.
         folds: cross-validate: test on one of so many parts, hold a tenth of the others out as valid; null for none.
         fold: which of them is the test split, from 0.
         split_seed: seed of the folds and of the held-out splits.
@@ -43,6 +64,14 @@ class TableFile(StandardisedTable):
         key: str | None = None,
         drop: list[str] | None = None,
         header: bool | None = None,
+        types: dict[str, Literal["real", "integer", "category", "date"]]
+        | Literal["real", "integer", "category", "date"]
+        | None = None,
+        missing: list[str] | None = None,
+        max_levels: PositiveInt = 1000,
+        missing_level: bool = False,
+        given: list[str] | None = None,
+        label: str | None = None,
         units: Literal["standardised", "original"] = "standardised",
         folds: PositiveInt | None = None,
         fold: NonNegativeInt = 0,
@@ -53,27 +82,113 @@ class TableFile(StandardisedTable):
             raise UserError(f"data.fold={fold} needs 2 data.folds or more, such as data.folds=10")
         if folds and fold >= folds:
             raise UserError(f"data.fold={fold}: there are data.folds={folds}, numbered 0..{folds - 1}")
-        self.wanted = Wanted(drop or (), header, key=key)
+        if max_levels < 2:
+            raise UserError(f"data.max_levels={max_levels}: one level says nothing; give 2 or more")
+        for name, listed in (("given", given), ("drop", drop)):
+            if listed and len(set(listed)) < len(listed):
+                raise UserError(f"data.{name}: names a column twice; name it once")
+        self.wishes = Wishes(types, max_levels, "level" if missing_level else "unread")
+        self.roles = Roles(tuple(given or ()), label)
+        self.missing = tuple(missing or ())
+        self.wanted = Wanted(drop or (), header, key=key, texts=self._is_text)
         self.units = units
         self.folds, self.fold, self.split_seed = folds, fold, split_seed
+        self.known: DataSpec | None = None  # of a density in whose terms the rows are read
 
-    def rows(self) -> Rows:
-        columns, x, notes = read_columns(self.path, self.wanted)
-        if notes:
-            notice(f"{self.path}: {', '.join(notes)}")
-        held = [name for name in SPLITS[1:] if name not in x]
-        rows = x.pop("data") if "data" in x else x["train"]
+    def _is_text(self, name: str) -> bool:
+        known = self.known.medium.columns if self.known and isinstance(self.known.medium, MixedTable) else ()
+        is_category = any(column.name == name and column.kind == "category" for column in known)
+        return is_category or self.wishes.kind_of(name) in ("category", "date") or name == self.roles.label
+
+    @property
+    def spec(self) -> DataSpec:
+        return self._rows.spec
+
+    @property
+    def regime(self) -> str:
+        return self._rows.regime
+
+    def load(self) -> Splits:
+        return self._rows.load()
+
+    def describe(self) -> list[list[str]]:
+        return self._rows.describe()
+
+    def in_terms_of(self, spec: DataSpec) -> Dataset:
+        if isinstance(spec.medium, (MixedTable, Table)) and not self._is_known(spec):
+            self.known = spec
+            self.__dict__.pop("_rows", None)
+        return self
+
+    def _is_known(self, spec: DataSpec) -> bool:
+        """Return whether the rows are in the terms of a spec already."""
+        try:
+            return self.spec.medium == spec.medium or isinstance(self._rows, _RealRows)
+        except UserError:  # what a density knows need not be told of a few rows
+            return False
+
+    @cached_property
+    def _rows(self) -> Dataset:
+        """The rows, as a table of real values or a mixed one."""
+        as_ever = self.known is not None and isinstance(self.known.medium, Table)
+        if as_ever or (self.wishes.types == "real" and self.roles == Roles() and self.wishes.gaps == "unread"):
+            names, x, notes = read_columns(self.path, self.wanted)
+            index, how = self._split({name: len(rows) for name, rows in x.items()})
+            return _real(names, np.concatenate([*x.values()]), index, self._source(notes, how), self.units)
+        file, own = read_table(self.path, self.wanted)
+        file = file._replace(frame=blanked(file.frame, self.missing))
+        index, how = self._split(own)
+        source = self._source(file.notes, how)
+        mixed = MixedRows(file, index, source, str(self.path), self.wishes, self.roles, self.known)
+        if not mixed.is_real or self.known:
+            return mixed
+        left_out = [f"{one.name} ({one.why})" for one in mixed.found if not one.is_number]
+        source = f"{source}, without {', '.join(left_out)}" if left_out else source
+        frame = file.frame[[one.name for one in mixed.found if one.is_number]]
+        return _real(tuple(frame.columns), numbers_in(frame), index, source, self.units)
+
+    def _split(self, own: dict[str, int]) -> tuple[dict[str, np.ndarray], str]:
+        """Return the rows of each split, and how they came to be: the file's own splits, held-out ones or a fold.
+
+        The file has so many rows of each split that it has, or of `data`, one after the other.
+        """
+        ends = np.cumsum([*own.values()])
+        index = {name: np.arange(end - n, end) for (name, n), end in zip(own.items(), ends.tolist(), strict=True)}
+        held = [name for name in SPLITS[1:] if name not in index]
+        rows = index.pop("data") if "data" in index else index["train"]
         if self.folds is None:
-            index = hold_out(len(rows), held, self.split_seed, self.path)
+            parts = hold_out(len(rows), held, self.split_seed, self.path)
             how = f"{' and '.join(held)} held out with seed {self.split_seed}" if held else "splits of the file"
-        elif x:
+        elif index:
             raise UserError(f"data.folds={self.folds}: {self.path.name} has splits of its own; leave data.folds out")
         elif len(rows) < self.folds:
             raise UserError(f"{self.path}: {len(rows)} rows are too few for data.folds={self.folds}")
         else:
-            parts = np.array_split(shuffled(len(rows), self.split_seed), self.folds)
-            index = fold_of(parts, self.fold, self.split_seed, self.path)
+            folds = np.array_split(shuffled(len(rows), self.split_seed), self.folds)
+            parts = fold_of(folds, self.fold, self.split_seed, self.path)
             how = f"fold {self.fold} of {self.folds} with seed {self.split_seed}"
+        return index | {name: rows[i] for name, i in parts.items()}, how
+
+    def _source(self, notes: Sequence[str], how: str) -> str:
+        """Return where rows are from and how they were split; say what was taken for what."""
+        if notes:
+            notice(f"{self.path}: {', '.join(notes)}")
         without = f" without {', '.join(self.wanted.drop)}" if self.wanted.drop else ""
-        source = ", ".join((f"{self.path.name}{without}", *notes, how))
-        return Rows(source, columns, x | {name: rows[i] for name, i in index.items()})
+        return ", ".join((f"{self.path.name}{without}", *notes, how))
+
+
+class _RealRows(StandardisedTable):
+    """Rows of real values."""
+
+    def __init__(self, rows: Rows, units: Literal["standardised", "original"]) -> None:
+        self._rows, self.units = rows, units
+
+    def rows(self) -> Rows:
+        return self._rows
+
+
+def _real(
+    names: tuple[str, ...], x: np.ndarray, index: dict[str, np.ndarray], source: str,
+    units: Literal["standardised", "original"],
+) -> _RealRows:  # fmt: skip
+    return _RealRows(Rows(source, names, {name: x[rows] for name, rows in index.items()}), units)
