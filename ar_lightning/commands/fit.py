@@ -41,14 +41,14 @@ def run(args: list[str]) -> int:
 
     from ar_lightning.config.bundled import find
     from ar_lightning.config.checks import ON_RESUME, check_config, check_there
-    from ar_lightning.config.resolve import load_config
+    from ar_lightning.config.resolve import load_config, reload_config
 
     resume = parsed.resume and Path(parsed.resume)
     if resume:
         if parsed.config is not None:
             raise UserError("command line: --resume takes the config of its run; leave out --config")
         file = _config_of(resume)
-        config = load_config(file, _allowed_on_resume(parsed.overrides, ON_RESUME))
+        config = reload_config(file, _allowed_on_resume(parsed.overrides, ON_RESUME))
         check_there(config, [override.partition("=")[0] for override in parsed.overrides])
         run_dir, resume = file.parent, resume if resume.is_file() else resume / "checkpoints" / LAST
     else:

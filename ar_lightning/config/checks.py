@@ -24,12 +24,16 @@ __all__ = ["ON_RESUME", "check_config", "check_resumed", "check_there", "check_v
 ON_RESUME = ("trainer.", "tracking.", "samples.", "data.path", "data.data_dir")
 
 
-def check_config(config: dict[str, Any]) -> Any:
-    """Check that model, likelihood and data go together, and that the devices are there; return the dataset."""
+def check_config(config: dict[str, Any], known: DataSpec | None = None) -> Any:
+    """Check that model, likelihood and data go together, and that the devices are there; return the dataset.
+
+    It is in the terms of a density of the spec `known`, where there is one.
+    """
     check_devices(config["trainer"])
     check_batch(config)
     check_optimizer(config["optimizer"])
     dataset = build_dataset(config["data"])
+    dataset = dataset.in_terms_of(known) if known else dataset
     spec, name = dataset.spec, config["data"]["name"]
     if config["data"]["dequantise"]:
         if spec.levels is None:

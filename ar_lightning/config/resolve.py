@@ -18,7 +18,10 @@ from ar_lightning.config.values import check_value, plain, type_name, yaml_text
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import written
 
-__all__ = ["explicit_settings", "load_config", "resolve", "save_config", "saved_config"]
+__all__ = ["explicit_settings", "load_config", "reload_config", "resolve", "save_config", "saved_config"]
+
+# What older versions did where they knew no such key, by the name that takes it.
+OLDER: dict[str, tuple[str, Settings]] = {"table": ("data", {"data.types": "real"})}
 
 
 def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -27,6 +30,12 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> dict[
     Every section is complete: each key that the chosen names take is there, with its default if nothing set it.
     """
     below = [] if path is None else read_overlays(Path(path))
+    return _resolved([*below, parse_overrides(overrides)], path)
+
+
+def reload_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read the config file of a run, of this version or an older one, as `load_config` does."""
+    below = [(where, _as_then(settings)) for where, settings in read_overlays(Path(path))]
     return _resolved([*below, parse_overrides(overrides)], path)
 
 
@@ -45,8 +54,16 @@ def resolve(settings: Settings, values: Settings, where: str) -> dict[str, Any]:
 
 
 def saved_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return a config that `load_config` once returned, checked anew, with the defaults of keys that are newer."""
-    return resolve(flat(where, _literal(config)), {}, where)
+    """Return a config that `load_config` once returned, checked anew, with what was done where keys are newer."""
+    return resolve(_as_then(flat(where, _literal(config))), {}, where)
+
+
+def _as_then(settings: Settings) -> Settings:
+    """Return the settings of a run with those that say what the version that wrote them did."""
+    for name, (section, values) in OLDER.items():
+        if settings.get(f"{section}.name") == name:
+            settings = values | settings
+    return settings
 
 
 def _resolved(overlays: list[Overlay], path: str | Path | None) -> dict[str, Any]:

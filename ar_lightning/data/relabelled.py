@@ -42,6 +42,9 @@ class _Relabelled(Dataset):
     def load(self) -> Splits:
         return {name: self._known(name, split) for name, split in self.dataset.load().items()}
 
+    def describe(self) -> list[list[str]]:
+        return self.dataset.describe()
+
     def values(self, x: "torch.Tensor") -> "torch.Tensor":
         return self.dataset.values(x)
 

@@ -52,9 +52,10 @@ class SavedRun:
     def data(self) -> ArrayDataModule:
         """Build the data that the density was trained on."""
         check_there(self.config, self.changed)
-        dataset = build_dataset(self.config["data"])
+        spec = DataSpec.from_dict(self.checkpoint[CHECKPOINT_KEY]["data"])
+        dataset = build_dataset(self.config["data"]).in_terms_of(spec)
         if self.config["model"].get("conditional"):
-            dataset = relabelled(dataset, DataSpec.from_dict(self.checkpoint[CHECKPOINT_KEY]["data"]))
+            dataset = relabelled(dataset, spec)
         return build_data_module(self.config, dataset)
 
 
@@ -76,7 +77,7 @@ class Run:
     def data(self) -> ArrayDataModule:
         """Build the data that the config describes; a `UserError` says what the model cannot take."""
         check_there(self.config, self.changed)
-        dataset = check_config(self.config)
+        dataset = check_config(self.config, self.density.spec)
         if self.density.conditional:
             dataset = relabelled(dataset, self.density.spec)
         return build_data_module(self.config, dataset)
@@ -115,7 +116,8 @@ def open_run(run: str | Path, overrides: Sequence[str] = (), resize: bool = Fals
     length = None
     if resize:
         check_there(config, changed)
-        trained, shape = saved.checkpoint[CHECKPOINT_KEY]["data"]["shape"], list(check_config(config).spec.shape)
+        own = DataSpec.from_dict(saved.checkpoint[CHECKPOINT_KEY]["data"])
+        trained, shape = list(own.shape), list(check_config(config, own).spec.shape)
         longer = len(shape) == len(trained) == 2 and shape[:1] == trained[:1] and shape != trained
         length = shape[-1] if longer else None
     with restoring(saved.file):

@@ -22,6 +22,7 @@ from ar_lightning.data.fingerprint import changed
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.relabelled import relabelled
 from ar_lightning.media.plots import curves_png, drawn
+from ar_lightning.tracking.console import console
 from ar_lightning.tracking.csv import CSVMetrics
 from ar_lightning.tracking.loggers import Wandb, make_loggers
 from ar_lightning.tracking.tensorboard import TensorBoard
@@ -35,6 +36,7 @@ from ar_lightning.training.trainer import make_trainer, with_possible_precision
 
 __all__ = ["build_lit", "run"]
 
+SHOWN = 200  # columns of a table, at most
 PATIENCE = 60.0  # seconds that a trial, tried again, waits for the processes of its dead worker to end
 
 
@@ -77,7 +79,8 @@ def _run(
     checkpoint = resume if resume and resume.exists() else None
     content = read_checkpoint(checkpoint) if checkpoint else None
     if content:  # classes have their numbers of then: an older version had some that never occur
-        dataset = relabelled(dataset, DataSpec.from_dict(content[CHECKPOINT_KEY]["data"]))
+        spec = DataSpec.from_dict(content[CHECKPOINT_KEY]["data"])
+        dataset = relabelled(dataset.in_terms_of(spec), spec)
     data = build_data_module(config, dataset)
     done = _checked(checkpoint, content, config, data) if checkpoint and content else 0  # optimizer steps
     lit = build_lit(config, data)
@@ -92,6 +95,8 @@ def _run(
     for logger in loggers:
         if isinstance(logger, CSVMetrics | TensorBoard):
             logger.resume_at(done - 1)  # steps count from zero
+    if not checkpoint and not trial:
+        _describe(dataset)
     _announce(config, run_dir, lit, checkpoint)
     try:
         trainer.fit(lit, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
@@ -142,6 +147,21 @@ def _finish(loggers: list[Logger], summary: dict[str, Any], best: Path | None, e
     for logger in loggers:
         if isinstance(logger, Wandb):
             logger.finish(summary, best, exit_code)
+
+
+@rank_zero_only
+def _describe(dataset: Dataset) -> None:
+    """Print what was told of the data, if anything."""
+    header, *rows = dataset.describe() or [[]]
+    if rows:
+        from rich.table import Table
+
+        table = Table(*header, title="the data, as it is read", title_justify="left")
+        for row in rows[:SHOWN]:
+            table.add_row(*row)
+        if len(rows) > SHOWN:
+            table.add_row(f"and {len(rows) - SHOWN:,} more")
+        console().print(table)
 
 
 @rank_zero_only
