@@ -63,6 +63,7 @@ DATA = {
     "npz": "ar_lightning.data.user.npz:NpzArrays",
     "image_folder": "ar_lightning.data.user.image_folder:ImageFolder",
     "table": "ar_lightning.data.user.table:TableFile",
+    "survey": "ar_lightning.data.datasets.survey:Survey",
     "red_wine": "ar_lightning.data.datasets.uci:RedWine",
     "white_wine": "ar_lightning.data.datasets.uci:WhiteWine",
     "parkinsons": "ar_lightning.data.datasets.uci:Parkinsons",
