@@ -89,8 +89,8 @@ class Columns(Likelihood):
     def freeze_encoders(self) -> None:
         """Train no encoder, for a network that reads nothing."""
         for module in (self.numbers, *self.categories.values()):
-            for name in module.encoder:
-                module.get_parameter(name).requires_grad_(False)
+            for name, parameter in module.named_parameters():
+                parameter.requires_grad_(name not in module.encoder)
 
     def unread(self, x: Tensor) -> Tensor:
         return x.isnan() & ~self.gap_is_value

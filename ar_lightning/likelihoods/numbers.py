@@ -56,7 +56,8 @@ class Numbers(nn.Module):
         outputs = most + 3 * components
         self.centre = nn.Parameter(torch.linspace(-2, 2, embedding).repeat(len(columns), 1))
         self.slope = nn.Parameter(torch.ones(len(columns), embedding))
-        self.seen = nn.Parameter(torch.randn(len(columns), most, embedding) * 0.3)  # what a spike adds to the features
+        # What a spike adds to the features; a parameter that is never used would keep processes waiting.
+        self.seen = nn.Parameter(torch.randn(len(columns), most, embedding) * 0.3) if most else None
         self.weight = nn.Parameter(torch.randn(len(columns), outputs, features) * 0.1 * features**-0.5)
         self.bias = nn.Parameter(torch.zeros(len(columns), outputs))
 
@@ -69,7 +70,7 @@ class Numbers(nn.Module):
         z = (x.nan_to_num() / self.scale[at]).to(self.dtype)[..., None]
         bent = torch.tanh(self.slope[at] * (z - self.centre[at]))
         features = torch.cat([torch.asinh(z) * self.slope[at, :1], bent[..., 1:]], -1)
-        if not self.spikes.shape[1]:
+        if self.seen is None:
             return features
         return features + torch.einsum("bna,nae->bne", self._spike(x, at).to(z.dtype), self.seen[at])
 
