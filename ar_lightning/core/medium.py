@@ -79,6 +79,7 @@ class Column:
         scale: of numbers: their spread.
         lowest: of whole numbers: the least that is possible; None for no bound.
         spikes: of numbers: values that have a probability of their own, since many rows have just these.
+        knots: of numbers: values in rising order, between which a network reads the others; see `knots_of`.
         days: of dates: they are whole days.
         gaps: what a missing value is: `level`, a value as others are; `unread`, nothing known, which is neither read
             nor scored; `none` where there are none.
@@ -92,6 +93,7 @@ class Column:
     scale: float = 1.0
     lowest: float | None = None
     spikes: tuple[float, ...] = ()
+    knots: tuple[float, ...] = ()
     days: bool = False
     gaps: Literal["none", "level", "unread"] = "none"
 
@@ -164,7 +166,13 @@ def _column(plain: dict[str, Any]) -> Column:
     """Return a column from plain containers; `ValueError` where it is not whole."""
     parts: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
     column = Column(**parts)
-    numbers = (column.offset, column.scale, *column.spikes, *((column.lowest,) if column.lowest is not None else ()))
+    numbers = (
+        column.offset,
+        column.scale,
+        *column.spikes,
+        *column.knots,
+        *((column.lowest,) if column.lowest is not None else ()),
+    )
     is_whole = (
         isinstance(column.name, str)
         and all(isinstance(level, str) for level in column.levels)

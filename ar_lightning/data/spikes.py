@@ -1,12 +1,13 @@
-"""Point masses: values that far more rows of a column have than have the values around them."""
+"""Where the values of a column lie: point masses, which far more rows have than the values around, and quantiles."""
 
 import numpy as np
 
-__all__ = ["spikes_of"]
+__all__ = ["knots_of", "spikes_of"]
 
 ROWS, SHARE, RARER = 5, 0.03, 0.01  # that have a value, at least; the last where those around it occur once
 NEAREST, PASSED, TIMES = 10, 2, 5  # so many times as often as all but two of the ten nearest values
 MOST = 20
+KNOTS = 32
 
 
 def spikes_of(values: np.ndarray) -> tuple[float, ...]:
@@ -34,6 +35,16 @@ def spikes_of(values: np.ndarray) -> tuple[float, ...]:
             found.append(k)
     found = sorted(found, key=lambda k: -counts[k])[:MOST]
     return tuple(sorted(float(distinct[k]) for k in found))
+
+
+def knots_of(values: np.ndarray) -> tuple[float, ...]:
+    """Return values at evenly spaced quantiles, 32 at most and in rising order, none twice.
+
+    Example:
+        >>> knots_of(np.array([3.0, 1.0, 1.0, 7.0]))
+        (1.0, 3.0, 7.0)
+    """
+    return tuple(np.unique(np.quantile(values, np.linspace(0, 1, KNOTS), method="nearest")).tolist())
 
 
 def _around(distinct: np.ndarray, counts: np.ndarray, k: int) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.medium import Column
 from ar_lightning.data.odd_cells import refuse_odd
-from ar_lightning.data.spikes import spikes_of
+from ar_lightning.data.spikes import knots_of, spikes_of
 from ar_lightning.media.cells import MISSING, Texts, dates_of, is_date, is_missing, numbers_of, parsed, texts_of
 from ar_lightning.media.frames import DAY, FARTHEST
 
@@ -248,6 +248,7 @@ def _numbers(
     offset, scale = float((rest / size).mean() * size), float((rest / size).std() * size) or 1.0
     column = Column(
         name, kind, offset=round(offset) if whole else offset, scale=scale, days=days, spikes=spikes, gaps=gaps,
+        knots=knots_of(rest),
         lowest=0.0 if kind == "integer" and not (values < 0).any() else None,
     )  # fmt: skip
     shares = {spike: float((known == spike).mean()) for spike in spikes}

@@ -25,7 +25,7 @@ NEVER = -1e30  # logit of a spike that a column does not have; finite, so that g
 class Numbers(nn.Module):
     """The number columns of a table: N of them, with A spikes at most, M logistics, E inputs and F features."""
 
-    encoder = ("centre", "slope", "seen")  # the parameters that it has
+    encoder = ("linear", "bent", "start", "seen")  # the parameters that it has
 
     scale: Tensor
     whole: Tensor
@@ -33,6 +33,8 @@ class Numbers(nn.Module):
     spikes: Tensor
     log_unit: Tensor
     places: Tensor
+    knots: Tensor
+    widths: Tensor
 
     def __init__(self, columns: list[Column], embedding: int, features: int, components: int, floor: float) -> None:
         super().__init__()
@@ -50,12 +52,15 @@ class Numbers(nn.Module):
             # What is stored of a real number is in units of the scale.
             "log_unit": torch.tensor([0.0 if c.is_whole else math.log(c.scale) for c in columns]),
             "places": quantiles.float(),
+            **intervals(columns),
         }
         for name, buffer in buffers.items():
             self.register_buffer(name, buffer, persistent=False)
         outputs = most + 3 * components
-        self.centre = nn.Parameter(torch.linspace(-2, 2, embedding).repeat(len(columns), 1))
-        self.slope = nn.Parameter(torch.ones(len(columns), embedding))
+        n_intervals = self.knots.shape[1]
+        self.linear = nn.Parameter(torch.randn(len(columns), embedding) * 0.5)
+        self.bent = nn.Parameter(torch.randn(len(columns), n_intervals, embedding) * n_intervals**-0.5)
+        self.start = nn.Parameter(torch.zeros(len(columns), embedding))
         # What a spike adds to the features; a parameter that is never used would keep processes waiting.
         self.seen = nn.Parameter(torch.randn(len(columns), most, embedding) * 0.3) if most else None
         self.weight = nn.Parameter(torch.randn(len(columns), outputs, features) * 0.1 * features**-0.5)
@@ -66,10 +71,14 @@ class Numbers(nn.Module):
         return self.weight.dtype
 
     def encode(self, x: Tensor, at: slice = slice(None)) -> Tensor:
-        """Return features `(B, n, E)` of values `(B, n)` of the columns `at`: one grows with the value, others bend."""
+        """Return features `(B, n, E)` of values `(B, n)` of the columns `at`: linear between knots of the column.
+
+        Gorishniy, Rubachev & Babenko, "On embeddings for numerical features in tabular deep learning", NeurIPS 2022.
+        """
         z = (x.nan_to_num() / self.scale[at]).to(self.dtype)[..., None]
-        bent = torch.tanh(self.slope[at] * (z - self.centre[at]))
-        features = torch.cat([torch.asinh(z) * self.slope[at, :1], bent[..., 1:]], -1)
+        within = ((z - self.knots[at]) / self.widths[at]).clamp(0, 1)  # of each interval, how much lies below
+        features = torch.asinh(z) * self.linear[at] + torch.einsum("bni,nie->bne", within, self.bent[at])
+        features = features + self.start[at]
         if self.seen is None:
             return features
         return features + torch.einsum("bna,nae->bne", self._spike(x, at).to(z.dtype), self.seen[at])
@@ -136,6 +145,20 @@ class Numbers(nn.Module):
         """Return which spike each value `(B, n)` is: booleans `(B, n, A)`. NaN is a missing value."""
         spikes, x = self.spikes[at], x[..., None]
         return (x == spikes) | (x.isnan() & spikes.isnan())
+
+
+def intervals(columns: list[Column]) -> dict[str, Tensor]:
+    """Return where the intervals between the knots of each column begin and how wide they are, `(N, I)` each, of z.
+
+    A column of fewer has others that no value reaches.
+    """
+    knots = [[(knot - column.offset) / column.scale for knot in column.knots] for column in columns]
+    n = max([1, *(len(k) - 1 for k in knots)])
+    begin, width = torch.full((len(columns), n), 1e30), torch.full((len(columns), n), 1e30)
+    for d, k in enumerate(knots):
+        at = torch.tensor(k, dtype=torch.float64)
+        begin[d, : max(len(k) - 1, 0)], width[d, : max(len(k) - 1, 0)] = at[:-1], at.diff()
+    return {"knots": begin, "widths": width.clamp(min=1e-6)}
 
 
 def stored_spikes(column: Column) -> list[float]:

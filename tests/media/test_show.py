@@ -7,7 +7,12 @@ from ar_lightning.core.medium import Audio, Table, Text
 from ar_lightning.core.spec import DataSpec
 from tests.support.cases import BINARY, SPECS, random_values
 
-IMAGES = [*SPECS.values(), DataSpec((1, 4, 4), None, quantised=17), DataSpec((1, 9), 5), DataSpec((2, 3, 3), 2)]
+IMAGES = [
+    *(s for s in SPECS.values() if s.medium is None),
+    DataSpec((1, 4, 4), None, quantised=17),
+    DataSpec((1, 9), 5),
+    DataSpec((2, 3, 3), 2),
+]
 SOUND = DataSpec((1, 400), 16, medium=Audio(4000))
 TEXT = DataSpec((1, 6), 3, medium=Text("ab<"))
 ROWS = DataSpec((1, 2), None, medium=Table(("a", "b"), (0.0, 0.0), (1.0, 1.0)))

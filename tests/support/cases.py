@@ -44,7 +44,7 @@ SMALL: dict[str, dict[str, Any]] = {
 CLASSES = 3
 COLUMNS = (
     Column("sex", "category", ("f", "m", "x")),
-    Column("age", "integer", offset=2.0, scale=3.0, lowest=0.0, spikes=(4.0,)),
+    Column("age", "integer", offset=2.0, scale=3.0, lowest=0.0, spikes=(4.0,), knots=(0.0, 2.0, 9.0)),
     Column("gain", "real", offset=1.0, scale=2.0, spikes=(0.0,)),
     Column("pays", "category", ("no", "yes")),
 )
