@@ -104,9 +104,7 @@ def labelled(
         notes += baseline.notes
         if baseline.scores is not None:
             scores[baseline.name], settings[baseline.name] = baseline.scores, baseline.settings
-    if isinstance(medium, MixedTable):
-        missing = " and missing cells filled with medians and most frequent levels" * bool(np.isnan(train.x).any())
-        notes.append(f"For scikit-learn's detectors categories are one-hot{missing}.")
+    notes += _about_rows(train.x, medium)
     folder = Path(out).expanduser() if out else opened.folder / "anomaly" / f"{path.stem}-labelled"
     found = tuple(Found(name, settings[name], worth_of(known.is_rare, score)) for name, score in scores.items())
     result = Labelled(
@@ -135,6 +133,15 @@ def precision_at(is_rare: np.ndarray, score: np.ndarray, n: int) -> float:
     last = np.sort(score)[-n]
     above, equal = score > last, score == last
     return float((is_rare[above].sum() + (n - above.sum()) * is_rare[equal].mean()) / n)
+
+
+def _about_rows(train: np.ndarray, medium: Table | MixedTable) -> list[str]:
+    """Say how scikit-learn's detectors read what is no number."""
+    categories = isinstance(medium, MixedTable) and any(column.kind == "category" for column in medium.columns)
+    done = ["categories are one-hot"] if categories else []
+    if np.isnan(train).any():
+        done.append("missing cells have the median or the most frequent level of their column")
+    return [f"For scikit-learn's detectors {' and '.join(done)}."] if done else []
 
 
 def _about_training(config: dict[str, Any], path: Path, used: int, rows: int) -> list[str]:
