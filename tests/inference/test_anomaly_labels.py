@@ -219,6 +219,30 @@ def test_a_mixed_table_is_read_by_names_with_its_holes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(known.rows.x[:, 0], [[1, 2, 2], [0.5, np.nan, np.nan], [0, 0, 0]])
 
 
+def test_odd_rows_of_a_mixed_table_with_holes_are_found(tmp_path: Path) -> None:
+    """Usual rows are large if red and small if blue; each value of an odd one is usual, and together they are not."""
+    random = np.random.RandomState(0)
+    red = random.rand(1000) < 0.5
+    odd = np.arange(1000) % 10 == 9
+    size = np.where(red ^ odd, 5, -5) + random.randn(1000)
+    frame = pd.DataFrame(
+        {"colour": np.where(red, "red", "blue"), "size": size.round(4), "case": np.where(odd, "y", "n")}
+    )
+    frame.loc[::13, "colour"] = None
+    frame[~odd].drop(columns="case").to_csv(tmp_path / "train.csv", index=False)
+    frame[:300].to_csv(tmp_path / "new.csv", index=False)
+    given = [
+        "model=deep_nade", "model.hidden=32", "data=table", f"data.path={tmp_path / 'train.csv'}", "data.batch_size=50",
+        "optimizer.lr=1e-2", "trainer.max_epochs=8", "trainer.accelerator=cpu", "tracking.mode=disabled",
+        "samples.every=0", f"run_dir={tmp_path / 'run'}",
+    ]  # fmt: skip
+    assert run_here(*given) == 0
+    found = labelled(str(tmp_path / "run"), str(tmp_path / "new.csv"), "case")
+    assert found.found[0].worth.auroc > 0.9 and [f.detector for f in found.found] == DETECTORS
+    (how,) = [note for note in found.notes if "categories are one-hot" in note]
+    assert "missing cells have the median or the most frequent level of their column" in how
+
+
 def test_detectors_read_categories_one_hot_and_holes_filled() -> None:
     nan = np.nan
     train = np.array([[1.0, 0, 3], [2, 0, nan], [3, 1, 5], [6, nan, 4]], np.float32)
