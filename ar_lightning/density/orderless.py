@@ -104,6 +104,29 @@ class OrderlessDensity(Density):
             scores.append((self.likelihood.log_prob(params, x) * ~mask).flatten(1).sum(1))
         return torch.stack(scores).logsumexp(0) - math.log(len(scores))
 
+    @torch.no_grad()
+    def given_others(self, x: Tensor, cond: Given = None) -> Tensor:
+        """Return log p(x_i | all other values that are there) of every value, `(B, C, *sites)` in nats.
+
+        It is what `conditional_log_prob` says of a mask that leaves out one value, or the channels of a site that are
+        modelled jointly, under the first member; 0 for what is given or missing. That takes a pass for each.
+        """
+        z, condition, shapes = self.encode(x), self.condition_of(cond), self.model.shapes
+        found = torch.zeros_like(x, dtype=torch.promote_types(self.dtype, torch.float32))
+        others = self.visited_first(x, torch.ones_like(x, dtype=torch.bool))
+        members = torch.zeros(len(x), dtype=torch.long)
+        for token in range(self.spec.given, shapes.tokens):
+            here = torch.arange(shapes.tokens, device=x.device) == token
+            first = others.masked_fill(here & (others > 0), 0)
+            if self.model.one_pass:  # what was read depends on the order
+                params = self.model.in_orders(z, orders_of(self.model, members, first), condition)
+            else:
+                params = self.model(z, condition, first > 0)
+            terms = self.likelihood.log_prob(params, x).to(found.dtype)
+            values = here.view(shapes.groups, 1, *x.shape[2:]).expand(-1, x.shape[1] // shapes.groups, *x.shape[2:])
+            found = torch.where(values.reshape(1, *x.shape[1:]), terms, found)
+        return found
+
     def completes(self, mask: Tensor) -> bool:
         """Whether completion is exact where `mask` is known: always."""
         return True

@@ -3,29 +3,40 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ar_lightning.config.registry import DATA
+from ar_lightning.core.condition import as_condition
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import write_csv
+from ar_lightning.core.medium import MixedTable
 from ar_lightning.core.notice import notice
-from ar_lightning.inference.evaluate import log_class_prior, scores
-from ar_lightning.inference.inputs import background_of, input_data, read_inputs
-from ar_lightning.inference.open import open_run
+from ar_lightning.data.base import Split
+from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.inference.cells import cell_scores, given_what, oddest_png, usual_scores
+from ar_lightning.inference.evaluate import log_class_prior, scores, translator
+from ar_lightning.inference.inputs import Inputs, background_of, input_data, read_inputs
+from ar_lightning.inference.open import Run, open_run
+from ar_lightning.inference.rows import TableRows, label_column, read_table_rows
+from ar_lightning.media.plots import drawn
 
 __all__ = ["score"]
 
 
 def score(
-    run: str, data: str | None = None, split: str = "test", out: str = "scores.csv", overrides: Sequence[str] = ()
-) -> dict[str, float]:
+    run: str, data: str | None = None, split: str = "test", out: str = "scores.csv", overrides: Sequence[str] = (),
+    by: Literal["column"] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Write log p(x), or log p(x | y) where a conditional density is given labels, of each example, in their order.
 
-    The columns are index, nats (log p), bits_per_dim (-log p), label where there are labels, p_label (that is p(y | x))
-    where a conditional density is given them, and file where examples come from several.
+    The columns are index, nats (log p), bits_per_dim (-log p; not of a mixed table), label where there are labels,
+    p_label (that is p(y | x)) where a conditional density is given them, and file where examples come from several. By
+    column, there is also -log p of every cell of a mixed table, in nats: given all other cells of its row that are
+    there, of a density for all orders, and else given those before it. Cells that are missing or given have none. Then
+    a picture shows the oddest rows.
 
     Args:
         run: the run directory or checkpoint.
@@ -33,9 +44,11 @@ def score(
         split: of the dataset, test or valid; of an .npz file any.
         out: the CSV file.
         overrides: `key=value` of the dataset, and of where to compute.
+        by: `column` for a score of each cell.
 
     Returns:
-        `examples`, `nll` their mean in nats and `bpd` in bits per dimension.
+        `examples`, `nll` their mean in nats, `bpd` in bits per dimension, None of a mixed table, and by column the
+        picture, `oddest`.
 
     Raises:
         UserError: the density cannot take the data, or an example holds illegal values.
@@ -48,7 +61,14 @@ def score(
     chosen = [f"data.name={data}", *overrides] if data in DATA else overrides
     opened = open_run(run, chosen, resize=path is None)
     density = opened.density
-    inputs = None if path is None else read_inputs(path, density.spec, split, background_of(opened.config))
+    if by and not isinstance(density.spec.medium, MixedTable):
+        raise UserError(f"--by {by}: is for tables of mixed columns, and this density is of {density.spec}")
+    table = None  # of a file
+    if path is not None and density.spec.support == "mixed":
+        table = read_table_rows(path, density.spec, opened.config, holes=density.model.orderless)
+        inputs: Inputs | None = Inputs(Split(table.x, table.labels))
+    else:
+        inputs = None if path is None else read_inputs(path, density.spec, split, background_of(opened.config))
     if inputs and inputs.notes:
         notice(f"{data}: {', '.join(inputs.notes)}")
     if inputs is None:
@@ -63,8 +83,9 @@ def score(
         parts = list(scores(density, module, split if inputs is None else "test", log_prior=prior))
     rows = torch.cat([part.rows for part in parts]).argsort()  # a stream is read in lanes
     nll = torch.cat([part.nll for part in parts]).double().cpu()[rows]
-    bits = nll / (density.spec.dims * math.log(2))
-    columns: dict[str, Any] = {"index": range(len(nll)), "nats": _text(-nll), "bits_per_dim": _text(bits)}
+    bits = nll / (density.spec.dims * math.log(2)) if density.spec.has_bpd else None
+    columns: dict[str, Any] = {"index": range(len(nll)), "nats": _text(-nll)}
+    columns |= {} if bits is None else {"bits_per_dim": _text(bits)}
     if all(part.labels is not None for part in parts):
         labels = torch.cat([part.labels for part in parts if part.labels is not None]).cpu()[rows]
         columns["label"] = [module.spec.label_of(y) for y in labels.tolist()]
@@ -73,8 +94,42 @@ def score(
             columns["p_label"] = _text(joint.softmax(1).gather(1, labels[:, None])[:, 0])
     if inputs and inputs.names:
         columns["file"] = inputs.names
-    write_csv(columns, zip(*columns.values(), strict=True), Path(out).expanduser())
-    return {"examples": len(nll), "nll": float(nll.mean()), "bpd": float(bits.mean())}
+    file = Path(out).expanduser()
+    bpd = None if bits is None else float(bits.mean())
+    found: dict[str, Any] = {"examples": len(nll), "nll": float(nll.mean()), "bpd": bpd}
+    if by:
+        which = split if inputs is None else "test"
+        cells, picture = _by_column(opened, module, which, nll, table, file)
+        columns |= cells
+        found["oddest"] = picture
+    write_csv(columns, zip(*columns.values(), strict=True), file)
+    return found
+
+
+def _by_column(
+    opened: Run, module: ArrayDataModule, split: str, nll: Tensor, file: TableRows | None, out: Path
+) -> tuple[dict[str, list[str]], Path | None]:
+    """Return the scores of the cells by column, and the picture of the oddest rows, None where it cannot be drawn."""
+    density = opened.density
+    table: Any = density.spec.medium
+    x, cond = module.split(split)
+    x = translator(density, module)(x, torch.arange(len(x)))
+    if density.conditional and as_condition(cond).labels is None:
+        raise UserError(
+            f"--by column: this density is of p(row | {label_column(opened.config)}): give that column, too"
+        )
+    with opened.computing():
+        cells = cell_scores(density, x, cond)
+        usual = usual_scores(density, x, cond, opened.config["seed"])
+    what = given_what(density)
+    names = [f"-log p({name} | {what})" for name in table.names[table.given :]]
+    picture = out.with_name(f"{out.stem}-oddest.png")
+    numbers, place = (range(len(x)), "index") if file is None else (file.frame.index.tolist(), file.place)
+    of = f"cell | {'all others' if what == 'others' else 'those before'}"
+    scored = zip(names, cells.T[table.given :], strict=True)
+    texts = {name: ["" if math.isnan(v) else f"{v:.9g}" for v in column.tolist()] for name, column in scored}
+    drawing = x, cells.numpy(), nll.numpy(), usual.numpy(), table, numbers, place, of, picture
+    return texts, drawn(picture, lambda: oddest_png(*drawing))
 
 
 def _text(values: Tensor) -> list[str]:

@@ -1,0 +1,79 @@
+"""Rows of a mixed table as a user has them: a CSV, Parquet or Excel file whose columns are found by their names."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ar_lightning.core.errors import UserError, nearby, refuse_pipe
+from ar_lightning.core.medium import MixedTable
+from ar_lightning.core.notice import notice
+from ar_lightning.core.spec import DataSpec
+from ar_lightning.data.labels import numbers_of
+from ar_lightning.media.frames import from_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["TableRows", "label_column", "read_table_rows"]
+
+
+class TableRows(NamedTuple):
+    """The rows of a file."""
+
+    x: np.ndarray  # as they are stored, `(N, 1, D)` float32; NaN where a cell is missing
+    frame: "pd.DataFrame"  # as they are in the file; its index is the number of each row or line
+    place: str  # what that number is of: `row` or `line`
+    labels: np.ndarray | None = None  # `(N,)` int64, of a conditional density whose labels are in the file
+
+
+def label_column(config: dict[str, Any] | None) -> str | None:
+    """Return the column that the config of a run takes for the label; None where it takes none."""
+    label: str | None = config["data"].get("label") if config else None
+    return label
+
+
+def read_table_rows(
+    path: Path, spec: DataSpec, config: dict[str, Any] | None = None, holes: bool = False, given: bool = False
+) -> TableRows:
+    """Read the rows of a file for a density of mixed columns.
+
+    Args:
+        path: the file.
+        spec: of the density.
+        config: of its run, which says what stands for a missing cell, and which column is the label; None for no
+            such.
+        holes: cells may be missing where the training data had none.
+        given: only the columns that are given have to be there.
+
+    Raises:
+        UserError: a column is not there, or a cell is not what its column holds.
+    """
+    table = spec.medium
+    assert isinstance(table, MixedTable)
+    if not path.is_file():
+        refuse_pipe(path)
+        raise UserError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}{nearby(path)}")
+    if path.suffix in (".npz", ".hdf5", ".h5"):
+        raise UserError(f"{path}: this density takes columns of several kinds: give a CSV, Parquet or Excel file")
+    frame, place, notes = _read(path, table)
+    if notes:
+        notice(f"{path}: {', '.join(notes)}")
+    frame = frame.rename(columns=str)
+    for text in (config["data"].get("missing") if config else None) or ():
+        frame = frame.replace(str(text), None)
+    label = label_column(config)
+    read = frame.drop(columns=label) if label in frame.columns and label not in table.names else frame
+    x = from_frame(read, table, str(path), place, holes, given)
+    labels = None
+    if spec.classes and label in frame.columns:
+        labels = numbers_of(frame[label].astype(str).str.strip().to_numpy(str), spec, f"{path}: '{label}'")
+    return TableRows(x, frame, place, labels)
+
+
+def _read(path: Path, table: MixedTable) -> tuple["pd.DataFrame", str, tuple[str, ...]]:
+    import pandas as pd
+
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+    frame.index += 2
+    return frame, "line", ()
