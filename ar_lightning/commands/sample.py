@@ -11,7 +11,11 @@ __all__ = ["run"]
 def run(args: list[str]) -> int:
     parser = run_parser("sample")
     add_drawing(parser, 16, "samples", "all in turn")
-    parser.add_argument("--given", metavar="FILE", help="vectors (context) that samples are given: an .npz file")
+    parser.add_argument(
+        "--given",
+        metavar="FILE",
+        help="what samples are given: an .npz file of vectors (context), or a table with the given columns",
+    )
     parser.add_argument("--prompt", help="what they begin with: text, or a text, sound or image file")
     parser.add_argument("--keep", type=float, help="fraction of the prompt to take")
     parser.add_argument(

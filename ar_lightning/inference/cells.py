@@ -24,7 +24,7 @@ __all__ = ["cell_scores", "given_what", "oddest_png", "usual_scores"]
 BATCH = 256  # rows
 DRAWN = 256  # rows that are drawn of a density to see what is usual
 ROWS, COLUMNS = 10, 14  # at most, in a picture
-MOST = 10.0  # nats more than usual, at least, of the darkest shade
+MOST = 10.0  # nats more than usual, of the darkest shade
 
 
 def given_what(density: Density) -> str:
@@ -102,17 +102,17 @@ def oddest_png(
     if len(columns) > COLUMNS:  # those that are oddest in any of the rows
         columns = np.sort(np.argsort(-np.nan_to_num(more, nan=-np.inf).max(0), kind="stable")[:COLUMNS])
     texts = [
-        [short("" if value is None or value != value else str(value), 13) for value in row]
+        [_text(value) for value in row]
         for row in to_frame(x[torch.from_numpy(chosen)], table).astype(object).to_numpy()[:, columns]
     ]
-    shade = Normalize(0, max(MOST, float(np.nanmax(more[:, columns], initial=0.0))))
+    shade = Normalize(0, MOST, clip=True)
     figure = Figure(figsize=(1.6 + 1.02 * len(columns), 1.5 + 0.36 * len(chosen)), layout="constrained")
     axes: Any = figure.add_subplot()
     colours = colormaps["OrRd"]
     for i, row in enumerate(texts):
         for j, text in enumerate(row):
             value = more[i, columns[j]]
-            colour = "0.93" if np.isnan(value) else colours(shade(max(0.0, value)))
+            colour = "0.93" if np.isnan(value) else colours(shade(value))
             axes.add_patch(_cell(j, i, colour))
             ink = "white" if shade(value) > 0.65 else "black" if not np.isnan(value) else "0.45"
             axes.text(j, i, text, ha="center", va="center", fontsize=7, color=ink)
@@ -126,7 +126,7 @@ def oddest_png(
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    bar = figure.colorbar(ScalarMappable(shade, colours), ax=axes, fraction=0.03, pad=0.01)
+    bar = figure.colorbar(ScalarMappable(shade, colours), ax=axes, fraction=0.03, pad=0.01, extend="max")
     bar.ax.tick_params(labelsize=7)
     left_out = more.shape[1] - len(columns)
     shown = f"; {left_out} columns that are less odd are not shown" if left_out else ""
@@ -138,6 +138,12 @@ def oddest_png(
     with written(path) as partial:
         figure.savefig(partial, format="png", dpi=130)
     return path
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    return short(f"{value:.6g}" if isinstance(value, float) else str(value).removesuffix(" 00:00:00"), 13)
 
 
 def _cell(x: int, y: int, colour: Any) -> Any:

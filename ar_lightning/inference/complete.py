@@ -12,13 +12,16 @@ from ar_lightning.core.condition import Given, as_condition, rows_of
 from ar_lightning.core.errors import UserError, did_you_mean, first_line
 from ar_lightning.core.notice import notice
 from ar_lightning.density.density import Density
-from ar_lightning.inference.evaluate import check_data
+from ar_lightning.inference.evaluate import check_data, translator
+from ar_lightning.inference.fill import fill_table
 from ar_lightning.inference.inputs import background_of, input_data, read_inputs
 from ar_lightning.inference.open import Run, open_run
 from ar_lightning.inference.own import own_examples_of
+from ar_lightning.inference.rows import TableRows, read_table_rows
 from ar_lightning.inference.sample import class_of, stem_of, written_arrays
 from ar_lightning.media.base import as_completions, prefix_of
 from ar_lightning.media.choose import media_of
+from ar_lightning.media.frames import to_frame
 
 __all__ = ["complete", "mask_of"]
 
@@ -26,7 +29,7 @@ MASKS = ("top-half", "bottom-half", "left", "right", "first-half")
 
 
 def complete(
-    run: str, source: str, mask: str = "first-half", n: int = 8, temperature: float = 1.0, seed: int = 0,
+    run: str, source: str, mask: str | None = None, n: int = 8, temperature: float = 1.0, seed: int = 0,
     label: int | str | None = None, out: str | None = None, overrides: Sequence[str] = (),
 ) -> dict[str, Path]:  # fmt: skip
     """Draw the unknown values of an example given the known ones, exactly, and write them beside the example.
@@ -34,7 +37,7 @@ def complete(
     Args:
         run: the run directory or checkpoint.
         source: a file, whose first example is taken, or `data:SPLIT[INDEX]` for an example of the run's own data.
-        mask: what is known: see `mask_of`.
+        mask: what is known: see `mask_of`; null for the first half. Of a mixed table, it is what is there.
         n: number of completions.
         temperature: below 1 sharpens, above 1 flattens each conditional.
         seed: of the completions.
@@ -44,22 +47,28 @@ def complete(
 
     Returns:
         The files by kind: one picture; a sheet and recordings; a text; a table. In all but pictures, the example itself
-        comes first. Of images and plain rows there are the arrays of the completions, too.
+        comes first. Of images and plain rows there are the arrays of the completions, too. Of a mixed table, there are
+        the files of `fill_table`.
 
     Raises:
         UserError: the example does not exist, or the density cannot complete it exactly.
     """
     opened = open_run(run, overrides)
     density, media = opened.density, media_of(opened.density.spec)
+    stem = stem_of(out, opened.folder / "samples" / f"completed-{seed}")
+    if density.spec.support == "mixed":
+        if mask is not None:
+            raise UserError(f"--mask {mask}: a table is completed where its cells are missing; leave it out")
+        number = class_of(density, label)
+        return fill_table(opened, _rows(opened, source), source, n, temperature, seed, number, stem)
     x, own = _example(opened, source)
-    known = mask_of(mask, density, seed)
+    known = mask_of(mask or "first-half", density, seed)
     rows = torch.zeros(n, dtype=torch.long)
     given = as_condition(own)
     cond = rows_of(given._replace(labels=_label(density, given.labels, label)), rows)
     generator = torch.Generator().manual_seed(seed)
     with tqdm(total=n * density.spec.dims, desc="drawing", unit=" values", leave=False, disable=None) as bar:
         drawn = density.sample(n, cond, x[rows], known, temperature, generator, progress=bar.update).cpu()
-    stem = stem_of(out, opened.folder / "samples" / f"completed-{seed}")
     if density.spec.medium is None:
         files = media.write_completions(x, known[None], drawn[None, None], stem)
     else:
@@ -136,6 +145,20 @@ def _example(opened: Run, source: str) -> tuple[Tensor, Given]:
     if inputs.notes:
         notice(f"{source}: {', '.join(inputs.notes)}")
     return input_data(inputs.split, spec, opened.config["seed"]).examples("test", torch.tensor([0]))
+
+
+def _rows(opened: Run, source: str) -> TableRows:
+    """Return the rows of a file, or of the run's own data, of a mixed table."""
+    spec = opened.density.spec
+    if not source.startswith("data:"):
+        return read_table_rows(Path(source).expanduser(), spec, opened.config, holes=True)
+    own = opened.data()
+    split, numbers = own_examples_of(source, own)
+    x, cond = own.examples(split, numbers)
+    x = translator(opened.density, own)(x, numbers)
+    frame = to_frame(x, spec.medium).set_axis(numbers.numpy())  # type: ignore[arg-type]
+    labels = as_condition(cond).labels
+    return TableRows(x.numpy(), frame, "row", None if labels is None else labels.numpy())
 
 
 def _label(density: Density, own: Tensor | None, label: int | str | None) -> Tensor | None:

@@ -9,6 +9,7 @@ from ar_lightning.core.errors import UserError, nearby, refuse_pipe
 from ar_lightning.core.medium import MixedTable
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
+from ar_lightning.data.frame_file import Wanted, read_cells
 from ar_lightning.data.labels import numbers_of
 from ar_lightning.media.frames import from_frame
 
@@ -56,24 +57,16 @@ def read_table_rows(
         raise UserError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}{nearby(path)}")
     if path.suffix in (".npz", ".hdf5", ".h5"):
         raise UserError(f"{path}: this density takes columns of several kinds: give a CSV, Parquet or Excel file")
-    frame, place, notes = _read(path, table)
+    texts = Wanted(texts=lambda name: True, perhaps=table.names, row_names=True)
+    frame, place, row_names, notes = read_cells(path, texts)
     if notes:
         notice(f"{path}: {', '.join(notes)}")
-    frame = frame.rename(columns=str)
-    for text in (config["data"].get("missing") if config else None) or ():
-        frame = frame.replace(str(text), None)
+    if missing := [*map(str, (config["data"].get("missing") if config else None) or ())]:
+        frame = frame.mask(frame.astype(object).isin(missing))
     label = label_column(config)
-    read = frame.drop(columns=label) if label in frame.columns and label not in table.names else frame
+    read = frame.drop(columns=[name for name in (label, row_names) if name in frame and name not in table.names])
     x = from_frame(read, table, str(path), place, holes, given)
     labels = None
     if spec.classes and label in frame.columns:
         labels = numbers_of(frame[label].astype(str).str.strip().to_numpy(str), spec, f"{path}: '{label}'")
     return TableRows(x, frame, place, labels)
-
-
-def _read(path: Path, table: MixedTable) -> tuple["pd.DataFrame", str, tuple[str, ...]]:
-    import pandas as pd
-
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    frame.index += 2
-    return frame, "line", ()

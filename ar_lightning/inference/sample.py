@@ -12,13 +12,17 @@ from tqdm import tqdm
 from ar_lightning.core.condition import Condition, as_condition, repeated, rows_of
 from ar_lightning.core.errors import UserError, nearest
 from ar_lightning.core.files import write_npz
+from ar_lightning.core.medium import MixedTable
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.inference.inputs import background_of, read_context, read_prompt
 from ar_lightning.inference.open import SavedRun, read_run
+from ar_lightning.inference.rows import label_column, read_table_rows
 from ar_lightning.media.choose import media_of
+from ar_lightning.media.mixed import MixedTables, write_frame
 from ar_lightning.media.picture import Background
+from ar_lightning.training.samples import given_values
 
 __all__ = ["class_of", "sample", "stem_of", "written_arrays"]
 
@@ -38,8 +42,9 @@ def sample(
         label: the class of all of them, as the data calls it; null for all classes in turn.
         temperature: below 1 sharpens, above 1 flattens each conditional.
         seed: of the samples.
-        given: an .npz file of vectors, for a density that reads such: `context` `(m, F)`, in turn; null for those of
-            test examples of the run, and their labels.
+        given: an .npz file of vectors, for a density that reads such: `context` `(m, F)`, in turn; or a table that has
+            the columns that a density is given, whose rows are taken in turn. Null for what is given of test examples
+            of the run, and their labels.
         prompt: what they begin with: text, or the path of a text, sound or image file.
         keep: fraction of the prompt to take.
         length: sites of each, where the model draws sequences of any length.
@@ -54,7 +59,9 @@ def sample(
     densities = [saved.density(device, length) for device in _devices(device)]
     density = densities[0]
     cond = _condition(density, saved, n, label, given)
-    known, mask = _known(density, prompt, keep, n, background_of(saved.config))
+    known, mask = _given_columns(density, saved, n, given)
+    if mask is None or prompt is not None:
+        known, mask = _known(density, prompt, keep, n, background_of(saved.config))
     noise = density.noise(n, torch.Generator().manual_seed(seed))
     x = _drawn(densities, noise, cond, known, mask, temperature)
     stem = stem_of(out, saved.folder / "samples" / f"drawn-{seed}")
@@ -64,6 +71,9 @@ def sample(
     data = _compared(saved) if media.compared and length is None else None
     prompted = 0 if mask is None else int(mask[0].sum())
     files = media.write_samples(x, stem, data, columns if columns <= n else 0, prompted)
+    if isinstance(media, MixedTables) and cond.labels is not None:
+        labels = [density.spec.label_of(y) for y in cond.labels.tolist()]
+        write_frame(media.frame(x, {label_column(saved.config) or "label": labels}), files["samples"])
     return files | written_arrays(x, cond, density.spec, stem)
 
 
@@ -130,9 +140,10 @@ def _condition(density: Density, saved: SavedRun, n: int, label: int | str | Non
     number = class_of(density, label)
     context = labels = None
     if given is not None:
-        if not density.spec.context:
-            raise UserError(f"--given {given}: this density reads no vectors")
-        context = repeated(Condition(context=read_context(given, density.spec)), n).context
+        if not density.spec.context and not density.spec.given:
+            raise UserError("this density is given no columns or vectors", f"--given {given}", "leave it out")
+        if density.spec.context:
+            context = repeated(Condition(context=read_context(given, density.spec)), n).context
     if not _reads_more(density) or (context is not None and not density.model.features):
         if density.conditional:
             labels = torch.arange(n) % density.spec.classes if number is None else torch.full((n,), number)
@@ -162,6 +173,28 @@ def _of_test_examples(saved: SavedRun, n: int, number: int | None) -> Condition:
         raise UserError(f"{of_it}, whose features or vectors would be given; choose another")
     chosen = rows[torch.arange(min(n, len(rows))) * len(rows) // min(n, len(rows))]
     return repeated(data.examples("test", chosen)[1], n)
+
+
+def _given_columns(density: Density, saved: SavedRun, n: int, given: str | None) -> tuple[Tensor | None, Tensor | None]:
+    """Return rows `(n, 1, D)` whose given columns samples have, and a mask of these; None for both if none are."""
+    table = density.spec.medium
+    if not isinstance(table, MixedTable) or not table.given:
+        return None, None
+    names = ", ".join(table.names[: table.given])
+    if given is None:
+        notice(f"given {names} of rows of the test split; --given FILE takes those of others")
+        return given_values(density, saved.data(), n)
+    rows = read_table_rows(Path(given).expanduser(), density.spec, saved.config, given=True)
+    x, mask = torch.from_numpy(rows.x), density.given_mask(1)
+    unread = density.likelihood.unread(x.to(density.device))
+    if unread is not None and bool((unread.cpu() & mask).any()):
+        i = int((unread.cpu() & mask).flatten(1).any(1).nonzero()[0])
+        what = f"{rows.place} {rows.frame.index[i]}: a value of {names} is missing, which this density is given"
+        raise UserError(what, f"--given {given}", "mend or remove that row")
+    if not len(x):
+        raise UserError("has no rows", f"--given {given}")
+    notice(f"given {names} of {len(x):,} rows of {given}, in turn")
+    return x[torch.arange(n) % len(x)], density.given_mask(n)
 
 
 def _known(

@@ -13,7 +13,8 @@ and of spikes, and of densities, per unit of the column, of other real numbers. 
 1992).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -91,6 +92,18 @@ class Columns(Likelihood):
         for module in (self.numbers, *self.categories.values()):
             for name, parameter in module.named_parameters():
                 parameter.requires_grad_(name not in module.encoder)
+
+    @contextmanager
+    def without_gaps(self) -> Iterator[None]:
+        """Draw no missing value meanwhile: each cell is drawn given that it is there."""
+        parts = (self.numbers, *self.categories.values())
+        for part in parts:
+            part.draws_gaps = False
+        try:
+            yield
+        finally:
+            for part in parts:
+                part.draws_gaps = True
 
     def unread(self, x: Tensor) -> Tensor:
         return x.isnan() & ~self.gap_is_value
@@ -174,6 +187,7 @@ class Category(nn.Module):
     """One column of categories; a missing value may be one level more."""
 
     encoder = ("embedding.weight",)
+    draws_gaps = True  # also a missing value, where that is a level
 
     def __init__(self, column: Column, embedding: int, features: int) -> None:
         super().__init__()
@@ -195,7 +209,8 @@ class Category(nn.Module):
         return -F.cross_entropy(self.head(h), self.level(x), reduction="none")
 
     def sample(self, h: Tensor, u: Tensor, temperature: float) -> Tensor:
-        level = choose(tempered(self.head(h), temperature), u).to(h.dtype)
+        logits = tempered(self.head(h), temperature)
+        level = choose(logits if self.draws_gaps else logits[:, : self.named], u).to(h.dtype)
         return level.masked_fill(level == self.named, torch.nan)
 
 

@@ -26,6 +26,7 @@ class Numbers(nn.Module):
     """The number columns of a table: N of them, with A spikes at most, M logistics, E inputs and F features."""
 
     encoder = ("linear", "bent", "start", "seen")  # the parameters that it has
+    draws_gaps = True  # also missing values, where these are values
 
     scale: Tensor
     whole: Tensor
@@ -105,7 +106,10 @@ class Numbers(nn.Module):
         log_w, mean, log_s = self._split((h @ self.weight[j].T + self.bias[j])[:, None], slice(j, j + 1))
         which, u = noise.unbind(1)
         n_spikes = self.spikes.shape[1]
-        k = choose(log_w[:, 0] / temperature, which)[:, None]  # (B, 1)
+        log_w = log_w[:, 0] / temperature
+        if not self.draws_gaps:
+            log_w = log_w.masked_fill(F.pad(self.spikes[j].isnan(), (0, self.components)), -torch.inf)
+        k = choose(log_w, which)[:, None]  # (B, 1)
         m = (k - n_spikes).clamp(min=0)
         mean, log_s = (t[:, 0].gather(1, m)[:, 0] for t in (mean, log_s))
         u = u.clamp(torch.finfo(u.dtype).tiny, 1 - torch.finfo(u.dtype).eps)
