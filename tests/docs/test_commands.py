@@ -29,6 +29,7 @@ NEEDS_SERVER = "storage=postgresql"  # tests/sweep/test_postgres.py has one
 FILES = (
     "runs/",
     "my.npz",
+    "digits.npz",
     "photos",
     "recordings",
     "book.txt",
@@ -73,6 +74,8 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tmp_path = tmp_path_factory.mktemp("reader")
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "my.npz", train=rng.integers(0, 4, (60, 12)))
+    (makes_digits,) = [block for block in blocks("your-data", "python") if "digits.npz" in block]
+    exec(makes_digits.replace("digits.npz", f"{tmp_path}/digits.npz"), {})
     (tmp_path / "book.txt").write_text("It was the best of times, it was the worst of times. " * 100)
     table = [",".join(map(str, row)) for row in rng.normal(size=(100, 3)).round(4).tolist()]
     (tmp_path / "measured.csv").write_text("\n".join(["length,width,height", *table]) + "\n")
@@ -128,7 +131,8 @@ def test_every_command_and_the_python_of_a_page_run(
         done.add(line)
     scope: dict[str, object] = {}
     for block in blocks(page, "python"):
-        exec(block.replace("runs/mine", f"{scratch}/runs/mine"), scope)
+        here = block.replace("runs/mine", f"{scratch}/runs/mine").replace("digits.npz", f"{scratch}/digits.npz")
+        exec(here, scope)
     if page in ("README", "python"):
         assert scope["completed"].shape == (16, 1, 8, 8)  # type: ignore[attr-defined]
         assert scope["nats"].shape == (16,)  # type: ignore[attr-defined]
