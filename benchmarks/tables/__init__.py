@@ -1,0 +1,1 @@
+"""What densities of tables are worth, on real tables, beside other tools."""
