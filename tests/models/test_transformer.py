@@ -47,6 +47,20 @@ def test_products_depend_on_how_far_apart_two_places_are(axes: int, features: in
     assert torch.allclose(product(here, here), (q * k).sum())
 
 
+@torch.no_grad()
+def test_attention_knows_how_far_apart_what_is_predicted_is_from_what_was_read() -> None:
+    """On a way without embeddings of places: moved as a whole, it gives the same; the last step alone, another."""
+    model = built(Shapes((1, 40), embedded=5, params=4), position=False)
+    z = torch.randint(1, 5, (3, 4, 1), generator=seeded(1)).double()
+    way = torch.tensor([9, 3, 5, 20, 11])
+    params = model.along(z, way)
+    assert torch.allclose(model.along(z, way + 15), params)
+    for i in range(5):
+        other = way.clone()
+        other[i] = 30
+        assert not torch.isclose(model.along(z, other)[:, -1], params[:, -1]).any(), i
+
+
 def test_without_positions_a_window_may_lie_anywhere_and_be_of_any_length() -> None:
     """What is predicted of a value depends on what came before it, not on where that began."""
     short, long = Shapes((1, 7), embedded=5, params=4), Shapes((1, 20), embedded=5, params=4)
