@@ -93,10 +93,10 @@ class Transformer(SequenceModel):
         if tie and shapes.params != shapes.embedded - 1:
             raise ValueError("tie=true needs levels that are looked up and scored one by one: categorical, by index")
         self.read = TokenReader(shapes, width)
-        self.places = Places(shapes, width, width // heads, position)
         self.class_bias = given_bias(self.given_sizes, width)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(Layer(width, heads, shapes.tokens, mlp, dropout) for _ in range(layers))
+        self.places = Places(shapes, width, width // heads, position)
         self.norm = nn.RMSNorm(width, eps=1e-6)
         self.out = nn.Linear(width, shapes.params) if not tie else None
         self.bias = nn.Parameter(torch.zeros(shapes.params)) if tie else None

@@ -123,6 +123,16 @@ def test_numbers_have_no_embeddings_to_tie(case: Case) -> None:
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:
     with pytest.raises(ValueError, match=r"heads=5 does not divide width=64: take heads=4"):
         Transformer(Shapes((1, 5)), width=64, heads=5)
+    with pytest.raises(ValueError, match=r"take heads=6"):
+        Transformer(Shapes((1, 5)), width=6, heads=100)
+
+
+@torch.no_grad()
+def test_heads_of_one_feature_have_none_to_turn() -> None:
+    model, past = built(Shapes((1, 5), params=3), heads=8), torch.randn(2, 5, 1, generator=seeded(1)).double()
+    params = model.scan(past)
+    with streaming(model):
+        assert torch.allclose(torch.cat([model.scan(part) for part in past.split(1, 1)], 1), params)
 
 
 @torch.no_grad()
