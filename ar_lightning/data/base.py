@@ -116,13 +116,15 @@ def shuffled(n: int, seed: int) -> np.ndarray:
     return np.random.RandomState(seed % 2**32).permutation(n)  # RandomState: its stream is frozen, Generator's is not
 
 
-def users_file(path: str | None, dataset: str, example: str, suffixes: Sequence[str], thing: str) -> Path:
+def users_file(
+    path: str | None, dataset: str, example: str, suffixes: Sequence[str], thing: str, key: str = "path"
+) -> Path:
     """Return the file that `data.path` names, for a dataset that takes files with these suffixes, called `thing`."""
     if path is None:
-        raise UserError(f"data.path: data '{dataset}' needs a file; give data.path={example}")
+        raise UserError(f"data.{key}: data '{dataset}' needs a file; give data.{key}={example}")
     file = Path(path).expanduser()
     if not file.is_file():
-        refuse_pipe(file, "data.path")
+        refuse_pipe(file, f"data.{key}")
         hint = nearby(file, lambda entry: entry.suffix in suffixes and entry.is_file(), thing)
-        raise UserError(f"data.path: no file {file}{hint}")
+        raise UserError(f"data.{key}: no file {file}{hint}")
     return file

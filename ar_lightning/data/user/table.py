@@ -1,8 +1,10 @@
 """Any user's table (`data.name=table data.path=my.csv`)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import Literal
+from pathlib import Path
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -24,6 +26,8 @@ KINDS = (
     ".csv", ".tsv", ".txt", ".data", ".gz", ".parquet", ".pq", ".xlsx", ".xlsm", ".npz", ".hdf5", ".h5",
 )  # fmt: skip
 
+T = TypeVar("T")
+
 
 class TableFile(Dataset):
     """Your own table: CSV of any dialect, Parquet, Excel, .npz or .hdf5; text, numbers, dates, cells may be missing.
@@ -38,6 +42,7 @@ class TableFile(Dataset):
 
     Args:
         path: the file.
+        test_path: a file of the test rows, with the same columns; null to take them from `path`.
         key: the dataset in an .hdf5 file; null for the only one.
         drop: columns to leave out, by name or number from 0, such as [quality].
         header: whether the first row of a CSV or Excel file names the columns; null to tell from what it holds.
@@ -61,6 +66,7 @@ class TableFile(Dataset):
         self,
         *,
         path: str | None = None,
+        test_path: str | None = None,
         key: str | None = None,
         drop: list[str] | None = None,
         header: bool | None = None,
@@ -78,6 +84,9 @@ class TableFile(Dataset):
         split_seed: NonNegativeInt = 0,
     ) -> None:
         self.path = users_file(path, "table", "my.csv", KINDS, "table")
+        self.test_path: Path | None = None
+        if test_path is not None:
+            self.test_path = users_file(test_path, "table", "test.csv", KINDS, "table", "test_path")
         if folds == 1 or (fold and folds is None):
             raise UserError(f"data.fold={fold} needs 2 data.folds or more, such as data.folds=10")
         if folds and fold >= folds:
@@ -133,19 +142,35 @@ class TableFile(Dataset):
         as_ever = self.known is not None and isinstance(self.known.medium, Table)
         if as_ever or (self.wishes.types == "real" and self.roles == Roles() and self.wishes.gaps == "unread"):
             names, x, notes = read_columns(self.path, self.wanted)
+            if self.test_path:
+                x = self._joined(x, read_columns(self.test_path, replace(self.wanted, only=names, drop=())).x)
             index, how = self._split({name: len(rows) for name, rows in x.items()})
             return _real(names, np.concatenate([*x.values()]), index, self._source(notes, how), self.units)
+        import pandas as pd
+
         file, own = read_table(self.path, self.wanted)
+        if self.test_path:
+            test, of_test = read_table(self.test_path, replace(self.wanted, only=tuple(file.frame.columns), drop=()))
+            own = self._joined(own, of_test)
+            file = file._replace(frame=pd.concat([file.frame, test.frame[file.frame.columns]]))
         file = file._replace(frame=blanked(file.frame, self.missing))
         index, how = self._split(own)
         source = self._source(file.notes, how)
-        mixed = MixedRows(file, index, source, str(self.path), self.wishes, self.roles, self.known)
+        where = f"{self.path} and {self.test_path}" if self.test_path else str(self.path)
+        mixed = MixedRows(file, index, source, where, self.wishes, self.roles, self.known)
         if not mixed.is_real or self.known:
             return mixed
         left_out = [f"{one.name} ({one.why})" for one in mixed.found if not one.is_number]
         source = f"{source}, without {', '.join(left_out)}" if left_out else source
         frame = file.frame[[one.name for one in mixed.found if one.is_number]]
         return _real(tuple(frame.columns), numbers_in(frame), index, source, self.units)
+
+    def _joined(self, own: dict[str, T], of_test: dict[str, T]) -> dict[str, T]:
+        """Return what there is of the rows of two files, of which neither may have splits of its own."""
+        for path, has in ((self.path, own), (self.test_path, of_test)):
+            if "data" not in has:
+                raise UserError(f"{path}: has splits of its own; leave data.test_path out")
+        return {"data": own["data"], "test": of_test["data"]}
 
     def _split(self, own: dict[str, int]) -> tuple[dict[str, np.ndarray], str]:
         """Return the rows of each split, and how they came to be: the file's own splits, held-out ones or a fold.
@@ -174,7 +199,8 @@ class TableFile(Dataset):
         if notes:
             notice(f"{self.path}: {', '.join(notes)}")
         without = f" without {', '.join(self.wanted.drop)}" if self.wanted.drop else ""
-        return ", ".join((f"{self.path.name}{without}", *notes, how))
+        test = f" and {self.test_path.name} for test" if self.test_path else ""
+        return ", ".join((f"{self.path.name}{test}{without}", *notes, how))
 
 
 class _RealRows(StandardisedTable):
