@@ -11,6 +11,7 @@ import pytest
 
 from ar_lightning.config.resolve import load_config
 from benchmarks.report import tables
+from benchmarks.tables.mammography import report
 from tests.support.commands import ROOT
 from tests.support.pages import PAGES, row
 
@@ -128,6 +129,15 @@ def test_anomalies_are_those_of_the_results() -> None:
             found = read(f"anomaly/{own}/{against}/anomaly.json")["detectors"]
             numbers = " | ".join(f"{found[score]['auroc']:.3f}" for score in scores)
             assert row("anomaly-detection", f"{title}, `{against}`").endswith(f" | {numbers} |")
+
+
+def test_rare_cases_are_those_of_the_results() -> None:
+    result = read("tables/mammography.json")
+    lines = report(result).splitlines()
+    assert len(lines) == 2 + len(result["densities"]) + 3
+    assert [line for line in lines if line not in PAGES["anomaly-detection"].splitlines()] == []
+    bounded = {name: d["val/nll"] for name, d in result["densities"].items() if "point masses" in name}
+    assert result["chosen"] == min(bounded, key=lambda name: bounded[name])
 
 
 def test_features_are_those_of_the_results() -> None:
