@@ -26,6 +26,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")  # in no text
 GZIP = b"\x1f\x8b"  # the first bytes of what is compressed
 CHUNK = 2**24  # bytes read at a time
 WIDEST = 50_000  # columns
+LOOKED_AT = 2**16  # characters of a row, to find the delimiter
 
 
 class Fields(NamedTuple):
@@ -147,6 +148,7 @@ def _check_text(path: Path, encoding: str, errors: str) -> None:
 
 def _delimiter(line: str) -> str:
     """Return the delimiter of a line, whose quoted texts do not count; a space for any white space."""
+    line = line[:LOOKED_AT]
     counts = {delimiter: len(next(csv.reader([line], delimiter=delimiter), [])) for delimiter in DELIMITERS}
     # Semicolons separate where there are any: the commas beside them are decimal points.
     best = ";" if counts[";"] > 1 else max(DELIMITERS, key=lambda delimiter: counts[delimiter])

@@ -20,6 +20,7 @@ from ar_lightning.media.frames import from_frame, stored
 __all__ = ["MixedRows", "Roles", "labels_of"]
 
 KINDS = {"real": "real numbers", "integer": "whole numbers", "category": "categories", "date": "dates"}
+LISTED = 8  # columns, at most, in a message
 MOST_SHOWN, LONGEST = 4, 48  # levels of a category that are shown, and characters of them
 
 
@@ -129,7 +130,10 @@ class MixedRows(Dataset):
                 raise UserError(f"data.given: column {found.name} tells nothing: {found.why}", where, "leave it out")
         rest = [column for name, column in columns.items() if name not in self.roles.given]
         if not rest:
-            raise UserError(f"{where}: every column is constant, so there is nothing to model")
+            why = ", ".join(f"{found.name} ({found.why})" for found in self.found[:LISTED] if not found.column)
+            if all(found.why.startswith("constant") for found in self.found):
+                why = "every column is constant"
+            raise UserError(f"{where}: {why or 'every column is given'}, so there is nothing to model")
         return [*(columns[name] for name in self.roles.given if columns[name]), *rest]  # type: ignore[list-item]
 
     def _labels(

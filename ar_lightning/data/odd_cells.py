@@ -16,6 +16,7 @@ __all__ = ["refuse_odd"]
 FEW, SEEN = 10, 20  # distinct texts, each in so many rows on average: a category, whatever they look like
 SIGNS = re.compile(r"[$€£¥%\s]")
 DECIMAL = re.compile(r"[-+]?\d+,\d+")
+POINTS = re.compile(r"[-+]?\d{1,3}(\.\d{3})+,\d+")
 GROUPS = re.compile(r"(?<=\d)[,'\u2019](?=\d{3}(\D|$))")
 
 
@@ -72,7 +73,8 @@ def _decorated(text: str) -> str:
     if not re.fullmatch(r"[-+(]?[$€£¥]?\s?[-+]?[\d.,'\u2019\s]*\d[\d.,'\u2019\s]*[%$€£¥)]?", text):
         return ""
     bare = SIGNS.sub("", GROUPS.sub("", text))
-    for number in (bare, bare.replace(",", "."), bare.replace(".", "").replace(",", ".")):
+    european = bare.replace(".", "").replace(",", ".") if POINTS.fullmatch(bare) else ""
+    for number in (bare, bare.replace(",", "."), european):
         if re.fullmatch(r"[-+]?\d+(\.\d+)?", number) and (number.count(".") or "." not in text):
             return number
     return ""

@@ -163,7 +163,7 @@ class TableFile(Dataset):
         left_out = [f"{one.name} ({one.why})" for one in mixed.found if not one.is_number]
         source = f"{source}, without {', '.join(left_out)}" if left_out else source
         frame = file.frame[[one.name for one in mixed.found if one.is_number]]
-        return _real(tuple(frame.columns), numbers_in(frame), index, source, self.units)
+        return _real(tuple(frame.columns), numbers_in(frame), index, source, self.units, mixed.describe())
 
     def _joined(self, own: dict[str, T], of_test: dict[str, T]) -> dict[str, T]:
         """Return what there is of the rows of two files, of which neither may have splits of its own."""
@@ -206,8 +206,11 @@ class TableFile(Dataset):
 class _RealRows(StandardisedTable):
     """Rows of real values."""
 
-    def __init__(self, rows: Rows, units: Literal["standardised", "original"]) -> None:
-        self._rows, self.units = rows, units
+    def __init__(self, rows: Rows, units: Literal["standardised", "original"], told: list[list[str]]) -> None:
+        self._rows, self.units, self.told = rows, units, told
+
+    def describe(self) -> list[list[str]]:
+        return self.told
 
     def rows(self) -> Rows:
         return self._rows
@@ -215,6 +218,6 @@ class _RealRows(StandardisedTable):
 
 def _real(
     names: tuple[str, ...], x: np.ndarray, index: dict[str, np.ndarray], source: str,
-    units: Literal["standardised", "original"],
+    units: Literal["standardised", "original"], told: Sequence[list[str]] = (),
 ) -> _RealRows:  # fmt: skip
-    return _RealRows(Rows(source, names, {name: x[rows] for name, rows in index.items()}), units)
+    return _RealRows(Rows(source, names, {name: x[rows] for name, rows in index.items()}), units, [*told])
