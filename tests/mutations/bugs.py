@@ -395,6 +395,12 @@ BUGS = {
         "ar_lightning/inference/features/features.py", "        for y in classes:", "        for y in classes[:1]:",
         "tests/inference/test_features.py",
     ),
+    "vectors that are given are read as they are": Bug(
+        "ar_lightning/density/given.py", "(context - mean) / std", "context - mean", "tests/models/test_context.py"
+    ),
+    "a label hides the vector beside it": Bug(
+        "ar_lightning/nn/given.py", "terms[0] + terms[1]", "terms[0]", "tests/models/test_context.py"
+    ),
     "a mixture's weights see the value itself": Bug(
         "ar_lightning/density/conditionals.py", "before = ordered.cumsum(1) - ordered", "before = ordered.cumsum(1)",
         "tests/density/test_conditionals.py",
