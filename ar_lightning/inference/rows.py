@@ -9,8 +9,9 @@ from ar_lightning.core.errors import UserError, nearby, refuse_pipe
 from ar_lightning.core.medium import MixedTable
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.frame_file import Wanted, read_cells
-from ar_lightning.data.labels import numbers_of
+from ar_lightning.data.frame_file import Frame, Wanted, read_cells
+from ar_lightning.data.missing import blanked
+from ar_lightning.data.mixed import labels_of
 from ar_lightning.media.frames import from_frame
 
 if TYPE_CHECKING:
@@ -61,12 +62,14 @@ def read_table_rows(
     frame, place, row_names, notes = read_cells(path, texts)
     if notes:
         notice(f"{path}: {', '.join(notes)}")
-    if missing := [*map(str, (config["data"].get("missing") if config else None) or ())]:
-        frame = frame.mask(frame.astype(object).isin(missing))
+    markers = (config["data"].get("missing") if config else None) or ()
+    frame = blanked(frame, markers) if isinstance(markers, (list, tuple)) else frame
+    if len(set(table.names) - {*frame.columns}) and [*frame.columns] == [f"x{d}" for d in range(len(table.names))]:
+        frame = frame.set_axis([*table.names], axis=1)  # a file without a header, of as many columns
     label = label_column(config)
     read = frame.drop(columns=[name for name in (label, row_names) if name in frame and name not in table.names])
     x = from_frame(read, table, str(path), place, holes, given)
     labels = None
-    if spec.classes and label in frame.columns:
-        labels = numbers_of(frame[label].astype(str).str.strip().to_numpy(str), spec, f"{path}: '{label}'")
+    if spec.classes and label is not None and label in frame.columns:
+        labels = labels_of(Frame(frame, place, row_names, ()), label, spec, str(path))
     return TableRows(x, frame, place, labels)

@@ -165,7 +165,7 @@ def _cells(z: np.ndarray, column: Column) -> Any:
 def _shortened(z: np.ndarray, column: Column) -> np.ndarray:
     """Return real numbers with as few digits as tell how they are stored; point masses exactly."""
     exact = column.offset + column.scale * z.astype(np.float64)
-    reach = 0.49 * column.scale * np.spacing(np.abs(z) * np.float32(1 - 2**-24)).astype(np.float64)
+    reach = 0.49999 * column.scale * np.spacing(np.abs(z) * np.float32(1 - 2**-24)).astype(np.float64)
     values = exact.copy()
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for more in (1, 0):  # a digit less if that will do

@@ -132,7 +132,8 @@ class TableFile(Dataset):
     def _is_known(self, spec: DataSpec) -> bool:
         """Return whether the rows are in the terms of a spec already."""
         try:
-            return self.spec.medium == spec.medium or isinstance(self._rows, _RealRows)
+            own = self.spec
+            return (own.medium, own.labels) == (spec.medium, spec.labels) or isinstance(self._rows, _RealRows)
         except UserError:  # what a density knows need not be told of a few rows
             return False
 
