@@ -86,9 +86,10 @@ def run(args: list[str]) -> int:
 
 def _print(result: dict[str, Any], run_dir: Path, config: dict[str, Any]) -> None:
     facts: dict[str, object] = {}
+    each = "a row" if "columns" in result else "per example"
     for split in ("test", "val"):
         if result.get(f"{split}/nll") is not None:
-            facts[f"{split} nll"] = f"{result[f'{split}/nll']:.4f} nats per example"
+            facts[f"{split} nll"] = f"{result[f'{split}/nll']:.4f} nats {each}"
         if result.get(f"{split}/bpd") is not None:
             facts[f"{split} bits/dim"] = f"{result[f'{split}/bpd']:.4f}"
     if "test/true_nll" in result:

@@ -31,8 +31,9 @@ def run(args: list[str]) -> int:
     path = Path(parsed.out).expanduser() if parsed.out else opened.folder / "test.json"
     epoch, step = opened.written_at
     write_json({**names, "tested_epoch": epoch, "tested_step": step, **asdict(found)}, path)
+    each = "a row" if found.columns else "per example"
     facts = {
-        "test nll": f"{_with_error(found.nll, found.nll_stderr)} nats per example",
+        "test nll": f"{_with_error(found.nll, found.nll_stderr)} nats {each}",
         **({} if found.bpd is None else {"test bits/dim": _with_error(found.bpd, found.bpd_stderr)}),
     }
     if found.accuracy is not None:

@@ -141,7 +141,9 @@ def oddest_png(
 
 
 def _text(value: Any) -> str:
-    if value is None or value != value:
+    import pandas as pd
+
+    if pd.isna(value):
         return ""
     return short(f"{value:.6g}" if isinstance(value, float) else str(value).removesuffix(" 00:00:00"), 13)
 

@@ -153,7 +153,7 @@ def _spikes(
     axes.set_xlim(low, high)
     tallest = max(map(max, shares))
     all_of_it = not highest or (tallest < 3 * highest and not view.log)
-    axes.set_ylim(0, (1.05 * tallest if all_of_it else 1.15 * highest) or 1.0)
+    axes.set_ylim(0, (1.05 * max(tallest, highest) if all_of_it else 1.15 * highest) or 1.0)
     return [(f"exactly {_number(column, spike)}", *pair) for spike, pair in zip(column.spikes, shares, strict=True)]
 
 
