@@ -284,3 +284,15 @@ def test_cells_that_are_there_can_be_asked_for(ordered: Path) -> None:
     assert free.isnan().any() and not there.isnan().any()
     assert abs((there == 1).double().mean() - p) < 0.05
     assert smokers().isnan().any()
+
+
+@pytest.mark.parametrize("against", ["noise", "constant", "rows.csv"])
+@pytest.mark.parametrize("name", ["orderless", "ordered"])
+def test_anomaly(name: str, against: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Outliers are rows that the density can take; a background of independent columns scores holes as it does."""
+    run = request.getfixturevalue(name)
+    written(run, tmp_path / "rows.csv", "valid")
+    other = str(tmp_path / against) if "." in against else against
+    assert run_here("anomaly", str(run), "--against", other, "--n", "10", "--out", str(tmp_path / "a")) == 0
+    found = pd.read_csv(tmp_path / "a" / "scores.csv")
+    assert len(found) == 20 and np.isfinite(found.drop(columns="set").to_numpy()).all()

@@ -18,6 +18,7 @@ from ar_lightning.config.registry import DATA
 from ar_lightning.config.schema import schema_of
 from ar_lightning.core.condition import as_condition
 from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.medium import MixedTable
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Split
 from ar_lightning.data.module import ArrayDataModule, Batch
@@ -107,11 +108,32 @@ def _synthetic(kind: str, spec: DataSpec, train: np.ndarray, n: int, random: np.
         drawn = random.randint(levels, size=shape if kind == "noise" else one)
         return np.broadcast_to(drawn, shape).astype(np.int64)
     media = media_of(spec)
+    if isinstance(spec.medium, MixedTable):
+        at = random.random_sample(shape if kind == "noise" else one)
+        return _between(train, at, spec.medium)
     if kind == "constant" and isinstance(media, Tables):
         return np.quantile(train, random.random_sample(n), axis=0).astype(np.float32)
     low, high = (extreme(train, axis=None if media.shift_invariant else 0) for extreme in (np.min, np.max))
     uniform = random.random_sample(shape if kind == "noise" else one)
     return np.broadcast_to(low + (high - low) * uniform, shape).astype(np.float32)
+
+
+def _between(train: np.ndarray, at: np.ndarray, table: MixedTable) -> np.ndarray:
+    """Return rows `(n, 1, D)` between the extremes of training rows, at fractions `at`; what is given is theirs.
+
+    Levels and whole numbers stay whole. No cell is missing, unless all of its column are.
+    """
+    at = np.broadcast_to(at, (len(at), 1, train.shape[2]))
+    found = np.empty(at.shape)
+    for d, column in enumerate(table.columns):
+        known = train[:, 0, d][~np.isnan(train[:, 0, d])]
+        low, high = (float(known.min()), float(known.max())) if len(known) else (np.nan, np.nan)
+        found[:, :, d] = low + (high - low) * at[:, :, d]
+        if column.kind == "category" or column.is_whole:
+            found[:, :, d] = np.floor(low + (high - low + 1 - 1e-6) * at[:, :, d])
+        if d < table.given:
+            found[:, :, d] = train[np.arange(len(at)) % len(train), :, d]
+    return found.astype(np.float32)
 
 
 def _quantised(path: Path, spec: DataSpec) -> Outliers | None:

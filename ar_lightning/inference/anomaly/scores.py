@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
+from ar_lightning.core.medium import MixedTable
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.inference.codec.content import png
 from ar_lightning.media.choose import media_of
@@ -86,6 +87,8 @@ def independent_nll(train: np.ndarray, x: np.ndarray, spec: DataSpec) -> np.ndar
     Levels have their frequencies in the training examples `(M, C, *sites)`, counted from one; real values are Gaussian.
     Each site has its own distribution, except in sound and text, where each channel has one.
     """
+    if isinstance(spec.medium, MixedTable):
+        return _independent_cells(train[:, 0], x[:, 0], spec.medium)
     distributions = (train.shape[1], -1) if media_of(spec).shift_invariant else (-1, 1)
     train, x = (values.reshape(len(values), *distributions) for values in (train, x))
     levels = spec.without_noise().levels
@@ -101,6 +104,25 @@ def independent_nll(train: np.ndarray, x: np.ndarray, spec: DataSpec) -> np.ndar
     table = counts.reshape(width, levels)
     nll = -np.log(table / table.sum(1, keepdims=True)).ravel()
     return np.concatenate([nll[bins].sum((1, 2)) for bins in _bins(x, levels)])
+
+
+def _independent_cells(train: np.ndarray, x: np.ndarray, table: MixedTable) -> np.ndarray:
+    """Return -log p `(N,)` of rows `(N, D)` of a mixed table: frequencies of categories, Gaussian numbers.
+
+    What is given or missing is not scored.
+    """
+    nll = np.zeros(len(x))
+    for d, column in list(enumerate(table.columns))[table.given :]:
+        known, cells = train[:, d][~np.isnan(train[:, d])], x[:, d]
+        if column.kind == "category":
+            counts = 1 + np.bincount(known.astype(int), minlength=len(column.levels))
+            terms = -np.log(counts / counts.sum())[np.nan_to_num(cells).astype(int)]
+        else:
+            mean, std = (known.mean(dtype=np.float64), known.std(dtype=np.float64)) if len(known) else (0.0, 1.0)
+            std = max(std, 1e-6)
+            terms = 0.5 * ((cells - mean) / std) ** 2 + math.log(std * column.unit * math.sqrt(2 * math.pi))
+        nll += np.where(np.isnan(cells), 0.0, terms)
+    return nll
 
 
 def _bins(x: np.ndarray, levels: int) -> Iterator[np.ndarray]:
