@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["refuse_odd"]
 
 FEW, SEEN = 10, 20  # distinct texts, each in so many rows on average: a category, whatever they look like
+MOSTLY = 0.1  # of the rows of a column of numbers that may have something else by mistake, at most
 SIGNS = re.compile(r"[$€£¥%\s]")
 DECIMAL = re.compile(r"[-+]?\d+,\d+")
 POINTS = re.compile(r"[-+]?\d{1,3}(\.\d{3})+,\d+")
@@ -59,7 +60,7 @@ def _odd(texts: Texts) -> int | None:
         return None
     if all(_decorated(values[k]) for k in others):
         return others[0]
-    is_nearly = 2 * len(plain) >= len(present) and plain
+    is_nearly = plain and rows[others].sum() <= max(1, MOSTLY * rows.sum())
     return others[0] if is_nearly and (not few or rows.sum() < 2 * len(present)) else None
 
 

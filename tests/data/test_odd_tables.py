@@ -120,6 +120,9 @@ CASES: dict[str, Case] = {
     "one word among numbers": (csv(v=put(V, _3="low"), c=COLOURS), {}, "line 5, column v: 'low' is no number, as 39"),
     "the word is named": (csv(v=put(V, _3="low"), c=COLOURS), {"missing": ["low"]}, MIXED),
     "words and numbers": (csv(v=V, m=["1", "2", "3", "many"] * (N // 4)), {}, {"v": "real", "m": "category"}),
+    "numbers of tickets": (
+        csv(v=V, t=[f"PC {i}" if i % 4 == 0 else str(i * 37) for i in range(N)]), {},
+        {"v": "real", "t": "text of its own in every row"}),
     "names of people": (
         csv(v=V, w=W, who=[f"n{i}" for i in range(N)]), {}, {"who": "text of its own in every row"} | REAL),
     "all text": (csv(a=COLOURS, b=COLOURS[::-1]), {}, {"a": "category", "b": "category"}),

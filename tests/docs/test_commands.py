@@ -35,6 +35,7 @@ FILES = (
     "book.txt",
     "measured.csv",
     "checked.csv",
+    "customers.csv",
 )  # what a reader has or makes
 
 
@@ -81,6 +82,8 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (tmp_path / "measured.csv").write_text("\n".join(["length,width,height", *table]) + "\n")
     checked = [f"{row},{'yes' if i % 20 == 0 else 'no'}" for i, row in enumerate(table)]
     (tmp_path / "checked.csv").write_text("\n".join(["length,width,height,faulty", *checked]) + "\n")
+    bought = [f"{row.split(',')[0]},{('', 'tea', 'oil')[i % 3]},{i % 70}" for i, row in enumerate(table)]
+    (tmp_path / "customers.csv").write_text("\n".join(["spent,last,age", *bought]) + "\n")
     for name in ("photos", "recordings"):
         (tmp_path / name).mkdir()
     for i in range(20):
