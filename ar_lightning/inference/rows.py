@@ -64,8 +64,10 @@ def read_table_rows(
         notice(f"{path}: {', '.join(notes)}")
     markers = (config["data"].get("missing") if config else None) or ()
     frame = blanked(frame, markers) if isinstance(markers, (list, tuple)) else frame
-    if len(set(table.names) - {*frame.columns}) and [*frame.columns] == [f"x{d}" for d in range(len(table.names))]:
-        frame = frame.set_axis([*table.names], axis=1)  # a file without a header, of as many columns
+    by_place = [f"x{d}" for d in range(len(table.names))]  # what columns of a file without a header are called
+    if not table.given and [*frame.columns] == by_place and not {*table.names} & {*by_place}:
+        notice(f"{path}: its columns are taken for {', '.join(table.names)}, in this order")
+        frame = frame.set_axis([*table.names], axis=1)
     label = label_column(config)
     read = frame.drop(columns=[name for name in (label, row_names) if name in frame and name not in table.names])
     x = from_frame(read, table, str(path), place, holes, given)

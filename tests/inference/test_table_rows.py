@@ -1,0 +1,45 @@
+"""A new file for a density of mixed columns: what stands for nothing, labels, and columns without names."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ar_lightning.core.errors import UserError
+from ar_lightning.core.medium import Column, MixedTable
+from ar_lightning.core.spec import DataSpec
+from ar_lightning.inference.rows import read_table_rows
+from tests.support.files import one_line
+
+COLUMNS = (Column("age", "integer", offset=40.0, scale=9.0), Column("job", "category", levels=("cook", "clerk")))
+SPEC = DataSpec((1, 2), None, 2, medium=MixedTable(COLUMNS), labels=("no", "yes"))
+CONFIG: dict[str, Any] = {"data": {"missing": ["-1", "unknown"], "label": "paid"}}
+
+
+def saved(folder: Path, text: str) -> Path:
+    path = folder / "new.csv"
+    path.write_text(text)
+    return path
+
+
+def test_markers_and_labels_are_those_of_the_training(tmp_path: Path) -> None:
+    rows = read_table_rows(saved(tmp_path, "paid,job,age\nyes,cook,41\nno,unknown,-1\n"), SPEC, CONFIG, holes=True)
+    np.testing.assert_array_equal(rows.x[:, 0], np.array([[1, 0], [np.nan, np.nan]], np.float32))
+    assert rows.labels is not None and rows.labels.tolist() == [1, 0]
+    with pytest.raises(UserError) as info:
+        read_table_rows(saved(tmp_path, "paid,job,age\nyes.,cook,41\n"), SPEC, CONFIG)
+    assert "line 2, column paid: unknown class 'yes.'; did you mean 'yes'?" in one_line(info)
+
+
+def test_columns_without_names_are_taken_in_their_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = saved(tmp_path, "41,cook\n39,clerk\n")
+    assert read_table_rows(path, SPEC).x[:, 0].tolist() == [[1, 0], [-1, 1]]
+    assert "its columns are taken for age, job, in this order" in capsys.readouterr().err
+    for spec, text in (
+        (SPEC, "41,cook,1\n39,clerk,2\n"),
+        (DataSpec((1, 2), None, medium=MixedTable(COLUMNS, 1)), "41,cook\n"),
+    ):
+        with pytest.raises(UserError) as info:  # too many, or given columns, which stand elsewhere in the file
+            read_table_rows(saved(tmp_path, text), spec)
+        assert "no column 'age'" in one_line(info)
