@@ -296,3 +296,8 @@ def test_anomaly(name: str, against: str, request: pytest.FixtureRequest, tmp_pa
     assert run_here("anomaly", str(run), "--against", other, "--n", "10", "--out", str(tmp_path / "a")) == 0
     found = pd.read_csv(tmp_path / "a" / "scores.csv")
     assert len(found) == 20 and np.isfinite(found.drop(columns="set").to_numpy()).all()
+
+
+def test_features_beside_raw_cells_with_holes(orderless: Path, tmp_path: Path) -> None:
+    assert run_here("features", str(orderless), "--out", str(tmp_path / "f")) == 0
+    assert (tmp_path / "f" / "embedding.png").is_file()

@@ -14,6 +14,7 @@ from ar_lightning.config.registry import DATA
 from ar_lightning.core.condition import Condition, Given, as_condition
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import write_json, write_npz
+from ar_lightning.core.medium import MixedTable
 from ar_lightning.core.notice import notice
 from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
@@ -183,6 +184,25 @@ def read_examples(
         size = max(1, min(256, VALUES // density.spec.dims))
         hidden = representations(density, x, condition, layer, pool, size)
     also = (density.model.features, condition.features), (density.model.context, condition.context)
-    raw = [x, *(t for reads, t in also if reads and t is not None)]
+    table = density.spec.medium
+    raw = [
+        _numbers(x, table) if isinstance(table, MixedTable) else x,
+        *(t for reads, t in also if reads and t is not None),
+    ]
     numbers = torch.cat([t.flatten(1).float() for t in raw], 1)
     return Represented(hidden.numpy(), numbers.numpy(), None if condition.labels is None else condition.labels.numpy())
+
+
+def _numbers(x: Tensor, table: MixedTable) -> Tensor:
+    """Return rows `(N, 1, D)` of a mixed table as numbers `(N, ...)`: one for each level, and standardised numbers.
+
+    A missing number is the centre of its column; a missing level is none of them.
+    """
+    parts = []
+    for d, column in enumerate(table.columns):
+        cells = x[:, 0, d].float()
+        if column.kind == "category":
+            parts.append((cells[:, None] == torch.arange(len(column.levels))).float())
+        else:
+            parts.append((cells.nan_to_num() * column.unit / column.scale)[:, None])
+    return torch.cat(parts, 1)
