@@ -6,6 +6,11 @@ A trained density, from Python:
     density.log_prob(x)  # (B,) nats
     x = density.sample(16)  # (16, C, *sites) data values
     ar_lightning.show(x, density.spec)  # a picture, in a notebook
+
+Of the rows of a table, with pandas frames:
+
+    table = ar_lightning.load_table("runs/mine")
+    table.log_prob(frame)  # a Series, in nats
 """
 
 from importlib import import_module
@@ -14,14 +19,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ar_lightning.core.condition import Condition
     from ar_lightning.density.density import Density
+    from ar_lightning.inference.table import TableDensity, load_table
     from ar_lightning.media.choose import show
     from ar_lightning.training.checkpoints import load
 
-__all__ = ["Condition", "Density", "load", "show"]
+__all__ = ["Condition", "Density", "TableDensity", "load", "load_table", "show"]
 PLACES = {
     "Condition": "core.condition",
     "Density": "density.density",
+    "TableDensity": "inference.table",
     "load": "training.checkpoints",
+    "load_table": "inference.table",
     "show": "media.choose",
 }
 __version__ = "0.2.0"

@@ -1,4 +1,4 @@
-"""Rows of a mixed table as a user has them: a CSV, Parquet or Excel file whose columns are found by their names."""
+"""Rows of a table as a user has them, in a file or a pandas frame, whose columns are found by their names."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ar_lightning.core.errors import UserError, nearby, refuse_pipe
-from ar_lightning.core.medium import MixedTable
+from ar_lightning.core.medium import Column, MixedTable, Table
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.frame_file import Frame, Wanted, read_cells
@@ -17,16 +17,24 @@ from ar_lightning.media.frames import from_frame
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TableRows", "label_column", "read_table_rows"]
+__all__ = ["TableRows", "label_column", "read_table_rows", "rows_of_frame", "table_of"]
 
 
 class TableRows(NamedTuple):
-    """The rows of a file."""
+    """The rows of a file or a frame."""
 
     x: np.ndarray  # as they are stored, `(N, 1, D)` float32; NaN where a cell is missing
-    frame: "pd.DataFrame"  # as they are in the file; its index is the number of each row or line
+    frame: "pd.DataFrame"  # as the user has them; its index is the number of each row or line
     place: str  # what that number is of: `row` or `line`
-    labels: np.ndarray | None = None  # `(N,)` int64, of a conditional density whose labels are in the file
+    labels: np.ndarray | None = None  # `(N,)` int64, of a conditional density whose labels are among the columns
+
+
+def table_of(spec: DataSpec) -> MixedTable | None:
+    """Return the columns of rows, also where all are of real values and standardised; None of what is no table."""
+    if isinstance(medium := spec.medium, Table):
+        cells = zip(medium.columns, medium.offset, medium.scale, strict=True)
+        return MixedTable(tuple(Column(name, "real", offset=offset, scale=scale) for name, offset, scale in cells))
+    return medium if isinstance(medium, MixedTable) else None
 
 
 def label_column(config: dict[str, Any] | None) -> str | None:
@@ -62,16 +70,36 @@ def read_table_rows(
     frame, place, row_names, notes = read_cells(path, texts)
     if notes:
         notice(f"{path}: {', '.join(notes)}")
-    markers = (config["data"].get("missing") if config else None) or ()
-    frame = blanked(frame, markers) if isinstance(markers, (list, tuple)) else frame
     by_place = [f"x{d}" for d in range(len(table.names))]  # what columns of a file without a header are called
     if not table.given and [*frame.columns] == by_place and not {*table.names} & {*by_place}:
         notice(f"{path}: its columns are taken for {', '.join(table.names)}, in this order")
         frame = frame.set_axis([*table.names], axis=1)
+    return rows_of_frame(Frame(frame, place, row_names, ()), spec, str(path), config, holes, given)
+
+
+def rows_of_frame(
+    file: Frame, spec: DataSpec, where: str, config: dict[str, Any] | None = None, holes: bool = False,
+    given: bool = False,
+) -> TableRows:  # fmt: skip
+    """Return the rows of a frame in the terms of a density.
+
+    Args:
+        file: the frame, what its rows are called, and the column that names them.
+        spec: of the density, which is of a table.
+        where: what the frame is, for messages.
+        config, holes, given: as of `read_table_rows`.
+
+    Raises:
+        UserError: as `read_table_rows`.
+    """
+    table = table_of(spec)
+    assert table is not None
+    markers = (config["data"].get("missing") if config else None) or ()
+    frame = blanked(file.frame, markers) if isinstance(markers, (list, tuple)) else file.frame
     label = label_column(config)
-    read = frame.drop(columns=[name for name in (label, row_names) if name in frame and name not in table.names])
-    x = from_frame(read, table, str(path), place, holes, given)
+    left = [name for name in (label, file.row_names) if name in frame and name not in table.names]
+    x = from_frame(frame.drop(columns=left), table, where, file.place, holes, given)
     labels = None
     if spec.classes and label is not None and label in frame.columns:
-        labels = labels_of(Frame(frame, place, row_names, ()), label, spec, str(path))
-    return TableRows(x, frame, place, labels)
+        labels = labels_of(file._replace(frame=frame), label, spec, where)
+    return TableRows(x, frame, file.place, labels)

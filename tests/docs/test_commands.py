@@ -134,11 +134,13 @@ def test_every_command_and_the_python_of_a_page_run(
         done.add(line)
     scope: dict[str, object] = {}
     for block in blocks(page, "python"):
-        here = block.replace("runs/mine", f"{scratch}/runs/mine").replace("digits.npz", f"{scratch}/digits.npz")
+        here = block.replace("runs/", f"{scratch}/runs/").replace("digits.npz", f"{scratch}/digits.npz")
         exec(here, scope)
     if page in ("README", "python"):
         assert scope["completed"].shape == (16, 1, 8, 8)  # type: ignore[attr-defined]
         assert scope["nats"].shape == (16,)  # type: ignore[attr-defined]
+    if page == "python":
+        assert (scope["north"]["region"] == "north").all()  # type: ignore[index]
 
 
 def test_the_sweep_file_on_its_page_is_one(tmp_path: Path) -> None:
