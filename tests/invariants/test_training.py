@@ -246,3 +246,36 @@ def test_what_is_logged_of_a_step_is_of_that_step(tmp_path: Path) -> None:
     mean = np.mean([float(row["train/loss"]) for row in rows[1] if row["train/loss"]])
     (epoch,) = (float(row["train/nll"]) for row in rows[3] if row["train/nll"])
     assert epoch == pytest.approx(mean, rel=1e-6)
+
+
+MIXED = ["--config", "conf/table_orderless.yaml", "model.hidden=16", "optimizer=sgd", "optimizer.lr=0.01",
+         "schedule=constant", "data.batch_size=20", "trainer.limit_train=6", "trainer.ema=null", "samples.every=0",
+         "samples.n=5", "tracking.mode=disabled"]  # fmt: skip
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_a_table_with_holes_on_two_processes_equals_one(tmp_path: Path) -> None:
+    """Rows have as many cells as they have: a mean of means would not be the mean."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    common = [*MIXED, "trainer.max_epochs=1", "trainer.accelerator=cpu"]
+    assert run_here(*common, "trainer.devices=1", f"run_dir={one}") == 0
+    run_apart(*common, "trainer.devices=2", "trainer.strategy=ddp", f"run_dir={two}")
+    for key in ("test/nll", "val/nll"):
+        assert result(two)[key] == pytest.approx(result(one)[key], rel=1e-6)
+    for alone, both in zip(result(one)["columns"], result(two)["columns"], strict=True):
+        assert (both["name"], both["cells"]) == (alone["name"], alone["cells"])
+        assert both["nll"] == pytest.approx(alone["nll"], rel=1e-5)
+    assert (two / "samples" / "final.csv").read_text() == (one / "samples" / "final.csv").read_text()
+
+
+@pytest.mark.slow
+def test_a_table_with_holes_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    options = [*MIXED, "trainer.max_epochs=3", "trainer.limit_train=4"]
+    killed_after(6, *options, f"run_dir={cut}")
+    assert run_here("--resume", str(cut)) == 0
+    assert run_here(*options, f"run_dir={whole}") == 0
+    a, b = (torch.load(d / "checkpoints" / "last.ckpt", weights_only=True) for d in (whole, cut))
+    assert all(torch.equal(a["state_dict"][k], b["state_dict"][k]) for k in a["state_dict"])
+    assert result(whole)["columns"] == result(cut)["columns"]
