@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,27 +15,14 @@ from ar_lightning.density.conditionals import mixture
 from ar_lightning.density.draw import Draw
 from ar_lightning.density.given import check_given, read_of
 from ar_lightning.density.loops import in_batches, loop_of, sample_naive
+from ar_lightning.density.step import Step
 from ar_lightning.density.summary import summary
 from ar_lightning.likelihoods.base import Likelihood, choose
 
-__all__ = ["MAX_CLASSES", "Density", "Step"]
+__all__ = ["MAX_CLASSES", "Density"]
 
 BATCH = 256  # samples drawn at a time, at most; the result does not depend on it
 MAX_CLASSES = 100  # of the Bayes classifier, which takes a forward pass per class
-
-
-class Step(NamedTuple):
-    """The optimizer step `number` of a run, on process `rank` of `world`; an objective's randomness depends on it."""
-
-    number: int = 0
-    seed: int = 0
-    rank: int = 0
-    world: int = 1
-
-    def uniforms(self, n: int, k: int) -> Tensor:
-        """Return k uniforms on the CPU for each of n examples, `(n, k)`; the same on any number of processes."""
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.number) % 2**63)
-        return torch.rand(n * self.world, k, generator=generator)[self.rank :: self.world]
 
 
 class Density(nn.Module):
@@ -297,20 +284,16 @@ class Density(nn.Module):
         return torch.rand(n, rows, self.likelihood.noise, generator=generator)
 
     def check_values(self, x: Tensor, mask: Tensor | None = None) -> None:
-        """Raise ValueError if values have another shape than `(B, C, *sites)`, or lie outside the support.
+        """Raise ValueError if values have another shape than `(B, C, *sites)`, lie outside the support, or are missing.
 
-        Values are missing where the density cannot do without them: none that `mask` says are known, and in an order
-        of its own, none at all.
+        Those are that `mask` says are known; without it, any, unless the density is for all orders.
         """
         if tuple(x.shape[1:]) != self.spec.shape:
             raise ValueError(f"expected data (B, {', '.join(map(str, self.spec.shape))}), got {tuple(x.shape)}")
         self.likelihood.check(x)
-        unread = self.likelihood.unread(x)
-        if unread is None or (mask is None and self.model.orderless):
-            return
-        if bool((unread if mask is None else unread & mask).any()):
-            which = "a known value" if mask is not None else "a value"
-            raise ValueError(f"{which} is missing, and this density reads them in an order of its own")
+        unread, read = self.likelihood.unread(x), not self.model.orderless if mask is None else mask
+        if unread is not None and bool((unread & read).any()):
+            raise ValueError("a value is missing that this density reads, in an order of its own or as a known one")
 
     def check_condition(self, n: int, cond: Given) -> None:
         """Raise ValueError if the condition of n examples lacks what the density reads, or has classes it lacks."""

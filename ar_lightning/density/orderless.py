@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ar_lightning.core.condition import Condition, Given
-from ar_lightning.density.density import Density, Step
+from ar_lightning.density.density import Density
 from ar_lightning.density.draw import Draw
 from ar_lightning.density.loops import sample_orderless, sample_orderless_naive
+from ar_lightning.density.step import Step
 from ar_lightning.models.base import token_order
 
 __all__ = ["OrderlessDensity", "orders_of"]

@@ -14,8 +14,9 @@ from ar_lightning.core.condition import Condition, Given, as_condition
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import CHECKPOINT_KEY
 from ar_lightning.core.medium import MixedTable
-from ar_lightning.density.density import MAX_CLASSES, Density, Step
+from ar_lightning.density.density import MAX_CLASSES, Density
 from ar_lightning.density.metrics import BitsPerDim, ColumnLikelihood, ColumnShare, NegativeLogLikelihood
+from ar_lightning.density.step import Step
 from ar_lightning.density.stream import Memory, carried
 
 __all__ = ["LitDensity"]

@@ -14,8 +14,9 @@ from scipy.stats import kstest
 
 from ar_lightning.core.medium import Column, MixedTable
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.density.density import Density, Step
+from ar_lightning.density.density import Density
 from ar_lightning.density.orderless import OrderlessDensity
+from ar_lightning.density.step import Step
 from ar_lightning.likelihoods.columns import Columns
 from tests.invariants.test_causality import parameters
 from tests.support.cases import COLUMNS, MIXED_CASES, Case, cover, each, each_statistic, random_values, seeded

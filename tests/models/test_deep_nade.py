@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.density.density import Step
 from ar_lightning.density.orderless import OrderlessDensity, orders_of
+from ar_lightning.density.step import Step
 from ar_lightning.models.deep_nade import BLOCK
 from tests.invariants.test_exactness import SAMPLES, assert_frequencies
 from tests.support.cases import BINARY, CLASSES, SPECS, Case, every_value, random_values, seeded

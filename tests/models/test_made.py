@@ -8,9 +8,10 @@ import torch
 
 from ar_lightning.config.build import build_density
 from ar_lightning.core.spec import DataSpec, Shapes
-from ar_lightning.density.density import Density, Step
+from ar_lightning.density.density import Density
 from ar_lightning.density.draw import Draw
 from ar_lightning.density.loops import sample_naive, sample_sequence
+from ar_lightning.density.step import Step
 from ar_lightning.models.made import MADE
 from ar_lightning.nn.masked import MaskedMLP, reads, spread_degrees
 from ar_lightning.nn.streaming import streaming

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ar_lightning.core.spec import DataSpec, Shapes
-from ar_lightning.density.density import Step
 from ar_lightning.density.orderless import OrderlessDensity, orders_of
+from ar_lightning.density.step import Step
 from ar_lightning.models.transformer import Transformer
 from ar_lightning.nn.rotary import rotate, turns
 from ar_lightning.nn.streaming import streaming
