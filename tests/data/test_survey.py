@@ -9,6 +9,7 @@ import pytest
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import MixedTable
 from ar_lightning.data.datasets.survey import SIZES, Survey
+from ar_lightning.data.user.table import TableFile
 from tests.support.files import one_line
 
 NAN = np.nan
@@ -103,3 +104,14 @@ def test_columns_are_named() -> None:
     with pytest.raises(UserError) as info:
         Survey(given=["owner", "children", "income", "rent"], label="region")
     assert "nothing to model" in one_line(info)
+
+
+def test_a_table_without_a_file_is_the_survey() -> None:
+    table, survey = (
+        TableFile(missing_level=True, given=["rent"]),
+        Survey(missing=0.1, missing_level=True, given=["rent"]),
+    )
+    assert table.spec == survey.spec and table.regime == survey.regime
+    x = table.load()["test"].x
+    assert np.array_equal(x, survey.load()["test"].x, equal_nan=True)
+    assert np.array_equal(table.true_log_prob(x), survey.true_log_prob(x))  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Dataset, Splits, hold_out, shuffled, users_file
 from ar_lightning.data.columns import Wanted, numbers_in, read_columns, read_table
+from ar_lightning.data.datasets.survey import Survey
 from ar_lightning.data.missing import blanked
 from ar_lightning.data.mixed import MixedRows, Roles
 from ar_lightning.data.standardised import Rows, StandardisedTable, fold_of
@@ -41,7 +42,7 @@ class TableFile(Dataset):
     point masses are of the training rows. A table of real values alone is standardised by these.
 
     Args:
-        path: the file.
+        path: the file; null for the generated survey of households, a tenth of whose cells are missing.
         test_path: a file of the test rows, with the same columns; null to take them from `path`.
         key: the dataset in an .hdf5 file; null for the only one.
         drop: columns to leave out, by name or number from 0, such as [quality].
@@ -83,6 +84,13 @@ class TableFile(Dataset):
         fold: NonNegativeInt = 0,
         split_seed: NonNegativeInt = 0,
     ) -> None:
+        self.survey: Survey | None = None
+        if path is None:
+            for key, value in {"drop": drop, "types": types, "missing": missing, "test_path": test_path}.items():
+                if value is not None:
+                    raise UserError(f"data.{key}: there is no file that it is of; give data.path=my.csv")
+            self.survey = Survey(missing=0.1, missing_level=missing_level, given=given, label=label)  # type: ignore[arg-type]
+            return
         self.path = users_file(path, "table", "my.csv", KINDS, "table")
         self.test_path: Path | None = None
         if test_path is not None:
@@ -123,7 +131,12 @@ class TableFile(Dataset):
     def describe(self) -> list[list[str]]:
         return self._rows.describe()
 
+    def true_log_prob(self, x: np.ndarray, features: np.ndarray | None = None) -> np.ndarray | None:
+        return self._rows.true_log_prob(x, features)
+
     def in_terms_of(self, spec: DataSpec) -> Dataset:
+        if self.survey:
+            return self
         if isinstance(spec.medium, (MixedTable, Table)) and not self._is_known(spec):
             self.known = spec
             self.__dict__.pop("_rows", None)
@@ -140,6 +153,8 @@ class TableFile(Dataset):
     @cached_property
     def _rows(self) -> Dataset:
         """The rows, as a table of real values or a mixed one."""
+        if self.survey:
+            return self.survey
         as_ever = self.known is not None and isinstance(self.known.medium, Table)
         if as_ever or (self.wishes.types == "real" and self.roles == Roles() and self.wishes.gaps == "unread"):
             names, x, notes = read_columns(self.path, self.wanted)
