@@ -1,9 +1,8 @@
 """What every model is: a network that maps encoded values to the parameters of each, strictly causally in its order.
 
-There are two ways to be causal: a `SequenceModel` goes site after site in any order, a `RasterModel` pixel after pixel
-in raster order. Both give `forward(z, cond)`, which maps encoded inputs `(B, C * E, *sites)` to parameters
-`(B, groups * P, *sites)` of all sites at once, and finer methods that read only what is new while streaming, for the
-sampler. The channels of a site are read in groups (see `Shapes`): in turn, or all at once.
+A `SequenceModel` goes site after site in any order, a `RasterModel` pixel after pixel in raster order. Both give
+`forward(z, cond)`, which maps encoded inputs `(B, C * E, *sites)` to parameters `(B, groups * P, *sites)` of all sites
+at once, and finer methods for streaming. The channels of a site are read in groups, in turn or at once: see `Shapes`.
 """
 
 import inspect
