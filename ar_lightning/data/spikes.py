@@ -6,11 +6,12 @@ __all__ = ["knots_of", "spikes_of"]
 
 ROWS, SHARE, RARER = 5, 0.03, 0.01  # that have a value, at least; the last where those around it occur once
 NEAREST, PASSED, TIMES = 10, 2, 5  # so many times as often as all but two of the ten nearest values
-MOST = 20
+HEAPED, HEAPED_SHARE = 30, 0.001  # rows that have a whole number, at least, where those around it are seldom
+MOST = 64
 KNOTS = 32
 
 
-def spikes_of(values: np.ndarray) -> tuple[float, ...]:
+def spikes_of(values: np.ndarray, whole: bool = False) -> tuple[float, ...]:
     """Return the values that have a probability of their own, in rising order.
 
     These are had by 5 rows and 3 % of them at least (1 % where the values around occur once), and five times as often
@@ -18,8 +19,12 @@ def spikes_of(values: np.ndarray) -> tuple[float, ...]:
     are in a column of shares. Where no more than two other values occur, every value that is had so often is one: a
     density of the rest has no width.
 
+    Of whole numbers, those are point masses too that 30 rows and a thousandth of them have, and five times as many as
+    have a whole number around it on average, such as the few capital gains that occur among all that could.
+
     Args:
         values: `(N,)` float64, without missing ones.
+        whole: they are whole numbers.
 
     Example:
         >>> spikes_of(np.array([0.0] * 30 + [0.1 * i for i in range(1, 70)]))
@@ -33,6 +38,9 @@ def spikes_of(values: np.ndarray) -> tuple[float, ...]:
         around = _around(distinct, counts, k)
         if counts[k] >= max(TIMES * around, (SHARE if around > 1 else RARER) * len(values)):
             found.append(k)
+    if whole:
+        heaped = np.flatnonzero(counts >= max(HEAPED, HEAPED_SHARE * len(values))).tolist()
+        found += [k for k in heaped if k not in found and counts[k] >= TIMES * _a_unit(distinct, counts, k)]
     found = sorted(found, key=lambda k: -counts[k])[:MOST]
     return tuple(sorted(float(distinct[k]) for k in found))
 
@@ -49,7 +57,21 @@ def knots_of(values: np.ndarray) -> tuple[float, ...]:
 
 def _around(distinct: np.ndarray, counts: np.ndarray, k: int) -> float:
     """Return how often the third most frequent of the ten values nearest to the k-th occurs; 0 without three."""
+    near = _nearest(distinct, k)
+    return float(np.sort(counts[near])[-1 - PASSED]) if len(near) > PASSED else 0.0
+
+
+def _a_unit(distinct: np.ndarray, counts: np.ndarray, k: int) -> float:
+    """Return how many rows there are to each whole number around the k-th, without the two most frequent."""
+    near = _nearest(distinct, k)
+    if len(near) <= PASSED:
+        return np.inf
+    span = np.ptp(distinct[[*near, k]])
+    return float(np.sort(counts[near])[:-PASSED].sum() / span)
+
+
+def _nearest(distinct: np.ndarray, k: int) -> np.ndarray:
+    """Return the places of the ten values nearest to the k-th."""
     low, high = max(0, k - NEAREST), k + NEAREST + 1
     near = np.delete(np.arange(low, min(high, len(distinct))), k - low)
-    near = near[np.argsort(np.abs(distinct[near] - distinct[k]), kind="stable")[:NEAREST]]
-    return float(np.sort(counts[near])[-1 - PASSED]) if len(near) > PASSED else 0.0
+    return near[np.argsort(np.abs(distinct[near] - distinct[k]), kind="stable")[:NEAREST]]

@@ -241,7 +241,7 @@ def _numbers(
         return Found(name, None, why, missing, range=None if missing else _range(present))
     if kind == "integer" and not is_asked and not missing and _counts(values):
         return Found(name, None, "counts the rows", missing)
-    spikes = spikes_of(known)
+    spikes = spikes_of(known, whole)
     rest = known[~np.isin(known, spikes)]
     rest = rest if len(np.unique(rest)) > 1 else known
     size = float(np.abs(rest).max()) or 1.0  # squares may be more than double precision holds

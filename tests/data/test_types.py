@@ -207,6 +207,17 @@ def test_point_masses_are_values_that_stand_out() -> None:
         assert len(spikes_of(factor * np.concatenate([smooth, np.zeros(50)]))) == 1
 
 
+def test_whole_numbers_that_stand_out_among_all_that_could_be() -> None:
+    gains = np.concatenate(
+        [np.zeros(3000), np.repeat([2174.0, 7688.0, 15024.0, 99999.0], 40), RANDOM.integers(1, 50_000, 300)]
+    )
+    assert spikes_of(gains, whole=True) == (0.0, 2174.0, 7688.0, 15024.0, 99999.0)
+    hours = np.concatenate([np.repeat([30.0, 40.0, 45.0], [300, 2000, 200]), RANDOM.integers(20, 60, 400)])
+    assert spikes_of(hours, whole=True) == (30.0, 40.0, 45.0)
+    for values in (RANDOM.integers(17, 90, 5000), RANDOM.poisson(30, 5000), RANDOM.geometric(0.1, 5000)):
+        assert spikes_of(values.astype(float), whole=True) == ()
+
+
 def test_point_masses_do_not_place_the_rest() -> None:
     rest = RANDOM.normal(5, 1, 300)
     one = column(np.concatenate([rest, np.zeros(900)]))
@@ -226,12 +237,12 @@ def test_real_tables_are_what_they_are() -> None:
     numbers = {d: one for d, one in adult.items() if one and one.kind == "integer"}
     assert [*numbers] == [0, 2, 4, 10, 11, 12] and all(one and one.lowest == 0 for one in numbers.values())
     assert {d: bool(one.spikes) for d, one in numbers.items()}.items() >= {
-        0: False,
+        0: True,  # 90 stands for all above it
         2: False,
         10: True,
         11: True,
     }.items()
-    assert numbers[10].spikes == (0.0,) and 40.0 in numbers[12].spikes
+    assert {0.0, 7688.0, 15024.0, 99999.0} < set(numbers[10].spikes) and 40.0 in numbers[12].spikes
     assert all(one and one.kind == "category" for d, one in adult.items() if d not in numbers)
     assert {one.gaps for d, one in adult.items() if one and d in (1, 6, 13)} == {"unread"}
     assert not any(one.spikes for one in kinds("abalone.csv").values() if one)
