@@ -31,4 +31,5 @@ python_maximum_signature_line_length = 80
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
-shutil.copy(DOCS.parent / "examples" / "chain_rule.ipynb", DOCS / "tutorial.ipynb")  # a page must lie in this folder
+for name, page in (("chain_rule", "tutorial"), ("tables", "tutorial-tables")):  # a page must lie in this folder
+    shutil.copy(DOCS.parent / "examples" / f"{name}.ipynb", DOCS / f"{page}.ipynb")

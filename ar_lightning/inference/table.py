@@ -262,7 +262,7 @@ def _values(column: Column) -> str:
         seconds = column.offset * (DAY if column.days else 1)
         said = [f"about {np.datetime64(round(seconds), 's').item():%Y-%m-%d}"]
     else:
-        said = [f"about {column.offset:.4g} ± {column.scale:.2g}"]
+        said = [f"about {float(f'{column.offset:.4g}'):.10g} ± {float(f'{column.scale:.2g}'):.10g}"]
         said += [] if column.lowest is None else [f"{column.lowest:g} and above"]
     said += [f"often {', '.join(f'{spike:.6g}' for spike in column.spikes)}"] * bool(column.spikes)
     gaps = {"level": "missing is a value", "unread": "may be missing", "none": ""}[column.gaps]

@@ -57,7 +57,7 @@ def test_a_notebook_is_stored_with_its_outputs_and_nothing_of_a_machine(path: Pa
 
 
 def test_there_are_notebooks() -> None:
-    assert "chain_rule" in [path.stem for path in NOTEBOOKS]
+    assert {"chain_rule", "tables"} <= {path.stem for path in NOTEBOOKS}
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from tests.support.commands import ROOT
 from tests.support.pages import PAGES, SOURCES, links
 
 FOLDERS = ("conf", "benchmarks", "ar_lightning", "docs", "sweeps", "tests", "examples")
-MADE_BY_THE_SITE = {ROOT / "docs" / "tutorial.ipynb"}
+MADE_BY_THE_SITE = {ROOT / "docs" / "tutorial.ipynb", ROOT / "docs" / "tutorial-tables.ipynb"}
 
 
 @pytest.mark.parametrize("path", SOURCES.values(), ids=str)
