@@ -28,6 +28,7 @@ MIXED = MixedTable((
     Column("colour", "category", levels=("red", "green", "blue"), gaps="unread"),
     Column("count", "integer", offset=10.0, scale=3.0, lowest=0.0, gaps="unread"),
 ))  # fmt: skip
+CONFIG = {"data": {"name": "table", "missing": ["-9"]}}
 MIXED_SPEC = DataSpec((1, 3), None, medium=MIXED)
 
 
@@ -206,15 +207,15 @@ def test_labels_in_quotes_without_a_header_are_read_by_number(tmp_path: Path) ->
     file.write_text("0.5,1.5,'-1'\n0.25,2.5,'-1'\n7.5,-1.5,'1'\n")
     spec = DataSpec((1, 2), None, medium=Table(("x0", "x1"), (0.0, 0.5), (1.0, 2.0)))
     for name in ("x2", "2"):
-        known = read_known(file, name, None, spec)
+        known = read_known(file, name, None, spec, CONFIG)
         assert known.rare == "'1'" and known.is_rare.tolist() == [False, False, True]
         assert known.rows.x[:, 0].tolist() == [[0.5, 0.5], [0.25, 1.0], [7.5, -1.0]]
 
 
 def test_a_mixed_table_is_read_by_names_with_its_holes(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
-    file.write_text("odd,colour,size,count\nno,blue,6.0,12\nyes,,4.0,\nno,red,2.0,10\n")
-    known = read_known(file, "odd", None, MIXED_SPEC)
+    file.write_text("odd,colour,size,count\nno,blue,6.0,12\nyes,,4.0,-9\nno,red,2.0,10\n")
+    known = read_known(file, "odd", None, MIXED_SPEC, CONFIG)
     assert known.is_rare.tolist() == [False, True, False]
     np.testing.assert_array_equal(known.rows.x[:, 0], [[1, 2, 2], [0.5, np.nan, np.nan], [0, 0, 0]])
 

@@ -1,7 +1,7 @@
 """Rows of a file of which a column says which are the known rare cases."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,9 +11,11 @@ from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Split
 from ar_lightning.data.columns import read_frame
+from ar_lightning.data.frame_file import Frame
 from ar_lightning.inference.inputs import read_inputs
+from ar_lightning.inference.rows import rows_of_frame
 from ar_lightning.media.cells import texts_of
-from ar_lightning.media.frames import from_frame, level_of
+from ar_lightning.media.frames import level_of
 
 __all__ = ["Known", "rare_of", "read_known"]
 
@@ -30,7 +32,7 @@ class Known(NamedTuple):
     notes: tuple[str, ...]  # what was taken for what
 
 
-def read_known(path: Path, label: str, rare: str | None, spec: DataSpec) -> Known:
+def read_known(path: Path, label: str, rare: str | None, spec: DataSpec, config: dict[str, Any]) -> Known:
     """Read the rows of a CSV, Parquet or Excel file, and which of them are the known rare cases.
 
     Args:
@@ -38,6 +40,7 @@ def read_known(path: Path, label: str, rare: str | None, spec: DataSpec) -> Know
         label: the column of the labels, by name or number from 0.
         rare: the label of a rare case, where all others are the usual ones; null for the rarer of two.
         spec: of the density, whose columns are read.
+        config: of its run, which says what stands for a missing cell.
 
     Raises:
         UserError: the density is of no table, a column is not there, or the labels do not tell the rare cases.
@@ -68,7 +71,8 @@ def read_known(path: Path, label: str, rare: str | None, spec: DataSpec) -> Know
     if isinstance(table, MixedTable):
         for line in told:
             notice(f"{path}: {line}")
-        rows = Split(from_frame(frame.drop(columns=frame.columns[names.index(name)]), table, str(path), place))
+        others = Frame(frame.drop(columns=frame.columns[names.index(name)]), place, None, ())
+        rows = Split(rows_of_frame(others, spec, str(path), config).x)
     else:
         rows = read_inputs(path, spec).split
     return Known(rows, [texts.values[code] for code in texts.codes], chosen, is_rare, (taken,))
