@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
@@ -97,6 +95,18 @@ def peers(python: str, data: Path, test: Path, folder: Path) -> dict[str, Any]:
     return found
 
 
+def report(result: dict[str, Any]) -> str:
+    """Return the table of the results in Markdown."""
+    lines = ["| rows of | nats a test row | minutes of training | AUC on real rows |", "|---|---|---|---|"]
+    lines.append(f"| Adult itself | | | {result['real_auc']:.4f} |")
+    for model, row in result["models"].items():
+        minutes = f"{row['seconds_training'] / 60:.1f}"
+        lines.append(f"| `{model}` | {row['test/nll']:.3f} | {minutes} | {row['auc']:.4f} |")
+    for peer, row in result["peers"].items():
+        lines.append(f"| {peer} ({row['package']}) | | {row['cpu_seconds'] / 60:.1f} of CPU | {row['auc']:.4f} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="FOLDER")
@@ -121,13 +131,7 @@ def main() -> None:
         if given.peers:
             result["peers"] |= peers(given.peers, data, test, folder)
             write_json(result, file)
-    table = Table("synthetic rows of", "nats a test row", "minutes of training", "AUC on real rows")
-    table.add_row("(the real rows)", "", "", f"{result['real_auc']:.4f}")
-    for model, row in result["models"].items():
-        table.add_row(model, f"{row['test/nll']:.3f}", f"{row['seconds_training'] / 60:.1f}", f"{row['auc']:.4f}")
-    for peer, row in result["peers"].items():
-        table.add_row(f"{peer} ({row['package']})", "", f"{row['cpu_seconds'] / 60:.1f} of CPU", f"{row['auc']:.4f}")
-    Console().print(table)
+    print(report(result))
 
 
 if __name__ == "__main__":

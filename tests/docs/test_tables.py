@@ -11,6 +11,7 @@ import pytest
 
 from ar_lightning.config.resolve import load_config
 from benchmarks.report import tables
+from benchmarks.tables import adult, imputation
 from benchmarks.tables.mammography import report
 from tests.support.commands import ROOT
 from tests.support.pages import PAGES, row
@@ -138,6 +139,12 @@ def test_rare_cases_are_those_of_the_results() -> None:
     assert [line for line in lines if line not in PAGES["anomaly-detection"].splitlines()] == []
     bounded = {name: d["val/nll"] for name, d in result["densities"].items() if "point masses" in name}
     assert result["chosen"] == min(bounded, key=lambda name: bounded[name])
+
+
+@pytest.mark.parametrize("benchmark", [adult, imputation])
+def test_what_tables_are_worth_is_that_of_the_results(benchmark: Any) -> None:
+    result = read(f"tables/{benchmark.__name__.rsplit('.', 1)[-1]}.json")
+    assert [line for line in benchmark.report(result).splitlines() if line not in PAGES["tables"].splitlines()] == []
 
 
 def test_features_are_those_of_the_results() -> None:
