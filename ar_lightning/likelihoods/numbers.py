@@ -40,6 +40,7 @@ class Numbers(nn.Module):
     def __init__(self, columns: list[Column], embedding: int, features: int, components: int, floor: float) -> None:
         super().__init__()
         self.components, self.floor = components, floor
+        self.is_whole = [column.is_whole for column in columns]  # as `whole`, without asking a device
         stored = [stored_spikes(column) for column in columns]
         most = max(map(len, stored), default=0)
         spikes = torch.tensor([[*s, *[math.inf] * (most - len(s))] for s in stored]).view(len(columns), most)
@@ -114,7 +115,7 @@ class Numbers(nn.Module):
         mean, log_s = (t[:, 0].gather(1, m)[:, 0] for t in (mean, log_s))
         u = u.clamp(torch.finfo(u.dtype).tiny, 1 - torch.finfo(u.dtype).eps)
         x = (mean + log_s.exp() * temperature * (u.log() - torch.log1p(-u))) * self.scale[j]
-        if self.whole[j]:
+        if self.is_whole[j]:
             x = torch.ceil(x - 0.5).clamp(min=self.lowest[j])
         if not n_spikes:
             return x
@@ -137,7 +138,7 @@ class Numbers(nn.Module):
         inverse = (-log_s).exp()
         standard = z * inverse
         density = -standard.abs() - 2 * torch.log1p((-standard.abs()).exp()) - log_s - self.log_unit[:, None]
-        if not self.whole.any():
+        if not any(self.is_whole):
             return density
         above, below = (z + half) * inverse, (z - half) * inverse
         # s(above) - s(below) = s(above) s(-below) (1 - exp(below - above)): no mass is rounded to zero.
