@@ -64,7 +64,7 @@ def _around(distinct: np.ndarray, counts: np.ndarray, k: int) -> float:
 def _a_unit(distinct: np.ndarray, counts: np.ndarray, k: int) -> float:
     """Return how many rows there are to each whole number around the k-th, without the two most frequent."""
     near = _nearest(distinct, k)
-    if len(near) <= PASSED:
+    if len(near) < NEAREST:  # counts of rooms, not gains among all that could be
         return np.inf
     span = np.ptp(distinct[[*near, k]])
     return float(np.sort(counts[near])[:-PASSED].sum() / span)

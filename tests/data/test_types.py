@@ -214,7 +214,8 @@ def test_whole_numbers_that_stand_out_among_all_that_could_be() -> None:
     assert spikes_of(gains, whole=True) == (0.0, 2174.0, 7688.0, 15024.0, 99999.0)
     hours = np.concatenate([np.repeat([30.0, 40.0, 45.0], [300, 2000, 200]), RANDOM.integers(20, 60, 400)])
     assert spikes_of(hours, whole=True) == (30.0, 40.0, 45.0)
-    for values in (RANDOM.integers(17, 90, 5000), RANDOM.poisson(30, 5000), RANDOM.geometric(0.1, 5000)):
+    rooms = np.repeat([1, 2, 3, 4, 5], [200, 300, 250, 150, 100])
+    for values in (rooms, RANDOM.integers(17, 90, 5000), RANDOM.poisson(30, 5000), RANDOM.geometric(0.1, 5000)):
         assert spikes_of(values.astype(float), whole=True) == ()
 
 
