@@ -176,8 +176,8 @@ class Columns(Likelihood):
     def _by_column(self, site: int | Tensor, of: Callable[[int, Tensor], Tensor], n: int) -> Tensor:
         """Put together what `of` makes of the rows that are at each column; `site` is that of all, or of each row."""
         device = self.place.device
-        if isinstance(site, int):
-            return of(site, torch.arange(n, device=device))
+        if isinstance(site, int) or not n:
+            return of(site if isinstance(site, int) else 0, torch.arange(n, device=device))
         rows = [(site == d).nonzero()[:, 0] for d in site.unique().tolist()]
         parts = [of(int(site[i[0]]), i) for i in rows]
         return torch.cat(parts)[torch.cat(rows).argsort()]

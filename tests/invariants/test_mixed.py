@@ -192,6 +192,11 @@ def test_given_columns_are_neither_scored_nor_drawn(case: Case) -> None:
         assert len(density.log_prob(rows).view(6, 4).unique(dim=0)) > 1, "what is given counts"
 
 
+@each(case for case in MIXED_CASES if not case.conditional)
+def test_no_rows_are_drawn(case: Case) -> None:
+    assert case.build().sample(0).shape == (0, 1, 4)
+
+
 def test_a_gap_is_an_error_where_all_is_read_in_one_order() -> None:
     density = Case("nade", "columns", DataSpec((1, 3), None, medium=UNREAD)).build()
     with pytest.raises(ValueError, match="a value is missing"):
