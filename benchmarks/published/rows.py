@@ -154,7 +154,8 @@ def keep(run_dir: Path, folder: Path, result: Mapping[str, Any]) -> None:
 def kept_in(config: Settings, root: Path = ROOT) -> Path:
     """Return the folder in which the result of a config, given by dotted key, is kept."""
     data = config["data.name"]
-    name = Path("uci", data) if "data.fold" in config else Path(data, config["experiment"].removesuffix(f"_{data}"))
+    has_folds = "data.fold" in config and data != "table"  # one of those that are known
+    name = Path("uci", data) if has_folds else Path(data, config["experiment"].removesuffix(f"_{data}"))
     return root / "benchmarks" / "results" / name
 
 
