@@ -68,7 +68,8 @@ class OrderlessDensity(Density):
         Those with higher numbers are visited first, so that nothing is ever predicted from a missing value. `mask`
         `(B, C, *sites)` is True where a value is known.
         """
-        tokens = (len(x), self.model.shapes.groups, -1, *x.shape[2:])
+        groups = self.model.shapes.groups
+        tokens = (len(x), groups, x.shape[1] // groups, *x.shape[2:])
         known = torch.zeros_like(x, dtype=torch.bool) if mask is None else mask
         first = known.view(tokens).sum(2).flatten(1)
         first[:, : self.spec.given] = 1

@@ -82,7 +82,7 @@ OVERRIDES = [
     ("data.stream=true", "do not follow each other"),
     ("data={name: text, path: ok.yml}", "did you mean 'ok.yaml'"),
     ("data={name: audio_folder, path: nowhere}", "nowhere"),
-    ("data=table", "data.path"),
+    ("data={name: table, drop: [a]}", "data.path"),
     ("data={name: table, path: reel.csv}", "reel.csv"),
     ("trainer.accelerator=gpu", "trainer.accelerator=gpu: there is none on this machine"),
     ("trainer.accelerator=tpu", "trainer.accelerator=tpu: there is none on this machine"),

@@ -161,6 +161,7 @@ class TableFile(Dataset):
             if self.test_path:
                 x = self._joined(x, read_columns(self.test_path, replace(self.wanted, only=names, drop=())).x)
             index, how = self._split({name: len(rows) for name, rows in x.items()})
+            self._say(notes)
             return _real(names, np.concatenate([*x.values()]), index, self._source(notes, how), self.units)
         import pandas as pd
 
@@ -174,6 +175,7 @@ class TableFile(Dataset):
         source = self._source(file.notes, how)
         where = f"{self.path} and {self.test_path}" if self.test_path else str(self.path)
         mixed = MixedRows(file, index, source, where, self.wishes, self.roles, self.known)
+        self._say(file.notes)
         if not mixed.is_real or self.known:
             return mixed
         left_out = [f"{one.name} ({one.why})" for one in mixed.found if not one.is_number]
@@ -210,10 +212,13 @@ class TableFile(Dataset):
             how = f"fold {self.fold} of {self.folds} with seed {self.split_seed}"
         return index | {name: rows[i] for name, i in parts.items()}, how
 
-    def _source(self, notes: Sequence[str], how: str) -> str:
-        """Return where rows are from and how they were split; say what was taken for what."""
+    def _say(self, notes: Sequence[str]) -> None:
+        """Say what was taken for what, of a file that could be read."""
         if notes:
             notice(f"{self.path}: {', '.join(notes)}")
+
+    def _source(self, notes: Sequence[str], how: str) -> str:
+        """Return where rows are from, what was taken for what in them, and how they were split."""
         without = f" without {', '.join(self.wanted.drop)}" if self.wanted.drop else ""
         test = f" and {self.test_path.name} for test" if self.test_path else ""
         return ", ".join((f"{self.path.name}{test}{without}", *notes, how))
