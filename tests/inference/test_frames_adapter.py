@@ -15,6 +15,7 @@ from ar_lightning.inference.open import open_run
 from ar_lightning.media import mixed
 from ar_lightning.media.frames import to_frame
 from tests.support.commands import QUICK, run_here
+from tests.support.mixed import train
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -24,12 +25,6 @@ def patients() -> Iterator[None]:
         patch.setitem(DATA, "patients", "tests.support.mixed:Patients")
         patch.setattr(mixed, "PICTURES", {})
         yield
-
-
-def train(folder: Path, *settings: str) -> Path:
-    settings = ("data=patients", *QUICK, "data.batch_size=20", *settings, f"run_dir={folder}")
-    assert run_here("--config", "conf/deep_nade.yaml", "model.hidden=8", *settings) == 0
-    return folder
 
 
 @pytest.fixture(scope="module")

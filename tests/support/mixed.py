@@ -1,6 +1,7 @@
 """A small mixed table of which every test of what follows a training can have a run, with cells that are missing."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -8,8 +9,9 @@ import numpy as np
 from ar_lightning.core.medium import Column, MixedTable
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Dataset, Split, Splits
+from tests.support.commands import QUICK, run_here
 
-__all__ = ["COLUMNS", "Patients"]
+__all__ = ["COLUMNS", "Patients", "train"]
 
 COLUMNS = (
     Column("ward", "category", ("north", "south", "east")),
@@ -63,3 +65,10 @@ class Patients(Dataset):
         labels = (ward > 0).astype(np.int64) if self.classes else None
         parts = np.split(np.arange(n), [60, 80])
         return {name: Split(x[i], None if labels is None else labels[i]) for name, i in zip(SPLITS, parts, strict=True)}
+
+
+def train(folder: Path, *settings: str) -> Path:
+    """Train two steps on the dataset that a test has registered as `patients`; return the run."""
+    settings = ("data=patients", *QUICK, "data.batch_size=20", *settings, f"run_dir={folder}")
+    assert run_here("--config", "conf/deep_nade.yaml", "model.hidden=8", *settings) == 0
+    return folder
