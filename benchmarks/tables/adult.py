@@ -37,6 +37,7 @@ SIZE = ["model.width=64", "model.layers=3", "model.dropout=0.1"]
 MODELS = {
     "independent": [*MADE, "model=independent"],
     "made": MADE,
+    "transformer": [*MADE, "model=transformer", *SIZE],
     "deep_nade": ORDERLESS,
     "any_order_transformer": [*ORDERLESS, "model=any_order_transformer", *SIZE],
 }
