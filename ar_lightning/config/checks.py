@@ -32,6 +32,7 @@ def check_config(config: dict[str, Any], known: DataSpec | None = None) -> Any:
     check_devices(config["trainer"])
     check_batch(config)
     check_optimizer(config["optimizer"])
+    check_blocks(config["model"]["name"], config["trainer"])
     dataset = build_dataset(config["data"])
     dataset = dataset.in_terms_of(known) if known else dataset
     spec, name = dataset.spec, config["data"]["name"]
@@ -182,3 +183,12 @@ def check_optimizer(section: dict[str, Any]) -> None:
     """Refuse what the optimizer itself would refuse, but only once the data has been read."""
     if section.get("nesterov") and not section["momentum"]:
         raise UserError("optimizer.nesterov=true needs optimizer.momentum above 0, such as 0.9")
+
+
+def check_blocks(model: str, trainer: dict[str, Any]) -> None:
+    """Refuse to checkpoint the activations of a model that is no stack of blocks."""
+    able = sorted(n for n, target in MODELS.items() if schema_of(target).attributes.get("blocks"))
+    if trainer["checkpoint_activations"] and model not in able:
+        less = "or halve data.batch_size with trainer.accumulate=2, which takes less memory too"
+        why = f"model.name={model} is no stack of blocks: choose {', '.join(able)}; {less}"
+        raise UserError(f"trainer.checkpoint_activations=true: {why}")

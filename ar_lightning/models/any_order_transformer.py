@@ -56,6 +56,7 @@ class AnyOrderTransformer(Transformer):
 
     encoding = "index"
     reads_context = True
+    blocks = "layers"
     any_length = False
     orderless = True
     one_pass = True

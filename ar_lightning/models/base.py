@@ -73,6 +73,7 @@ class Model(nn.Module, ABC):
     carries: bool = False  # can read on from one window of a stream to the next
     initialises: bool = False  # sets its weights from the first batch, by `initialise`
     reads_context: bool = False  # reads the numbers given with an example, where it is conditional: see `nn/given.py`
+    blocks: str = ""  # the module that holds its layers, where it is a stack of alike ones
     hidden_layers: tuple[str, ...] = ()  # patterns of the modules that return hidden units, see `hidden_units`
 
     orders: Tensor  # visiting orders `(1 or members, D)`
@@ -223,8 +224,7 @@ class SequenceModel(Model):
 
     def tokens_before(self, z: Tensor) -> Tensor:
         """Return the encoded token before each token `(B, tokens, E)`, in order, given `z` `(B, C * E, *sites)`."""
-        order = token_order(self.order, self.shapes)
-        return with_past(self.before, self.tokens(z)[:, order], 1, 1)[:, :-1]
+        return with_past(self.before, self.tokens(z)[:, token_order(self.order, self.shapes)], 1, 1)[:, :-1]
 
     def tokens(self, z: Tensor) -> Tensor:
         """Return the tokens `(B, groups * S, E)` of encoded values `(B, C * E, *sites)`, group after group."""

@@ -54,6 +54,7 @@ class PixelTransformer(SequenceModel):
 
     encoding = "scaled"
     reads_context = True
+    blocks = "layers"
     dims = 2
     hidden_layers = ("read", "layers", "layers.*", "norm")
 

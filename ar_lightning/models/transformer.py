@@ -70,6 +70,7 @@ class Transformer(SequenceModel):
 
     encoding = "index"
     reads_context = True
+    blocks = "layers"
     any_length = True
     hidden_layers = ("read", "layers.*", "norm")
 

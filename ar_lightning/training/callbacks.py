@@ -5,17 +5,30 @@ The classes keep Lightning's names, by which it finds their state in a checkpoin
 
 import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_avg_fn
+from torch.utils.checkpoint import checkpoint
 
 from ar_lightning.models.base import Model
 
-__all__ = ["CompileModel", "EMAWeightAveraging", "EarlyStopping", "ModelCheckpoint", "compile_model", "here"]
+__all__ = [
+    "CheckpointActivations",
+    "CompileModel",
+    "EMAWeightAveraging",
+    "EarlyStopping",
+    "ModelCheckpoint",
+    "checkpoint_blocks",
+    "compile_model",
+    "here",
+]
 
 SHORT = 4
 
@@ -92,6 +105,27 @@ class EMAWeightAveraging(pl.callbacks.WeightAveraging):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         self.growing = state_dict.get("growing", False)  # not of earlier versions
+
+
+class CheckpointActivations(pl.Callback):
+    """Lets a training keep what each block of the model reads, and compute the rest again in the backward pass."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            checkpoint_blocks(pl_module.density.model)  # type: ignore[arg-type, union-attr]
+
+
+def checkpoint_blocks(model: Model) -> None:
+    """Checkpoint the activations of each block of a model, in place; loss and gradients are the same, of dropout too.
+
+    Chen et al., "Training deep nets with sublinear memory cost", 2016.
+    """
+    for block in model.get_submodule(model.blocks).children():
+        block.forward = partial(_checkpointed, block.forward)
+
+
+def _checkpointed(forward: Callable[..., Any], *args: Any) -> Any:
+    return checkpoint(forward, *args, use_reentrant=False) if torch.is_grad_enabled() else forward(*args)
 
 
 class CompileModel(pl.Callback):

@@ -18,7 +18,14 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Decay, Hours, NonNegativeFloat, PositiveInt, Threads
 from ar_lightning.core.files import BEST, written
 from ar_lightning.core.output import verbatim
-from ar_lightning.training.callbacks import CompileModel, EarlyStopping, EMAWeightAveraging, ModelCheckpoint, here
+from ar_lightning.training.callbacks import (
+    CheckpointActivations,
+    CompileModel,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    here,
+)
 from ar_lightning.training.checkpoints import read_checkpoint
 from ar_lightning.training.progress import EpochLines
 from ar_lightning.training.within_epoch import WithinEpoch
@@ -49,6 +56,7 @@ def make_trainer(
     val_every: PositiveInt = 1,
     log_every: PositiveInt = 10,
     compile: bool = False,
+    checkpoint_activations: bool = False,
     limit_train: PositiveInt | None = None,
     limit_val: PositiveInt | None = None,
     limit_test: PositiveInt | None = None,
@@ -74,6 +82,8 @@ def make_trainer(
         val_every: epochs between validations.
         log_every: steps between logged losses.
         compile: compile with torch.compile: NADE's own kernels, other models as a whole, which can take minutes.
+        checkpoint_activations: keep what each block of the model reads, and compute the rest again in the backward
+            pass: less memory, about a third more time; for models that are stacks of blocks.
         limit_train: batches per training epoch.
         limit_val: validation batches.
         limit_test: test batches.
@@ -86,6 +96,7 @@ def make_trainer(
         *callbacks,  # before EMA: samples are drawn while the averaged weights are in place
         *([EMAWeightAveraging(ema)] if ema is not None else []),
         *([EarlyStopping(SCORE, patience=early_stopping)] if early_stopping else []),
+        *([CheckpointActivations()] if checkpoint_activations else []),
         *([CompileModel()] if compile else []),
         pl.callbacks.LearningRateMonitor("epoch"),
         *([_progress()] if progress else []),
