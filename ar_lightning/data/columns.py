@@ -1,6 +1,6 @@
 """Numeric columns from files: CSV of any dialect, Parquet, Excel, .npz and .hdf5."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -68,20 +68,23 @@ def read_table(path: Path, wanted: Wanted = ALL) -> tuple[Frame, dict[str, int]]
     return file, {name: len(array) for name, array in arrays.items()}
 
 
-def read_frame(path: Path, header: bool | None = None, known: Sequence[str] = ()) -> Frame:
+def read_frame(
+    path: Path, header: bool | None = None, known: Sequence[str] = (), texts: Callable[[str], bool] = ALL.texts
+) -> Frame:
     """Read all columns of a Parquet or Excel file, or else of a CSV, whatever they hold; all have names.
 
     Args:
         path: the file.
         header: of CSV and Excel: whether the first row names the columns; None to tell from it.
         known: names that some of the columns have if they have names.
+        texts: which columns of CSV are texts, whatever they look like.
 
     Raises:
         UserError: the file is not of its kind, or has no rows.
     """
     if path.suffix.lower() in (".npz", ".hdf5", ".h5"):
         raise UserError("holds arrays, whose columns have no names", path, "give a CSV, Parquet or Excel file")
-    return read_cells(path, Wanted(header=header, perhaps=known, row_names=True))
+    return read_cells(path, Wanted(header=header, texts=texts, perhaps=known, row_names=True))
 
 
 def read_hdf5(path: Path, key: str | None = None) -> np.ndarray:

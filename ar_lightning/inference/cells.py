@@ -19,7 +19,7 @@ from ar_lightning.media.cell_values import short
 from ar_lightning.media.frames import to_frame
 from ar_lightning.media.plots import plain_text
 
-__all__ = ["cell_scores", "given_what", "oddest_png", "usual_scores"]
+__all__ = ["BATCH", "cell_scores", "given_what", "oddest_png", "usual_scores"]
 
 BATCH = 256  # rows
 DRAWN = 256  # rows that are drawn of a density to see what is usual

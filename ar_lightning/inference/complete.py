@@ -151,7 +151,7 @@ def _rows(opened: Run, source: str) -> TableRows:
     """Return the rows of a file, or of the run's own data, of a mixed table."""
     spec = opened.density.spec
     if not source.startswith("data:"):
-        return read_table_rows(Path(source).expanduser(), spec, opened.config, holes=True)
+        return read_table_rows(Path(source).expanduser(), spec, opened.config, holes=True, as_written=True)
     own = opened.data()
     split, numbers = own_examples_of(source, own)
     x, cond = own.examples(split, numbers)

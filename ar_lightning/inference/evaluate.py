@@ -120,12 +120,12 @@ def evaluate(
 @torch.inference_mode()
 def scores(
     density: Density, data: ArrayDataModule, split: str = "test", limit: int | None = None,
-    log_prior: Tensor | None = None,
+    log_prior: Tensor | None = None, cells: bool = True,
 ) -> Iterator[Scored]:  # fmt: skip
     """Yield the batches of a split, test or valid, scored, behind a progress bar; `limit` of them, null for all.
 
     Where a conditional density is given no labels, it is scored by log p(x) = log sum_y p(x | y) p(y); `log_prior` is
-    log p(y) `(classes,)` in nats, null for no p(x | y) of other classes.
+    log p(y) `(classes,)` in nats, null for no p(x | y) of other classes. Of a mixed table, `cells` are scored, too.
     """
     if split not in EVALUATED:
         raise UserError(f"split '{split}': only {' and '.join(EVALUATED)} are evaluated")
@@ -143,17 +143,17 @@ def scores(
             rows = torch.tensor(numbers)
             x = read(x, rows).to(density.device)
             condition = Condition(*(None if t is None else t.to(density.device) for t in as_condition(cond)))
-            cells: tuple[Tensor, ...] = ()
-            if density.spec.support == "mixed" and (condition.labels is not None or not density.conditional):
-                cells = -density.terms(x, condition)[:, 0], density.scored(x)[:, 0]
+            terms: tuple[Tensor, ...] = ()
+            if cells and density.spec.support == "mixed" and (condition.labels is not None or not density.conditional):
+                terms = -density.terms(x, condition)[:, 0], density.scored(x)[:, 0]
             if log_prior is None:
                 with carried(density.model, memory, len(x)) if data.stream else nullcontext():
-                    yield Scored(rows, -density.log_prob(x, condition), condition.labels, None, *cells)
+                    yield Scored(rows, -density.log_prob(x, condition), condition.labels, None, *terms)
                 continue
             log_p = density.class_log_probs(x, condition)
             joint = log_p + log_prior.to(log_p.device)
             of_x = joint.logsumexp(1) if condition.labels is None else log_p.gather(1, condition.labels[:, None])[:, 0]
-            yield Scored(rows, -of_x, condition.labels, joint, *cells)
+            yield Scored(rows, -of_x, condition.labels, joint, *terms)
     finally:
         density.train(was_training)
 

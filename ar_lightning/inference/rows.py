@@ -1,5 +1,6 @@
 """Rows of a table as a user has them, in a file or a pandas frame, whose columns are found by their names."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +18,7 @@ from ar_lightning.media.frames import from_frame
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TableRows", "label_column", "read_table_rows", "rows_of_frame", "table_of"]
+__all__ = ["TableRows", "label_column", "read_as_text", "read_table_rows", "rows_of_frame", "table_of"]
 
 
 class TableRows(NamedTuple):
@@ -43,9 +44,16 @@ def label_column(config: dict[str, Any] | None) -> str | None:
     return label
 
 
+def read_as_text(table: MixedTable) -> Callable[[str], bool]:
+    """Return which columns of a file are read as texts for a density: all but its numbers, which take less memory."""
+    numbers = {column.name for column in table.columns if column.kind in ("real", "integer")}
+    return lambda name: name not in numbers
+
+
 def read_table_rows(
-    path: Path, spec: DataSpec, config: dict[str, Any] | None = None, holes: bool = False, given: bool = False
-) -> TableRows:
+    path: Path, spec: DataSpec, config: dict[str, Any] | None = None, holes: bool = False, given: bool = False,
+    as_written: bool = False,
+) -> TableRows:  # fmt: skip
     """Read the rows of a file for a density of mixed columns.
 
     Args:
@@ -55,6 +63,7 @@ def read_table_rows(
             such.
         holes: cells may be missing where the training data had none.
         given: only the columns that are given have to be there.
+        as_written: cells of the frame are the texts of the file, also numbers, so that it can be written again.
 
     Raises:
         UserError: a column is not there, or a cell is not what its column holds.
@@ -66,8 +75,8 @@ def read_table_rows(
         raise UserError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}{nearby(path)}")
     if path.suffix in (".npz", ".hdf5", ".h5"):
         raise UserError(f"{path}: this density takes columns of several kinds: give a CSV, Parquet or Excel file")
-    texts = Wanted(texts=lambda name: True, perhaps=table.names, row_names=True)
-    frame, place, row_names, notes = read_cells(path, texts)
+    texts = (lambda name: True) if as_written else read_as_text(table)
+    frame, place, row_names, notes = read_cells(path, Wanted(texts=texts, perhaps=table.names, row_names=True))
     if notes:
         notice(f"{path}: {', '.join(notes)}")
     by_place = [f"x{d}" for d in range(len(table.names))]  # what columns of a file without a header are called

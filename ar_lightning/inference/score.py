@@ -1,7 +1,7 @@
 """The log-likelihood of each example under a trained density, as a table: `python run.py score RUN --data FILE`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from ar_lightning.core.medium import MixedTable
 from ar_lightning.core.notice import notice
 from ar_lightning.data.base import Split
 from ar_lightning.data.module import ArrayDataModule
-from ar_lightning.inference.cells import cell_scores, given_what, oddest_png, usual_scores
+from ar_lightning.inference.cells import BATCH, cell_scores, given_what, oddest_png, usual_scores
 from ar_lightning.inference.evaluate import log_class_prior, scores, translator
 from ar_lightning.inference.inputs import Inputs, background_of, input_data, read_inputs
 from ar_lightning.inference.open import Run, open_run
@@ -80,7 +80,7 @@ def score(
         if prior is None and density.conditional and inputs.split.labels is None:
             raise UserError(f"--data {data}: this density is conditional: give labels, in an .npz file")
     with opened.computing():
-        parts = list(scores(density, module, split if inputs is None else "test", log_prior=prior))
+        parts = list(scores(density, module, split if inputs is None else "test", log_prior=prior, cells=False))
     rows = torch.cat([part.rows for part in parts]).argsort()  # a stream is read in lanes
     nll = torch.cat([part.nll for part in parts]).double().cpu()[rows]
     bits = nll / (density.spec.dims * math.log(2)) if density.spec.has_bpd else None
@@ -108,7 +108,7 @@ def score(
 
 def _by_column(
     opened: Run, module: ArrayDataModule, split: str, nll: Tensor, file: TableRows | None, out: Path
-) -> tuple[dict[str, list[str]], Path | None]:
+) -> tuple[dict[str, Iterator[str]], Path | None]:
     """Return the scores of the cells by column, and the picture of the oddest rows, None where it cannot be drawn."""
     density = opened.density
     table: Any = density.spec.medium
@@ -127,9 +127,15 @@ def _by_column(
     numbers, place = (range(len(x)), "index") if file is None else (file.frame.index.tolist(), file.place)
     of = f"cell | {'all others' if what == 'others' else 'those before'}"
     scored = zip(names, cells.T[table.given :], strict=True)
-    texts = {name: ["" if math.isnan(v) else f"{v:.9g}" for v in column.tolist()] for name, column in scored}
+    texts = {name: _written(column) for name, column in scored}
     drawing = x, cells.numpy(), nll.numpy(), usual.numpy(), table, numbers, place, of, picture
     return texts, drawn(picture, lambda: oddest_png(*drawing))
+
+
+def _written(values: Tensor) -> Iterator[str]:
+    """Yield scores of cells as texts, one at a time: all texts of a large table would take some GB."""
+    for part in values.split(BATCH):
+        yield from ("" if math.isnan(value) else f"{value:.9g}" for value in part.tolist())
 
 
 def _text(values: Tensor) -> list[str]:

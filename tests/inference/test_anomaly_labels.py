@@ -15,6 +15,7 @@ from sklearn.neighbors import LocalOutlierFactor
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Column, MixedTable, Table
 from ar_lightning.core.spec import DataSpec
+from ar_lightning.data.gathered import DISTINCT
 from ar_lightning.inference.anomaly.baselines import baselines, prepared
 from ar_lightning.inference.anomaly.known import rare_of, read_known
 from ar_lightning.inference.anomaly.labelled import labelled, precision_at, worth_of
@@ -218,6 +219,15 @@ def test_a_mixed_table_is_read_by_names_with_its_holes(tmp_path: Path) -> None:
     known = read_known(file, "odd", None, MIXED_SPEC, CONFIG)
     assert known.is_rare.tolist() == [False, True, False]
     np.testing.assert_array_equal(known.rows.x[:, 0], [[1, 2, 2], [0.5, np.nan, np.nan], [0, 0, 0]])
+
+
+def test_a_category_of_many_codes_is_read_as_text(tmp_path: Path) -> None:
+    codes = [f"{i:05d}" for i in range(DISTINCT + 1)]
+    file = tmp_path / "a.csv"
+    file.write_text("zip,size,odd\n" + "".join(f"{code},{i}.0,{int(i < 9)}\n" for i, code in enumerate(codes)))
+    table = MixedTable((Column("zip", "category", levels=tuple(codes)), Column("size", "real")))
+    known = read_known(file, "odd", None, DataSpec((1, 2), None, medium=table), CONFIG)
+    assert (known.rows.x[:, 0] == np.arange(len(codes))[:, None]).all()
 
 
 def test_odd_rows_of_a_mixed_table_with_holes_are_found(tmp_path: Path) -> None:

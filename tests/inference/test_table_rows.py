@@ -9,6 +9,7 @@ import pytest
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Column, MixedTable
 from ar_lightning.core.spec import DataSpec
+from ar_lightning.data.gathered import DISTINCT
 from ar_lightning.inference.rows import read_table_rows
 from tests.support.files import one_line
 
@@ -30,6 +31,19 @@ def test_markers_and_labels_are_those_of_the_training(tmp_path: Path) -> None:
     with pytest.raises(UserError) as info:
         read_table_rows(saved(tmp_path, "paid,job,age\nyes.,cook,41\n"), SPEC, CONFIG)
     assert "line 2, column paid: unknown class 'yes.'; did you mean 'yes'?" in one_line(info)
+
+
+def test_numbers_are_texts_only_where_they_are_written_again(tmp_path: Path) -> None:
+    codes = [f"{i:05d}" for i in range(DISTINCT + 1)]
+    columns = (Column("zip", "category", levels=tuple(codes)), Column("size", "real"), Column("n", "integer"))
+    spec = DataSpec((1, 3), None, medium=MixedTable(columns))
+    path = saved(tmp_path, "zip,size,n\n" + "".join(f"{code},{i}.50,{i}\n" for i, code in enumerate(codes)))
+    for as_written in (False, True):
+        rows = read_table_rows(path, spec, as_written=as_written)
+        np.testing.assert_array_equal(rows.x[:, 0], np.arange(len(codes))[:, None] + np.array([0, 0.5, 0]))
+        assert rows.frame["zip"].tolist() == codes
+        assert rows.frame["size"][3] == ("1.50" if as_written else 1.5)
+        assert [*(rows.frame.dtypes == np.float64)] == [False, not as_written, not as_written]
 
 
 def test_columns_without_names_are_taken_in_their_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,9 +11,9 @@ from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import Split
 from ar_lightning.data.columns import read_frame
-from ar_lightning.data.frame_file import Frame
+from ar_lightning.data.frame_file import ALL, Frame
 from ar_lightning.inference.inputs import read_inputs
-from ar_lightning.inference.rows import rows_of_frame
+from ar_lightning.inference.rows import read_as_text, rows_of_frame
 from ar_lightning.media.cells import texts_of
 from ar_lightning.media.frames import level_of
 
@@ -50,7 +50,8 @@ def read_known(path: Path, label: str, rare: str | None, spec: DataSpec, config:
         raise UserError(f"--labels {label}: known rare cases are rows of a table, and this density is for {spec}")
     own = table.columns if isinstance(table, Table) else table.names
     refuse_pipe(path)
-    frame, place, _, told = read_frame(path, known=own)
+    are_texts = read_as_text(table) if isinstance(table, MixedTable) else ALL.texts
+    frame, place, _, told = read_frame(path, known=own, texts=are_texts)
     names = list(map(str, frame.columns))
     name = names[int(label)] if label not in names and label.isdecimal() and int(label) < len(names) else label
     if name not in names:
