@@ -32,7 +32,7 @@ def check_config(config: dict[str, Any], known: DataSpec | None = None) -> Any:
     check_devices(config["trainer"])
     check_batch(config)
     check_optimizer(config["optimizer"])
-    check_blocks(config["model"]["name"], config["trainer"])
+    check_blocks(config["model"]["name"], config["optimizer"]["name"], config["trainer"])
     dataset = build_dataset(config["data"])
     dataset = dataset.in_terms_of(known) if known else dataset
     spec, name = dataset.spec, config["data"]["name"]
@@ -185,10 +185,21 @@ def check_optimizer(section: dict[str, Any]) -> None:
         raise UserError("optimizer.nesterov=true needs optimizer.momentum above 0, such as 0.9")
 
 
-def check_blocks(model: str, trainer: dict[str, Any]) -> None:
-    """Refuse to checkpoint the activations of a model that is no stack of blocks."""
+def check_blocks(model: str, optimizer: str, trainer: dict[str, Any]) -> None:
+    """Refuse to checkpoint or to shard what is no stack of blocks, and to shard what is only trained as a whole."""
+    sharded = trainer["strategy"] == "fsdp"
+    others = {}
+    if trainer["checkpoint_activations"]:
+        others["trainer.checkpoint_activations=true"] = "halve data.batch_size and set trainer.accumulate=2"
+    if sharded:
+        others["trainer.strategy=fsdp"] = "take trainer.strategy=ddp"
     able = sorted(n for n, target in MODELS.items() if schema_of(target).attributes.get("blocks"))
-    if trainer["checkpoint_activations"] and model not in able:
-        less = "or halve data.batch_size with trainer.accumulate=2, which takes less memory too"
-        why = f"model.name={model} is no stack of blocks: choose {', '.join(able)}; {less}"
-        raise UserError(f"trainer.checkpoint_activations=true: {why}")
+    for key, other in others.items():
+        if model not in able:
+            raise UserError(f"{key}: model.name={model} is no stack of blocks: choose {', '.join(able)}; or {other}")
+    if sharded and optimizer == "muon":
+        raise UserError("trainer.strategy=fsdp splits the matrices that optimizer.name=muon needs whole: take adamw")
+    if sharded and trainer["compile"]:
+        raise UserError("trainer.strategy=fsdp: weights that come and go are not compiled: set trainer.compile=false")
+    if sharded and trainer["precision"] == "16-mixed":
+        raise UserError("trainer.strategy=fsdp: gradients of float16 are not scaled: take trainer.precision=bf16-mixed")

@@ -14,10 +14,12 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.optim.swa_utils import get_ema_avg_fn
 from torch.utils.checkpoint import checkpoint
 
 from ar_lightning.models.base import Model
+from ar_lightning.training.sharded import gather, shard, whole
 
 __all__ = [
     "CheckpointActivations",
@@ -91,6 +93,18 @@ class EMAWeightAveraging(pl.callbacks.WeightAveraging):
         super().on_train_start(trainer, pl_module)
         if self.growing is None:
             self.growing = trainer.estimated_stepping_batches * (1 - self.decay) < SHORT
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if isinstance(pl_module.density, FSDPModule):
+            shard(self._average_model.module.density)  # type: ignore[union-attr, arg-type]
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        gather(pl_module.density, on=False)  # type: ignore[arg-type] # the averages that go back are shared out
+        super().on_validation_epoch_end(trainer, pl_module)
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, lit: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(trainer, lit, checkpoint)
+        checkpoint["state_dict"] = {name: whole(weights) for name, weights in checkpoint["state_dict"].items()}
 
     def _average(self, average: Tensor, weights: Tensor, steps: Tensor) -> Tensor:
         decay = self.decay

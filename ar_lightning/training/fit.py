@@ -102,6 +102,8 @@ def _run(
         trainer.fit(lit, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
         best = Path(trainer.checkpoint_callbacks[0].best_model_path or run_dir / "checkpoints" / LAST)  # type: ignore[attr-defined]
         weights = read_checkpoint(best)
+        if config["trainer"]["strategy"] == "fsdp":
+            lit = build_lit(config, data)  # whose weights are not shared out
         lit.load_state_dict(weights["state_dict"])
         if trial is None:
             trainer.test(lit, data, verbose=False)

@@ -18,6 +18,7 @@ from ar_lightning.density.density import MAX_CLASSES, Density
 from ar_lightning.density.metrics import BitsPerDim, ColumnLikelihood, ColumnShare, NegativeLogLikelihood
 from ar_lightning.density.step import Step
 from ar_lightning.density.stream import Memory, carried
+from ar_lightning.training.sharded import gather, whole
 
 __all__ = ["LitDensity"]
 
@@ -89,8 +90,12 @@ class LitDensity(pl.LightningModule):
         with self._reading("val", batch[0], index):
             self._update("val", -self.density.log_prob(*batch))
 
+    def on_validation_epoch_start(self) -> None:
+        gather(self.density)
+
     def on_validation_epoch_end(self) -> None:
         """Stop a training that has diverged: its likelihood is no longer a number."""
+        gather(self.density, on=False)
         metric: Any = self.metrics["val_nll"]
         if not torch.isfinite(metric.compute()):
             raise UserError(
@@ -145,7 +150,7 @@ class LitDensity(pl.LightningModule):
         """Log the norm of the gradient before clipping, at the steps that are logged."""
         if self._is_logged():
             grads = [p.grad for p in self.parameters() if p.grad is not None]
-            self.log("train/grad_norm", torch.nn.utils.get_total_norm(grads), batch_size=1)
+            self.log("train/grad_norm", whole(torch.nn.utils.get_total_norm(grads)), batch_size=1)
 
     def configure_optimizers(self) -> Any:
         optimizer = make("optimizer", self.config["optimizer"], self.density.parameters())

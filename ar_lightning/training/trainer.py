@@ -28,6 +28,7 @@ from ar_lightning.training.callbacks import (
 )
 from ar_lightning.training.checkpoints import read_checkpoint
 from ar_lightning.training.progress import EpochLines
+from ar_lightning.training.sharded import FullySharded
 from ar_lightning.training.within_epoch import WithinEpoch
 
 __all__ = ["make_trainer", "with_possible_precision"]
@@ -47,7 +48,7 @@ def make_trainer(
     devices: int | str = "auto",
     threads: Threads | None = None,
     num_nodes: PositiveInt = 1,
-    strategy: Literal["auto", "ddp"] = "auto",
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto",
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true",
     gradient_clip: NonNegativeFloat | None = None,
     accumulate: PositiveInt = 1,
@@ -72,7 +73,8 @@ def make_trainer(
         devices: how many devices, which ones ('0,1'), or auto for all; on a CPU, processes.
         threads: CPU threads of each process; left to PyTorch, or OMP_NUM_THREADS, if null. Rounding depends on it.
         num_nodes: machines of a multi-node training.
-        strategy: how several devices share the work.
+        strategy: how several devices share the work: ddp shares out the batch, fsdp the weights, gradients and moments
+            too.
         precision: numbers of the forward and backward pass; likelihoods are float32 or better. A CPU without bfloat16
             arithmetic takes 32-true for bf16-mixed.
         gradient_clip: largest norm of the gradient.
@@ -116,7 +118,7 @@ def make_trainer(
             accelerator=accelerator,
             devices=devices,
             num_nodes=num_nodes,
-            strategy=strategy,
+            strategy=FullySharded() if strategy == "fsdp" else strategy,
             precision=precision,
             gradient_clip_val=gradient_clip,
             accumulate_grad_batches=accumulate,
@@ -129,6 +131,7 @@ def make_trainer(
             num_sanity_val_steps=0,
             enable_progress_bar=progress and sys.stdout.isatty(),
             enable_model_summary=False,
+            inference_mode=strategy != "fsdp",  # what is gathered there is read in training too
         )
     except (MisconfigurationException, ValueError) as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from None

@@ -65,5 +65,5 @@ def test_a_training_is_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", sorted(MODELS.keys() - set(STACKS)))
 def test_a_model_that_is_no_stack_of_blocks_is_refused(model: str) -> None:
     config = load_config(None, [f"model={model}", "trainer.checkpoint_activations=true"])
-    with pytest.raises(UserError, match=r"checkpoint_activations=true: .* is no stack of blocks: choose .* or halve"):
+    with pytest.raises(UserError, match=r"checkpoint_activations=true: .* is no stack of blocks: choose .*; or halve"):
         check_config(config)
