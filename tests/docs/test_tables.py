@@ -11,7 +11,7 @@ import pytest
 
 from ar_lightning.config.resolve import load_config
 from benchmarks.report import tables
-from benchmarks.tables import adult, imputation
+from benchmarks.tables import adult, imputation, scale
 from benchmarks.tables.mammography import report
 from tests.support.commands import ROOT
 from tests.support.pages import PAGES, row
@@ -141,10 +141,19 @@ def test_rare_cases_are_those_of_the_results() -> None:
     assert result["chosen"] == min(bounded, key=lambda name: bounded[name])
 
 
-@pytest.mark.parametrize("benchmark", [adult, imputation])
+@pytest.mark.parametrize("benchmark", [adult, imputation, scale])
 def test_what_tables_are_worth_is_that_of_the_results(benchmark: Any) -> None:
     result = read(f"tables/{benchmark.__name__.rsplit('.', 1)[-1]}.json")
     assert [line for line in benchmark.report(result).splitlines() if line not in PAGES["tables"].splitlines()] == []
+
+
+def test_the_large_table_is_that_of_the_results() -> None:
+    result = read("tables/scale.json")
+    table, nats = result["table"], result[f"test/nll/{scale.BIG}"]
+    said = f"{table['rows']:,} rows and {table['columns']} columns ({table['gigabytes']:.2f} GB of CSV), one of them a"
+    assert f"{said} category of {table['levels']:,} levels" in TEXT["tables"]
+    assert f"{nats:.2f} nats, and {table['entropy_of_levels']:.2f} if told by frequencies alone" in TEXT["tables"]
+    assert result["scored"] == table["rows"] and all(step["peak_gib"] < 8 for step in result["steps"].values())
 
 
 def test_features_are_those_of_the_results() -> None:
