@@ -75,8 +75,8 @@ def rows(run_dir: Path) -> list[dict[str, str]]:
     [
         ("nade", []),
         pytest.param("pixelcnnpp", ["model.filters=8", "model.resnets=1"], marks=pytest.mark.slow),
-        pytest.param("any_order_transformer", ["model.width=16", "model.ensemble=2"], marks=pytest.mark.slow),
-        pytest.param("transformer", ["model.width=16"], marks=pytest.mark.slow),
+        pytest.param("transformer_any_order", ["model.width=16", "model.ensemble=2"], marks=pytest.mark.slow),
+        pytest.param("transformer_image", ["model.width=16"], marks=pytest.mark.slow),
     ],
 )
 def test_killed_and_resumed_equals_uninterrupted(config: str, size: list[str], tmp_path: Path) -> None:
