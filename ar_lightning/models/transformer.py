@@ -20,6 +20,8 @@ class is embedded in every token when conditional; features are divided by the r
 score them. No published number is reproduced here.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -40,6 +42,7 @@ from ar_lightning.nn.tokens import TokenReader
 __all__ = ["Transformer"]
 
 EMBEDDED = 0.3  # initial standard deviation of what a token is the sum of
+Norm = Callable[[int], nn.Module]
 SEQUENCE_BASE, IMAGE_BASE = 10_000.0, 100.0  # slowest turn of a rotary position: 1 / base radians a site
 
 
@@ -53,6 +56,8 @@ class Transformer(SequenceModel):
 
     Args:
         orders: number of orders that the values may be visited in, if random.
+        rotary: turn queries and keys by their places; else one embedding, not those of each axis, stands before all.
+        norm: makes the layers that normalise so many features.
         width: features of a token.
         layers: pairs of an attention and an MLP layer.
         heads: attention heads; divides width.
@@ -78,6 +83,8 @@ class Transformer(SequenceModel):
         self,
         shapes: Shapes,
         orders: int = 1,
+        rotary: bool = True,
+        norm: Norm = partial(nn.RMSNorm, eps=1e-6),  # noqa: B008 (it makes layers)
         *,
         width: PositiveInt = 128,
         layers: PositiveInt = 4,
@@ -96,9 +103,9 @@ class Transformer(SequenceModel):
         self.read = TokenReader(shapes, width)
         self.class_bias = given_bias(self.given_sizes, width)
         self.dropout = nn.Dropout(dropout)
-        self.layers = nn.ModuleList(Layer(width, heads, shapes.tokens, mlp, dropout) for _ in range(layers))
-        self.places = Places(shapes, width, width // heads, position)
-        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.layers = nn.ModuleList(Layer(width, heads, shapes.tokens, mlp, dropout, norm) for _ in range(layers))
+        self.places = Places(shapes, width, width // heads, position, rotary)
+        self.norm = norm(width)
         self.out = nn.Linear(width, shapes.params) if not tie else None
         self.bias = nn.Parameter(torch.zeros(shapes.params)) if tie else None
         self.memory = Streaming()  # how many tokens have been read, while streaming
@@ -119,6 +126,8 @@ class Transformer(SequenceModel):
                 module.initialise(EMBEDDED)
         if self.read.linear is not None:
             nn.init.normal_(self.read.linear.weight, std=EMBEDDED)
+        if self.places.nothing is not None:
+            nn.init.normal_(self.places.nothing, std=EMBEDDED)
         if self.out is not None:
             nn.init.normal_(self.out.weight, std=0.02)  # the first parameters are near zero
 
@@ -139,7 +148,7 @@ class Transformer(SequenceModel):
         if self.class_bias is not None:
             h = h + self.class_bias(cond)[:, None]
         h = self.dropout(h)
-        turned = self.places.turns[torch.stack([here, came], -1), None]  # of queries and keys: (n, 2, 1, pairs, 2)
+        turned = self.places.turned(came, here)
         for layer in self.layers:
             h = layer(h, turned)
         h = self.norm(h)
@@ -156,14 +165,14 @@ class Transformer(SequenceModel):
 class Layer(nn.Module):
     """Attention, then an MLP on each token; both read normalised features and add to the features."""
 
-    def __init__(self, width: int, heads: int, tokens: int, mlp: str, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, tokens: int, mlp: str, dropout: float, norm: Norm) -> None:
         super().__init__()
-        self.norm_attention, self.norm_mlp = nn.RMSNorm(width, eps=1e-6), nn.RMSNorm(width, eps=1e-6)
+        self.norm_attention, self.norm_mlp = norm(width), norm(width)
         self.attention = CausalSelfAttention(width, heads, tokens)
         self.mlp = MLP(width, gated=mlp == "swiglu")
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, h: Tensor, turned: Tensor) -> Tensor:
+    def forward(self, h: Tensor, turned: Tensor | None) -> Tensor:
         """Map tokens `(B, n, width)` to `(B, n, width)`."""
         h = h + self.dropout(self.attention(self.norm_attention(h), turned))
         return h + self.dropout(self.mlp(self.norm_mlp(h)))
@@ -194,32 +203,35 @@ class Places(nn.Module):
     """Where a token is: learned embeddings of the places that were read and are predicted, and their rotary turns.
 
     A place is the index of a token in the flattened `(groups, *sites)`; `start`, one above, is before the first token.
+    That has an embedding on each axis, or, where places are learned alone, one of its own: `nothing` was read.
     """
 
     where: Tensor
     turns: Tensor
 
-    def __init__(self, shapes: Shapes, width: int, features: int, position: bool) -> None:
+    def __init__(self, shapes: Shapes, width: int, features: int, position: bool, rotary: bool) -> None:
         super().__init__()
-        sizes = [*shapes.data[1:], shapes.groups]
-        axes = len(sizes) - 1
+        sizes, axes = [*shapes.data[1:], shapes.groups], len(shapes.data) - 1
         places = torch.cartesian_prod(*map(torch.arange, [sizes[-1], *sizes[:-1]])).roll(-1, 1)  # (tokens, axes + 1)
-        self.start = shapes.tokens
+        self.start, self.rotary = shapes.tokens, rotary
         base = SEQUENCE_BASE if axes == 1 else IMAGE_BASE
         sites = F.pad(places[:, :axes], (0, 0, 0, 1), value=-1).double()  # the start is a step before all of them
         self.register_buffer("turns", turns(sites, features, base).float(), persistent=False)
-        embedded = slice(None) if position else slice(axes, None)  # of channels at least, whose number is fixed
-        self.register_buffer("where", self._with_start(places, sizes).T[embedded], persistent=False)
-        self.came = nn.ModuleList(nn.Embedding(n + 1, width) for n in sizes[embedded])
+        embedded = slice(0 if position else axes, axes + (rotary or shapes.groups > 1))  # of channels at least
+        where = torch.cat([places, torch.tensor(sizes)[None] * rotary])  # of the start the last, which is new
+        self.register_buffer("where", where.T[embedded], persistent=False)
+        self.nothing = None if rotary else nn.Parameter(torch.empty(1, width))
+        self.came = nn.ModuleList(nn.Embedding(n + rotary, width) for n in sizes[embedded])
         self.here = nn.ModuleList(nn.Embedding(n, width) for n in sizes[embedded])
-
-    @staticmethod
-    def _with_start(places: Tensor, sizes: list[int]) -> Tensor:
-        """Return the places `(tokens + 1, axes)` with that of the start, which has an embedding on each axis."""
-        return torch.cat([places, torch.tensor(sizes)[None]])
 
     def forward(self, came: Tensor, here: Tensor) -> Tensor:
         """Return the embeddings `(..., width)` of the places that were read, and of those to predict."""
         read = [table(where[came]) for table, where in zip(self.came, self.where, strict=True)]
         predicted = [table(where[here]) for table, where in zip(self.here, self.where, strict=True)]
+        if self.nothing is not None:
+            read = [torch.where((came == self.start)[..., None], self.nothing, torch.stack(read).sum(0))]
         return torch.stack(read + predicted).sum(0)
+
+    def turned(self, came: Tensor, here: Tensor) -> Tensor | None:
+        """Return the turns of queries and keys, `(..., 2, 1, pairs, 2)`; None where places are learned alone."""
+        return self.turns[torch.stack([here, came], -1), None] if self.rotary else None

@@ -5,7 +5,7 @@ import torch
 
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import token_order
-from ar_lightning.models.pixel_transformer import PixelTransformer, token_positions
+from ar_lightning.models.pixel_transformer import PixelTransformer
 from ar_lightning.nn.attention import CausalSelfAttention
 from ar_lightning.nn.streaming import streaming
 
@@ -23,18 +23,14 @@ def built(shapes: Shapes, conditional: bool = False) -> PixelTransformer:
     return model.eval()
 
 
-@pytest.mark.parametrize("shapes", SHAPES.values(), ids=SHAPES)
-def test_a_token_s_position_is_that_of_the_value_it_predicts(shapes: Shapes) -> None:
-    model = built(shapes)
-    row, column, colour = token_positions(shapes)
-    height, width = shapes.data[1:]
-    assert torch.equal((colour * height + row) * width + column, token_order(model.order, shapes))
-    assert colour.max() + 1 == shapes.groups
-
-
 def test_raster_order_by_hand() -> None:
-    assert token_positions(Shapes((2, 1, 2))).T.tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1]]
-    assert token_positions(Shapes((2, 2, 1), joint=True)).T.tolist() == [[0, 0, 0], [1, 0, 0]]
+    """Row, column and colour of the tokens, in the order in which they are read; joint colours have no places."""
+    for shapes, places in (
+        (Shapes((2, 1, 2)), [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1]]),
+        (Shapes((2, 2, 1), joint=True), [[0, 0], [1, 0]]),
+    ):
+        model = built(shapes)
+        assert model.places.where.T[token_order(model.order, shapes)].tolist() == places
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5], ids="{} at a time".format)
