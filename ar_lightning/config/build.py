@@ -35,6 +35,8 @@ def build_data_module(config: dict[str, Any], dataset: "Dataset") -> "ArrayDataM
 
 def build_density(config: dict[str, Any], spec: DataSpec) -> "Density":
     """Build the density that the `model` and `likelihood` sections describe, for data of this spec."""
+    import torch
+
     from ar_lightning.density.density import Density
     from ar_lightning.density.orderless import OrderlessDensity
 
@@ -56,6 +58,10 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> "Density":
     options = {k: v for k, v in config["model"].items() if k != "name"}
     with _keys_of("model", options):
         model = model_class(shapes, **options)
+    if spec.ends and not bool((model.orders == torch.arange(spec.dims)).all()):
+        raise UserError(
+            f"model.name={config['model']['name']} does not go from left to right, and the data end anywhere"
+        )
     if not model.context:  # then no one who uses the density needs to give any
         spec = replace(spec, context=())
     density_class = OrderlessDensity if model_class.orderless else Density

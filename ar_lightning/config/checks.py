@@ -39,6 +39,8 @@ def check_config(config: dict[str, Any], known: DataSpec | None = None) -> Any:
     if config["data"]["dequantise"]:
         if spec.levels is None:
             raise UserError(f"data.dequantise=true: data.name={name} ({spec}) has no levels to add to")
+        if spec.ends:
+            raise UserError(f"data.dequantise=true: data.name={name} ({spec}) has an end, which is no number")
         spec = spec.dequantised()
     data = f"data.name={name} ({spec})"
     check_likelihood(config["likelihood"]["name"], spec, data)
@@ -88,6 +90,8 @@ def check_likelihood(name: str, spec: DataSpec, data: str) -> None:
 
 def _takes(likelihood: str, spec: DataSpec) -> bool:
     declared = schema_of(LIKELIHOODS[likelihood]).attributes
+    if spec.ends and declared.get("ordinal"):  # the end is no place on a line
+        return False
     return spec.support in declared.get("supports", ()) and spec.shape[0] in declared.get("channels", spec.shape[:1])
 
 
@@ -108,6 +112,8 @@ def check_model(section: dict[str, Any], spec: DataSpec, data: str) -> None:
     if spec.dims > declared.get("max_sites", spec.dims):
         most = f"model.name={name} takes at most {declared['max_sites']} values, not {data}"
         raise UserError(f"{most}: try data.name=digits data.size=4 data.levels=2")
+    if spec.ends:
+        _check_left_to_right(section, declared, data)
     if section.get("conditional") and not (spec.classes or spec.context):
         raise UserError(f"model.conditional=true needs labels or vectors (context), and {data} has neither")
     if section.get("conditional") and spec.context and not declared.get("reads_context"):
@@ -115,6 +121,18 @@ def check_model(section: dict[str, Any], spec: DataSpec, data: str) -> None:
         raise UserError(f"model.name={name} does not read the vectors (context) of {data}: choose {', '.join(able)}")
     if section.get("local") and not spec.features:
         raise UserError(f"model.local=true needs features that are aligned with the sites, and {data} has none")
+
+
+def _check_left_to_right(section: dict[str, Any], declared: dict[str, Any], data: str) -> None:
+    """Refuse a model that does not go from left to right, of examples that end where they end."""
+    fix = "choose a model with an order of its own, such as transformer, rnn or wavenet"
+    if not declared.get("orderless"):
+        key = next(
+            (key for key, wrong in {"order": "random", "vary_order": True}.items() if section.get(key) == wrong), ""
+        )
+        fix = f"set model.{key}={'raster' if key == 'order' else 'false'}" if key else ""
+    if fix:
+        raise UserError(f"model.name={section['name']}: the examples of {data} are read from left to right; {fix}")
 
 
 def check_pair(model: str, likelihood: str, spec: DataSpec, data: str, encoding: str = "auto") -> None:

@@ -71,6 +71,7 @@ DATA = {
     "boston_housing": "ar_lightning.data.datasets.uci:BostonHousing",
     "wine": "ar_lightning.data.datasets.uci:Wine",
     "breast_cancer": "ar_lightning.data.datasets.uci:BreastCancer",
+    "lines": "ar_lightning.data.user.lines:LinesFile",
     "text": "ar_lightning.data.user.text:TextFile",
     "tiny_shakespeare": "ar_lightning.data.datasets.shakespeare:TinyShakespeare",
     "tones": "ar_lightning.data.datasets.tones:Tones",

@@ -24,6 +24,8 @@ class DataSpec:
             `0..classes-1`.
         context: mean and standard deviation, over the training examples, of each of the F numbers that are given with
             an example; the latter is 0 for one that never varies, which is not read. Empty for none.
+        ends: examples are sequences of different lengths, at most that of the shape: the last level is the end of one,
+            a value that is predicted, scored and drawn as others are, and all values after it are that level again.
     """
 
     shape: tuple[int, ...]
@@ -34,6 +36,17 @@ class DataSpec:
     quantised: int | None = None
     labels: tuple[int | str, ...] = ()
     context: tuple[tuple[float, float], ...] = ()
+    ends: bool = False
+
+    @property
+    def end(self) -> int | None:
+        """The level that is the end of an example; None where all examples are of one length."""
+        return self.levels - 1 if self.ends and self.levels else None
+
+    @property
+    def values(self) -> int | None:
+        """Number of levels that stand for a value: all but the end, where there is one; None for real values."""
+        return self.levels and self.levels - self.ends
 
     @property
     def dims(self) -> int:
@@ -109,13 +122,17 @@ class DataSpec:
 
     def __str__(self) -> str:
         values = {"real": "real values", "binary": "binary values", "mixed": "values of several kinds"}
-        return f"{'x'.join(map(str, self.shape))} with {values.get(self.support, f'{self.levels} levels')}"
+        size = f"{'at most ' * self.ends}{'x'.join(map(str, self.shape))}"
+        levels = f"{self.levels} levels{', the end among them' * self.ends}"
+        return f"{size} with {values.get(self.support, levels) if not self.ends else levels}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, as kept in checkpoints."""
         plain = {**vars(self), "shape": list(self.shape), "medium": self.medium and medium_to_dict(self.medium)}
         labels, context = plain.pop("labels"), plain.pop("context")
         plain |= {"labels": list(labels)} if labels else {}
+        if not self.ends:  # as checkpoints were before there were such data
+            del plain["ends"]
         return plain | ({"context": [list(pair) for pair in context]} if context else {})
 
     @classmethod
@@ -134,6 +151,8 @@ class DataSpec:
             raise ValueError(f"data: {len(spec.labels)} labels of {spec.classes} classes")
         if not all(type(label) in (int, str) for label in spec.labels):
             raise ValueError("data: labels that are neither whole numbers nor text")
+        if spec.ends and (len(spec.shape) != 2 or not spec.levels or spec.levels < 2):
+            raise ValueError(f"data: examples {spec.shape} of {spec.levels} levels that end")
         for pair in spec.context:
             if len(pair) != 2 or not all(type(v) in (int, float) and isfinite(v) for v in pair) or pair[1] < 0:
                 raise ValueError("data: a context without a mean and a standard deviation of each number")

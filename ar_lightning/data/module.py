@@ -23,6 +23,7 @@ from ar_lightning.data.transforms import Dequantised, mutated
 __all__ = ["ArrayDataModule", "Batch"]
 
 Batch = tuple[Tensor, Given]
+READ = 2**24  # values looked at at a time
 
 
 class ArrayDataModule(lightning.LightningDataModule):
@@ -31,8 +32,9 @@ class ArrayDataModule(lightning.LightningDataModule):
     `x` is `(B, C, *sites)`, int64 levels or float32 values; `cond` are the labels `(B,)` int64, None where the data has
     none, or a `Condition` where it has features `(B, F, *sites)` or vectors `(B, F)` too.
     A training step holds the same examples on any number of processes: step `t` takes the same examples of the
-    permutation drawn from `seed` and epoch, divided among them. Evaluation counts every example exactly once. The
-    Trainer needs `use_distributed_sampler=False`.
+    permutation drawn from `seed` and epoch, divided among them. Where examples end where they end, those of a step are
+    of about one length. Evaluation counts every example exactly once. The Trainer needs
+    `use_distributed_sampler=False`.
 
     The windows of a contiguous dataset may also be read as a stream: in as many lanes as a batch has examples, each a
     part of the split; batch `t` has the `t`-th window of every lane. Training leaves out the last windows, which do not
@@ -75,6 +77,8 @@ class ArrayDataModule(lightning.LightningDataModule):
         self.mutate = mutate
         if mutate and self.spec.levels is None:
             raise UserError(f"data.mutate={mutate:g}: replaces levels, and this data is {self.spec}; set it to 0")
+        if mutate and self.spec.ends:
+            raise UserError(f"data.mutate={mutate:g}: examples would end elsewhere, of {self.spec}; set it to 0")
         self._batches: dict[str, _Batches] = {}
         self._order: EpochSampler | LaneSampler  # of the training batches
         self.fingerprint: Fingerprint  # of the splits, once they are loaded
@@ -112,6 +116,13 @@ class ArrayDataModule(lightning.LightningDataModule):
         """Return the number of examples of a split."""
         self.setup()
         return len(self._batches[name])
+
+    def dims(self, name: str) -> float:
+        """Return the number of values of an example of a split; where lengths differ, their mean, ends included."""
+        if self.spec.end is None:
+            return self.spec.dims
+        self.setup()
+        return float(np.minimum(self._batches[name].lengths(self.spec.end) + 1, self.spec.dims).mean())
 
     def split(self, name: str, n: int | None = None) -> Batch:
         """Return a split, or `n` examples spread evenly over it (a test file may be sorted by class).
@@ -157,7 +168,8 @@ class ArrayDataModule(lightning.LightningDataModule):
             whole = len(examples) - len(examples) % self.batch_size
             self._order = LaneSampler(whole, self.batch_size, rank, world)
             return _loader(examples, batch_sampler=self._order)
-        self._order = EpochSampler(len(examples), self.seed, rank, world)
+        lengths = None if self.spec.end is None else examples.lengths(self.spec.end)
+        self._order = EpochSampler(len(examples), self.seed, rank, world, lengths, self.batch_size)
         return _loader(examples, self.batch_size // world, sampler=self._order)
 
     def skip(self, batches: int) -> None:
@@ -208,6 +220,10 @@ class _Batches(TorchDataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def lengths(self, end: int) -> np.ndarray:
+        """Return the number of values `(N,)` before the end of each example."""
+        return np.concatenate([(x != end).sum((1, 2)) for x in np.array_split(self.x, -(-self.x.size // READ))])
 
     def __getitems__(self, indices: list[int]) -> Batch:
         return self.read(torch.tensor(indices), augmented=True)

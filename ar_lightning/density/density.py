@@ -14,10 +14,12 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.conditionals import mixture
 from ar_lightning.density.draw import Draw
 from ar_lightning.density.given import check_given, read_of
+from ar_lightning.density.lengths import after_end, check_ends, ended, to_the_end
 from ar_lightning.density.loops import in_batches, loop_of, sample_naive
+from ar_lightning.density.members import draw_members
 from ar_lightning.density.step import Step
 from ar_lightning.density.summary import summary
-from ar_lightning.likelihoods.base import Likelihood, choose
+from ar_lightning.likelihoods.base import Likelihood
 
 __all__ = ["MAX_CLASSES", "Density"]
 
@@ -110,6 +112,8 @@ class Density(nn.Module):
             )
         ks = range(members) if member is None else [member]
         parts = [self.likelihood.distribution(self.parameters_of(x, cond, k), x) for k in ks]
+        if (end := self.spec.end) is not None:
+            parts = [ended(part, x, end) for part in parts]
         return parts[0] if len(parts) == 1 else mixture(parts, x, orders[0])
 
     def class_log_probs(self, x: Tensor, cond: Given = None) -> Tensor:
@@ -159,11 +163,21 @@ class Density(nn.Module):
         return params
 
     def terms(self, x: Tensor, cond: Given = None, member: int = 0) -> Tensor:
-        """Return log p(x_i | x_<i, cond) of every value in nats, `(B, C, *sites)`, under one member; x is unchecked."""
-        return self.likelihood.log_prob(self.parameters_of(x, cond, member), x)
+        """Return log p(x_i | x_<i, cond) of every value in nats, `(B, C, *sites)`, under one member; x is unchecked.
+
+        It is 0 after the end of an example.
+        """
+
+        def score(x: Tensor) -> Tensor:
+            return self.likelihood.log_prob(self.parameters_of(x, cond, member), x)
+
+        end = self.spec.end
+        return score(x) if end is None else to_the_end(score, x, end, self.model.any_length)
 
     def scored(self, x: Tensor) -> Tensor:
-        """Return booleans `(B, C, *sites)`: which values are scored. What is given or missing is not."""
+        """Return booleans `(B, C, *sites)`: which values are scored. What is given, missing or after an end is not."""
+        if self.spec.end is not None:
+            return ~after_end(x, self.spec.end)
         scored = ~self.given_mask(len(x)).to(x.device)
         unread = self.likelihood.unread(x)
         return scored if unread is None else scored & ~unread
@@ -226,7 +240,7 @@ class Density(nn.Module):
 
             values, fixed = (None if t is None else t.flatten(1) for t in (part(known), part(mask)))
             u = uniforms[rows].to(self.device)
-            draw = Draw(self.likelihood, u[:, :dims], values, fixed, temperature, self.dtype, progress)
+            draw = Draw(self.likelihood, u[:, :dims], values, fixed, temperature, self.dtype, progress, self.spec.end)
             x = torch.zeros(len(rows), *self.spec.shape, dtype=kind, device=self.device)
             return self.fill(draw, x, Condition(*map(part, as_condition(cond))), u[:, dims:], naive)
 
@@ -243,31 +257,14 @@ class Density(nn.Module):
         Where there are several, uniforms `u` `(B, 1, ...)` choose them; `naive` is a full forward pass per value.
         """
         loop = sample_naive if naive else loop_of(self.model)
-        members = self.draw_members(draw, cond, u)
+        if self.spec.end is not None:
+            x.fill_(self.spec.end)
+        members = draw_members(self, draw, cond, u)
         for k in members.unique().tolist():
             i = (members == k).nonzero()[:, 0]
             with self.member(k):
                 x[i] = loop(self.model, draw.of(i), x[i], self.condition_of(rows_of(cond, i)))
         return x
-
-    def draw_members(self, draw: Draw, cond: Condition, u: Tensor) -> Tensor:
-        """Draw the member `(B,)` of each sample by uniforms `(B, 1, ...)`, given what is known of the sample.
-
-        A member is as likely as it makes those known values that come first in its order. What is known has the same
-        probability under all members of one orderless network.
-        """
-        if self.model.members == 1:
-            return torch.zeros(len(draw.noise), dtype=torch.long)
-        scores = torch.zeros(len(draw.noise), self.model.members, device=draw.noise.device)
-        if draw.known is None or draw.mask is None or self.model.orderless:
-            return choose(scores, u[:, 0, 0])
-        known = draw.known.view(-1, *self.spec.shape)
-        for k in range(self.model.members):
-            terms = self.terms(known, cond, k).flatten(1)
-            order = self.model.orders[k % len(self.model.orders)]
-            first = draw.mask[:, order].long().cumprod(1)  # 1 until the first value that is not known
-            scores[:, k] = (terms[:, order] * first).sum(1)
-        return choose(scores, u[:, 0, 0])
 
     def completes(self, mask: Tensor) -> bool:
         """Whether completion is exact where `mask` `(C, *sites)` is known: it comes first in every member's order."""
@@ -291,6 +288,8 @@ class Density(nn.Module):
         if tuple(x.shape[1:]) != self.spec.shape:
             raise ValueError(f"expected data (B, {', '.join(map(str, self.spec.shape))}), got {tuple(x.shape)}")
         self.likelihood.check(x)
+        if self.spec.end is not None and mask is None:
+            check_ends(x, self.spec.end)
         unread, read = self.likelihood.unread(x), not self.model.orderless if mask is None else mask
         if unread is not None and bool((unread & read).any()):
             raise ValueError("a value is missing that this density reads, in an order of its own or as a known one")

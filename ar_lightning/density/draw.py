@@ -24,22 +24,25 @@ class Draw:
     def __init__(
         self, likelihood: Likelihood, noise: Tensor, known: Tensor | None = None, mask: Tensor | None = None,
         temperature: float = 1.0, dtype: torch.dtype = torch.float32, progress: Callable[[int], Any] | None = None,
+        end: int | None = None,
     ) -> None:  # fmt: skip
         self.likelihood, self.noise, self.known, self.mask = likelihood, noise, known, mask
-        self.temperature, self.dtype, self.progress = temperature, dtype, progress
+        self.temperature, self.dtype, self.progress, self.end = temperature, dtype, progress, end
+        self.over: Tensor | None = None  # booleans `(B,)`: which examples have ended before the site to be filled
 
     def of(self, rows: Tensor) -> "Draw":
         """Return the same for some of the examples."""
         known, mask = (None if t is None else t[rows] for t in (self.known, self.mask))
-        return Draw(self.likelihood, self.noise[rows], known, mask, self.temperature, self.dtype, self.progress)
+        noise = self.noise[rows]
+        return Draw(self.likelihood, noise, known, mask, self.temperature, self.dtype, self.progress, self.end)
 
     def __call__(self, params: Tensor, site: int | Tensor, earlier: Tensor | None = None) -> Tensor:
         """Return values `(B,)` of a site by parameters `(B, P)` and, where joint, the `earlier` channels `(B, c)`."""
         here = site_index(site)
         drawn = self.likelihood.sample(params, self.noise[here], self.temperature, earlier, site)
-        if self.known is None or self.mask is None:
-            return drawn
-        return torch.where(self.mask[here], self.known[here], drawn)
+        if self.known is not None and self.mask is not None:
+            drawn = torch.where(self.mask[here], self.known[here], drawn)
+        return drawn if self.over is None or self.end is None else drawn.masked_fill(self.over, self.end)
 
     def fill(self, x: Tensor, params: Tensor, token: int | Tensor) -> Tensor:
         """Choose the values of one group of channels at a site and write them into `x` (B, C, *sites).
@@ -49,6 +52,8 @@ class Draw:
         """
         values, sites = x.flatten(1), x.shape[2:].numel()  # values is a view: x fills up
         written: list[Tensor] = []
+        if self.end is not None and token:  # sites of these data are filled from left to right
+            self.over = values[:, token - 1] == self.end
         for c in range(x.shape[1] if self.likelihood.joint else 1):
             site = token + c * sites
             earlier = torch.stack(written, 1) if c else None

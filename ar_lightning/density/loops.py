@@ -11,11 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ar_lightning.core.condition import rows_of
 from ar_lightning.density.draw import Draw
-from ar_lightning.models.base import RasterModel, SequenceModel, token_order
+from ar_lightning.models.base import RasterModel, SequenceModel
+from ar_lightning.models.orders import token_order
 from ar_lightning.nn.streaming import Streaming, streaming
 
 __all__ = ["in_batches", "loop_of", "sample_naive", "sample_orderless", "sample_orderless_naive"]
+
+FINISHED = 7 / 8  # of a batch: where no more are left that have not ended, these go on alone
 
 
 def in_batches(n: int, size: int, draw: Callable[[Tensor], Tensor]) -> Tensor:
@@ -49,18 +53,36 @@ def sample_naive(model: SequenceModel | RasterModel, draw: Draw, x: Tensor, cond
 
 
 def sample_sequence(model: SequenceModel, draw: Draw, x: Tensor, cond: Any = None) -> Tensor:
-    """Fill `x` (B, C, *sites) token by token, feeding each back; what is known at the start is read at once."""
+    """Fill `x` (B, C, *sites) token by token, feeding each back; what is known at the start is read at once.
+
+    Examples that have ended are not read on, where the model's memory can go on with the others alone.
+    """
     order = token_order(model.order, model.shapes)
     start = draw.begin(x, model.order) // (len(model.order) // len(order))  # tokens known at the start
     read = model.tokens(draw.encode(x))[:, order[:start]]
     past = F.pad(read, (0, 0, 1, 0))  # zeros stand before the first token
+    whole, rows = x, torch.arange(len(x), device=x.device)  # all examples, and those of them that go on
     with streaming(model):
         if start:
             model.scan(past[:, :-1], cond)
         token_before = past[:, -1]
         for token in order[start:].tolist():
             token_before = draw.fill(x, model.scan(token_before[:, None], cond)[:, 0], token)
-    return x
+            if draw.end is None or len(left := (x[:, 0, token] != draw.end).nonzero()[:, 0]) > FINISHED * len(x):
+                continue
+            if not len(left):
+                break
+            if model.any_length:
+                if x is not whole:
+                    whole[rows] = x
+                rows, x, token_before = rows[left], x[left], token_before[left]
+                draw, cond = draw.of(left), rows_of(cond, left)
+                for m in model.modules():
+                    if isinstance(m, Streaming):
+                        m.keep(left)
+    if x is not whole:
+        whole[rows] = x
+    return whole
 
 
 def sample_orderless(model: Any, draw: Draw, x: Tensor, orders: Tensor, cond: Any = None) -> Tensor:

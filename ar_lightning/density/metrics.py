@@ -44,15 +44,26 @@ class NegativeLogLikelihood(Metric):
 
 
 class BitsPerDim(NegativeLogLikelihood):
-    """Mean negative log-likelihood in bits per dimension, of which an example has `dims`, channels included."""
+    """Negative log-likelihood in bits per dimension, of which an example has `dims`, channels included.
+
+    Examples of different lengths say how many they have: all nats are divided by all dimensions.
+    """
+
+    scored: Tensor
 
     def __init__(self, dims: int) -> None:
         super().__init__()
         self.dims = dims
+        self.add_state("scored", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+
+    def update(self, nll: Tensor, dims: Tensor | None = None) -> None:
+        """Add the negative log-likelihoods `(B,)` of some examples, in nats, and the dimensions `(B,)` of each."""
+        super().update(nll)
+        self.scored += self.dims * nll.numel() if dims is None else dims.sum()
 
     def compute(self) -> Tensor:
         """Return bits per dimension."""
-        return super().compute() / (self.dims * math.log(2))
+        return self.nats / (self.scored * math.log(2))
 
 
 @dataclass(frozen=True)

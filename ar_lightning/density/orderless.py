@@ -13,8 +13,9 @@ from ar_lightning.core.condition import Condition, Given
 from ar_lightning.density.density import Density
 from ar_lightning.density.draw import Draw
 from ar_lightning.density.loops import sample_orderless, sample_orderless_naive
+from ar_lightning.density.members import draw_members
 from ar_lightning.density.step import Step
-from ar_lightning.models.base import token_order
+from ar_lightning.models.orders import token_order
 
 __all__ = ["OrderlessDensity", "orders_of"]
 
@@ -136,7 +137,7 @@ class OrderlessDensity(Density):
     def fill(self, draw: Draw, x: Tensor, cond: Condition, u: Tensor, naive: bool = False) -> Tensor:
         """Fill a batch, each example in an order of its own: known values first."""
         known = None if draw.mask is None else draw.mask.view_as(x)
-        orders = orders_of(self.model, self.draw_members(draw, cond, u), self.visited_first(x, known))
+        orders = orders_of(self.model, draw_members(self, draw, cond, u), self.visited_first(x, known))
         loop = sample_orderless_naive if naive else sample_orderless
         return loop(self.model, draw, x, orders, self.condition_of(cond))
 

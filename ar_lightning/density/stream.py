@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ar_lightning.models.base import SequenceModel
-from ar_lightning.nn.streaming import Streaming
+from ar_lightning.nn.streaming import Streaming, mapped
 
 __all__ = ["Memory", "carried"]
 
@@ -25,7 +24,7 @@ def carried(model: SequenceModel, memory: Memory, lanes: int) -> Iterator[None]:
     """
     modules: dict[str, Any] = {n: m for n, m in model.named_modules() if isinstance(m, Streaming)}
     for past in memory.values():
-        past.update({key: _mapped(value, lambda t: t[:lanes]) for key, value in past.items()})
+        past.update({key: mapped(value, lambda t: t[:lanes]) for key, value in past.items()})
     try:
         model.before = memory.setdefault("before", {})
         for name, m in modules.items():
@@ -36,10 +35,4 @@ def carried(model: SequenceModel, memory: Memory, lanes: int) -> Iterator[None]:
         for m in modules.values():
             m.past = None
     for past in memory.values():
-        past.update({key: _mapped(value, torch.Tensor.detach) for key, value in past.items()})
-
-
-def _mapped(value: Any, change: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(change(t) for t in value)
-    return change(value) if isinstance(value, Tensor) else value
+        past.update({key: mapped(value, Tensor.detach) for key, value in past.items()})

@@ -7,7 +7,7 @@ import torch
 from ar_lightning.core.medium import Audio, MixedTable, Table, Text
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.likelihoods.base import Likelihood
-from ar_lightning.models.base import site_order
+from ar_lightning.models.orders import site_order
 
 __all__ = ["summary"]
 

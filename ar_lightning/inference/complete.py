@@ -12,6 +12,7 @@ from ar_lightning.core.condition import Given, as_condition, rows_of
 from ar_lightning.core.errors import UserError, did_you_mean, first_line
 from ar_lightning.core.notice import notice
 from ar_lightning.density.density import Density
+from ar_lightning.density.lengths import first_part, lengths_of
 from ar_lightning.inference.evaluate import check_data, translator
 from ar_lightning.inference.fill import fill_table
 from ar_lightning.inference.inputs import background_of, input_data, read_inputs
@@ -62,7 +63,7 @@ def complete(
         number = class_of(density, label)
         return fill_table(opened, _rows(opened, source), source, n, temperature, seed, number, stem)
     x, own = _example(opened, source)
-    known = mask_of(mask or "first-half", density, seed)
+    known = mask_of(mask or "first-half", density, seed, x)
     rows = torch.zeros(n, dtype=torch.long)
     given = as_condition(own)
     cond = rows_of(given._replace(labels=_label(density, given.labels, label)), rows)
@@ -77,14 +78,18 @@ def complete(
     return files | written_arrays(drawn, cond, density.spec, stem)
 
 
-def mask_of(name: str, density: Density, seed: int = 0) -> Tensor:
+def mask_of(name: str, density: Density, seed: int = 0, x: Tensor | None = None) -> Tensor:
     """Return a mask `(C, *sites)`, True where a value is known, such that the density completes the rest exactly.
+
+    The first half of an example `x` `(1, C, *sites)` is that of the values before its end, where it has one.
 
     Names are top-half, bottom-half, left or right of an image (of a sequence, top-half and left are its start);
     first-half of the values in the density's own order; random:FRACTION of the sites, by a seed; or an .npy file of
     booleans that broadcast to `(C, *sites)`.
     """
     mask = _mask(name, density, seed)
+    if name == "first-half" and x is not None and density.spec.end is not None:
+        mask = first_part(density.spec, lengths_of(x, density.spec.end) - 1)
     if mask.all() or not mask.any():
         raise UserError(f"--mask {name}: {'everything' if mask.all() else 'nothing'} is known, so it completes nothing")
     if not density.completes(mask):

@@ -17,6 +17,7 @@ from ar_lightning.core.medium import MixedTable
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import MAX_CLASSES, Density
+from ar_lightning.density.lengths import symbols_of
 from ar_lightning.density.metrics import ColumnLikelihood, ColumnShare, NegativeLogLikelihood
 from ar_lightning.density.stream import Memory, carried
 from ar_lightning.media.choose import media_of
@@ -44,6 +45,7 @@ class Scored(NamedTuple):
     log_joint: Tensor | None  # log p(x | y) + log p(y) of every class, `(B, classes)` in nats; None where there is none
     terms: Tensor | None = None  # -log p of each cell given those before, under the first member, `(B, D)` in nats
     scored: Tensor | None = None  # booleans `(B, D)`: which cells are scored; both of a mixed table only
+    symbols: Tensor | None = None  # number of values that are scored `(B,)`, of examples of different lengths only
 
 
 @dataclass(frozen=True)
@@ -106,13 +108,15 @@ def evaluate(
     labels = torch.cat([part.labels for part in parts if part.labels is not None] or [torch.empty(0)]).long()
     guesses = torch.cat([part.log_joint.argmax(1) for part in parts if part.log_joint is not None] or [labels[:0]])
     right = guesses == labels if len(guesses) else torch.empty(0)
-    bits = 1 / (density.spec.dims * math.log(2)) if density.spec.has_bpd else None
-    mean, error = float(nll.compute()), standard_error(every)
+    dims = None
+    if density.spec.has_bpd:
+        symbols = [part.symbols for part in parts if part.symbols is not None]
+        dims = (torch.cat(symbols) if symbols else torch.full((len(every),), density.spec.dims)).double()
     return Evaluation(
-        split, data_module.regime, len(every), mean, error, bits and mean / (density.spec.dims * math.log(2)),
-        bits and error and error * bits, not data_module.stream, float(right.float().mean()) if len(right) else None,
+        split, data_module.regime, len(every), float(nll.compute()), standard_error(every), *_bits(every, dims),
+        not data_module.stream, float(right.float().mean()) if len(right) else None,
         standard_error(right.double()) if len(right) else None,
-        tuple(_of_class(int(y), data_module.spec, every, labels, right, bits) for y in labels.unique()),
+        tuple(_of_class(int(y), data_module.spec, every, labels, right, dims) for y in labels.unique()),
         columns.shares() if columns is not None and columns.update_count else (),
     )  # fmt: skip
 
@@ -143,17 +147,17 @@ def scores(
             rows = torch.tensor(numbers)
             x = read(x, rows).to(density.device)
             condition = Condition(*(None if t is None else t.to(density.device) for t in as_condition(cond)))
-            terms: tuple[Tensor, ...] = ()
+            more: dict[str, Any] = {"symbols": symbols_of(x, density.spec)}
             if cells and density.spec.support == "mixed" and (condition.labels is not None or not density.conditional):
-                terms = -density.terms(x, condition)[:, 0], density.scored(x)[:, 0]
+                more |= {"terms": -density.terms(x, condition)[:, 0], "scored": density.scored(x)[:, 0]}
             if log_prior is None:
                 with carried(density.model, memory, len(x)) if data.stream else nullcontext():
-                    yield Scored(rows, -density.log_prob(x, condition), condition.labels, None, *terms)
+                    yield Scored(rows, -density.log_prob(x, condition), condition.labels, None, **more)
                 continue
             log_p = density.class_log_probs(x, condition)
             joint = log_p + log_prior.to(log_p.device)
             of_x = joint.logsumexp(1) if condition.labels is None else log_p.gather(1, condition.labels[:, None])[:, 0]
-            yield Scored(rows, -of_x, condition.labels, joint, *terms)
+            yield Scored(rows, -of_x, condition.labels, joint, **more)
     finally:
         density.train(was_training)
 
@@ -167,14 +171,24 @@ def log_class_prior(density: Density, data: ArrayDataModule) -> Tensor | None:
 
 
 def _of_class(
-    number: int, spec: DataSpec, nll: Tensor, labels: Tensor, right: Tensor, bits: float | None
+    number: int, spec: DataSpec, nll: Tensor, labels: Tensor, right: Tensor, dims: Tensor | None
 ) -> ClassLikelihood:
     here, label = labels == number, spec.label_of(number)
-    mean, error = float(nll[here].mean()), standard_error(nll[here])
     accuracy = float(right[here].double().mean()) if len(right) else None
-    return ClassLikelihood(
-        label, int(here.sum()), mean, error, bits and mean * bits, bits and error and error * bits, accuracy
-    )
+    bits = _bits(nll[here], None if dims is None else dims[here])
+    return ClassLikelihood(label, int(here.sum()), float(nll[here].mean()), standard_error(nll[here]), *bits, accuracy)
+
+
+def _bits(nll: Tensor, dims: Tensor | None) -> tuple[float | None, float | None]:
+    """Return the bits per dimension of scores `(N,)` in nats over `dims` `(N,)`, and their standard error.
+
+    All bits are divided by all dimensions; the error of that ratio is, to first order, that of a mean.
+    """
+    if dims is None:
+        return None, None
+    bits = nll / math.log(2)
+    ratio = bits.sum() / dims.sum()
+    return float(ratio), standard_error((bits - ratio * dims) / dims.mean())
 
 
 def standard_error(values: Tensor) -> float | None:
@@ -190,6 +204,7 @@ def check_data(density: Density, data: ArrayDataModule) -> None:
     mixed = own.support == other.support == "mixed"  # columns are found by their names
     if (
         (own.shape != other.shape and not mixed)
+        or own.ends != other.ends
         or (own.levels != other.levels and not recoded)
         or own.quantised != other.quantised
     ):

@@ -1,6 +1,5 @@
 """What a person has as files, read in the terms of a density: its shape, levels, units and characters."""
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ar_lightning.core.errors import UserError, refuse_pipe
-from ar_lightning.core.levels import scaled
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Dataset, Split, Splits
@@ -19,14 +17,16 @@ from ar_lightning.data.files_below import files_below, notes_on
 from ar_lightning.data.labels import numbers_of, values_of
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.npz_file import npz_names, read_npz
+from ar_lightning.data.ragged import flat_of
 from ar_lightning.data.user.audio_folder import SoundFormat
 from ar_lightning.data.user.keys import Examples, beside, examples_in
 from ar_lightning.data.user.npz import channels_first
 from ar_lightning.data.user.reals import LIMITS, as_float32
+from ar_lightning.inference.ends import lines_in, rows_with_ends
 from ar_lightning.inference.rows import read_table_rows
 from ar_lightning.media.base import Media
 from ar_lightning.media.choose import media_of
-from ar_lightning.media.images import Images, is_image
+from ar_lightning.media.images import Images
 from ar_lightning.media.mixed import MixedTables
 from ar_lightning.media.picture import SUFFIXES as IMAGES
 from ar_lightning.media.picture import Background, open_image
@@ -37,8 +37,8 @@ from ar_lightning.media.table import Tables
 from ar_lightning.media.text import Texts
 
 __all__ = [
-    "InputDataset", "Inputs", "background_of", "input_data", "read_context", "read_inputs", "read_prompt", "read_text",
-    "split_of",
+    "InputDataset", "Inputs", "background_of", "input_data", "read_context", "read_image", "read_inputs", "read_sound",
+    "read_text", "split_of",
 ]  # fmt: skip
 
 Arrays = dict[str, np.ndarray]  # of an .npz file, by name
@@ -62,7 +62,7 @@ class InputDataset(Dataset):
     def __init__(self, split: Split, spec: DataSpec) -> None:
         self.split = split
         self.input_spec = spec
-        self.contiguous = isinstance(media_of(spec), Texts)
+        self.contiguous = isinstance(media_of(spec), Texts) and not spec.ends
 
     @property
     def spec(self) -> DataSpec:
@@ -136,6 +136,9 @@ def split_of(arrays: Arrays, found: Examples, spec: DataSpec, where: object) -> 
     array = arrays[found.x]
     if array.dtype.kind not in "buif":
         raise UserError(f"{place} holds {array.dtype} values; save booleans, integers or floats")
+    if spec.end is not None and (found.lengths in arrays or found.offsets in arrays):
+        flat = flat_of(array, place, *(arrays.get(name or "") for name in (found.lengths, found.offsets)))
+        array = rows_with_ends(flat, spec, place)
     x, media = channels_first(array, place, spec.shape), media_of(spec)
     legal = _legal(media.standardised(x) if isinstance(media, Tables) else x, spec, where)
     labels = None
@@ -181,57 +184,6 @@ def read_context(source: str, spec: DataSpec) -> Tensor:
     return torch.from_numpy(as_float32(array, f"{path}: '{key}'"))
 
 
-def read_prompt(source: str, spec: DataSpec, keep: float | None = None, background: Background = "white") -> Tensor:
-    """Return what a prompt holds: the first values of a sequence `(C, n)`, or the upper rows of an image `(C, n, W)`.
-
-    It is text, or the path of a text, sound or image file, of which the fraction `keep` is taken; null for a whole
-    text, for as much of a sound as leaves half of the length free, and for half of an image.
-    """
-    if keep is not None and not 0 < keep <= 1:
-        raise UserError(f"--keep {keep:g}: expected a fraction of the prompt, above 0 and at most 1")
-    media = media_of(spec)
-    remarks: Counter[str] = Counter()
-    match media:
-        case Texts():
-            values = read_text(Path(source), media)[None] if _is_path(source) else media.levels(source)[0]
-            most = values.shape[1]
-        case Sounds():
-            values = torch.from_numpy(_sound(Path(source).expanduser(), media, None, remarks)[0])
-            most = min(values.shape[1], spec.shape[1] // 2)
-        case Images() if is_image(spec):
-            path = Path(source).expanduser()
-            if not path.is_file():
-                raise UserError(f"--prompt: no such file {path}")
-            values = torch.from_numpy(read_image(path, spec, background, remarks))
-            most = round(spec.shape[1] / 2)
-        case _:
-            raise UserError(f"--prompt: {spec} has no prompts; they are for text, sound and images")
-    if remarks:
-        notice(f"{source}: {', '.join(remarks)}")
-    if not values.numel():
-        raise UserError("--prompt: is empty; leave it out to draw from the start")
-    n = max(1, round(keep * values.shape[1]) if keep else most)
-    if n >= spec.shape[1]:
-        raise UserError(
-            f"--prompt: gives {n} of {spec.shape[1]} {media.unit}, so nothing is left to draw: "
-            "take a smaller --keep, or a larger --length"
-        )
-    start = values[:, :n]
-    if start.is_floating_point():
-        return start
-    # Where a density reads levels with noise, the middle of their intervals.
-    return start.long() if spec.quantised is None else scaled(start + 0.5, spec.quantised)
-
-
-def _is_path(source: str) -> bool:
-    """Return whether a prompt is the path of a file, rather than text itself; refuse what is there but no file."""
-    if os.path.isfile(source):  # noqa: PTH113 - Path.is_file raises where a text is too long for a name
-        return True
-    if os.path.exists(source) and not os.path.isdir(source):  # noqa: PTH110, PTH112 - as above
-        raise UserError(f"--prompt {source}: is a pipe or a device, not a file; give its text, or a file of it")
-    return False
-
-
 def read_image(path: Path, spec: DataSpec, background: Background, remarks: Counter[str]) -> np.ndarray:
     """Return levels `(C, H, W)` of an image file: the central part in its proportions, as ImageFolder takes it."""
     levels = spec.without_noise().levels
@@ -259,7 +211,9 @@ def _examples(path: Path, media: Media, background: Background, remarks: Counter
     """Return the examples `(n, C, *sites)` that a file holds; add to the remarks."""
     match media:
         case Sounds():
-            return _sound(path, media, media.spec.shape[-1], remarks)
+            return read_sound(path, media, media.spec.shape[-1], remarks)
+        case Texts() if media.spec.ends:
+            return lines_in(path, media)
         case Texts():  # windows that follow each other; what is left over at the end is dropped
             levels, length = read_text(path, media).numpy(), media.spec.shape[-1]
             n = len(levels) // length
@@ -271,11 +225,12 @@ def _examples(path: Path, media: Media, background: Background, remarks: Counter
     return read_image(path, media.spec, background, remarks)[None]
 
 
-def _sound(path: Path, media: Sounds, length: int | None, remarks: Counter[str]) -> np.ndarray:
+def read_sound(path: Path, media: Sounds, length: int | None, remarks: Counter[str]) -> np.ndarray:
     """Return all whole examples `(n, 1, length)` of a recording, as AudioFolder takes them; null for all as one."""
     amplitudes, told = read_audio(path, media.rate)
     remarks.update(told)
-    form = SoundFormat(media.rate, length or len(amplitudes), media.spec.without_noise().levels, media.encoding)
+    levels, ends = media.spec.without_noise().values, media.spec.ends
+    form = SoundFormat(media.rate, length or len(amplitudes), levels, media.encoding, ends)
     return form.examples(amplitudes, every=True)
 
 

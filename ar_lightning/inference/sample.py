@@ -16,8 +16,9 @@ from ar_lightning.core.medium import MixedTable
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
-from ar_lightning.inference.inputs import background_of, read_context, read_prompt
+from ar_lightning.inference.inputs import background_of, read_context
 from ar_lightning.inference.open import SavedRun, read_run
+from ar_lightning.inference.prompt import read_prompt
 from ar_lightning.inference.rows import label_column, read_table_rows
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.mixed import MixedTables, write_frame
@@ -64,6 +65,8 @@ def sample(
         known, mask = _known(density, prompt, keep, n, background_of(saved.config))
     noise = density.noise(n, torch.Generator().manual_seed(seed))
     x = _drawn(densities, noise, cond, known, mask, temperature)
+    if density.spec.end is not None and (cut := int(x[:, 0, -1].ne(density.spec.end).sum())):
+        notice(f"{cut} of {n} samples have not ended after {x.shape[2]} values, and are cut; --length takes more")
     stem = stem_of(out, saved.folder / "samples" / f"drawn-{seed}")
     in_turn = density.conditional and label is None and (given is not None or not _reads_more(density))
     columns = density.spec.classes if in_turn else 0
@@ -81,7 +84,10 @@ def written_arrays(x: Tensor, cond: Condition, spec: DataSpec, stem: Path) -> di
     """Write examples as `STEM.npz`, which `score --data` and `data.name=npz` read, where arrays say all of them."""
     if not spec.is_plain:
         return {}
-    arrays = {"train": x.numpy() if spec.medium is None else x[:, 0].numpy()}
+    arrays = {"train": x.numpy() if spec.medium is None and not spec.ends else x[:, 0].numpy()}
+    if spec.end is not None:
+        arrays["train_lengths"] = (x[:, 0] != spec.end).sum(1).numpy()
+        arrays["train"] = np.where(arrays["train"] == spec.end, 0, arrays["train"])
     if cond.labels is not None:
         arrays["train_labels"] = np.array([spec.label_of(y) for y in cond.labels.tolist()])
     if spec.context and cond.context is not None:

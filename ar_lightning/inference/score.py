@@ -32,7 +32,8 @@ def score(
 ) -> dict[str, Any]:  # fmt: skip
     """Write log p(x), or log p(x | y) where a conditional density is given labels, of each example, in their order.
 
-    The columns are index, nats (log p), bits_per_dim (-log p; not of a mixed table), label where there are labels,
+    The columns are index, nats (log p), bits_per_dim (-log p, of the values that an example has, its end among them;
+    not of a mixed table), label where there are labels,
     p_label (that is p(y | x)) where a conditional density is given them, and file where examples come from several. By
     column, there is also -log p of every cell of a mixed table, in nats: given all other cells of its row that are
     there, of a density for all orders, and else given those before it. Cells that are missing or given have none. Then
@@ -83,7 +84,10 @@ def score(
         parts = list(scores(density, module, split if inputs is None else "test", log_prior=prior, cells=False))
     rows = torch.cat([part.rows for part in parts]).argsort()  # a stream is read in lanes
     nll = torch.cat([part.nll for part in parts]).double().cpu()[rows]
-    bits = nll / (density.spec.dims * math.log(2)) if density.spec.has_bpd else None
+    dims: Any = density.spec.dims
+    if all(part.symbols is not None for part in parts):
+        dims = torch.cat([part.symbols for part in parts if part.symbols is not None]).cpu()[rows]
+    bits = nll / (dims * math.log(2)) if density.spec.has_bpd else None
     columns: dict[str, Any] = {"index": range(len(nll)), "nats": _text(-nll)}
     columns |= {} if bits is None else {"bits_per_dim": _text(bits)}
     if all(part.labels is not None for part in parts):
@@ -95,7 +99,7 @@ def score(
     if inputs and inputs.names:
         columns["file"] = inputs.names
     file = Path(out).expanduser()
-    bpd = None if bits is None else float(bits.mean())
+    bpd = None if bits is None else float((bits * dims).sum() / (bits * 0 + dims).sum())
     found: dict[str, Any] = {"examples": len(nll), "nll": float(nll.mean()), "bpd": bpd}
     if by:
         which = split if inputs is None else "test"

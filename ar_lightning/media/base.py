@@ -24,7 +24,7 @@ class Media(ABC):
     unit: ClassVar[str] = "values"  # what a prompt gives some of: rows, samples, characters
     completions: ClassVar[int] = 1  # of an example that are shown; 0 where they are not shown
     compared: ClassVar[bool] = False  # samples are shown beside examples of the data
-    shift_invariant: ClassVar[bool] = False  # examples are windows cut anywhere: all sites have one distribution
+    shift_invariant: bool = False  # examples are windows cut anywhere: all sites have one distribution
     illegal: ClassVar[str] = "the value {:g}"  # a value outside the support, in messages
     recoded: ClassVar[bool] = False  # data on other levels can be taken, since `translate` maps the levels
 

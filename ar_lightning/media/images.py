@@ -82,6 +82,9 @@ def to_rgb(x: Tensor, spec: DataSpec) -> np.ndarray:
     if levels is None:
         low, high = values.min(), values.max()
         values = (values - low) / (high - low).clamp(min=1e-12)
+    elif spec.ends:
+        over, values = values == spec.end, values / max(1, levels - 2)
+        values[over] = BACKGROUND / 255
     else:
         values = values / (levels - 1)
     if values.ndim != 4:

@@ -40,10 +40,13 @@ class Sounds(Media):
         self.rate, self.encoding = spec.medium.rate, spec.medium.encoding
 
     def amplitudes(self, x: Tensor) -> np.ndarray:
-        """Return the amplitudes `(N, T)`, float64 in [-1, 1], of examples `(N, 1, T)`."""
-        levels = self.spec.levels or self.spec.quantised
+        """Return the amplitudes `(N, T)`, float64 in [-1, 1], of examples `(N, 1, T)`; 0 where one has ended."""
+        levels = self.spec.values or self.spec.quantised
         values = self.without_noise(x.detach().cpu().double()).numpy()[:, 0]
-        return values.clip(-1, 1) if levels is None else to_amplitudes(values, levels, self.encoding)
+        if levels is None:
+            return values.clip(-1, 1)
+        amplitudes = to_amplitudes(values.clip(max=levels - 1), levels, self.encoding)
+        return amplitudes if self.spec.end is None else np.where(values == self.spec.end, 0.0, amplitudes)
 
     def write_samples(
         self, x: Tensor, stem: Path, data: Tensor | None = None, columns: int = 0, known: int = 0
@@ -63,15 +66,16 @@ class Sounds(Media):
         return Image.open(content)
 
     def write_wavs(self, x: Tensor, stem: Path) -> list[Path]:
-        """Write examples `(N, 1, T)` as `STEM-0.wav`, `STEM-1.wav` .. of 16 bits, each in one step."""
+        """Write examples `(N, 1, T)` as `STEM-0.wav`, `STEM-1.wav` .. of 16 bits, each in one step, to their ends."""
         from scipy.io import wavfile
 
         digits = len(str(len(x) - 1))
         paths = []
-        for i, example in enumerate(self.amplitudes(x)):
+        ends = self.spec.dims - x[:, 0].eq(self.spec.end).sum(1) if self.spec.end is not None else [x.shape[2]] * len(x)
+        for i, (example, end) in enumerate(zip(self.amplitudes(x), ends, strict=True)):
             path = stem.with_name(f"{stem.name}-{i:0{digits}}.wav")
             with written(path) as partial:
-                wavfile.write(partial, self.rate, np.rint(example * 32767).astype("<i2"))
+                wavfile.write(partial, self.rate, np.rint(example[: max(1, int(end))] * 32767).astype("<i2"))
             paths.append(path)
         return paths
 

@@ -22,7 +22,6 @@ class Texts(Media):
 
     name = "text"
     unit = "characters"
-    shift_invariant = True
     illegal = "a character that it does not know"
     recoded = True
 
@@ -30,15 +29,18 @@ class Texts(Media):
         super().__init__(spec)
         assert isinstance(spec.medium, Text)
         self.symbols = spec.medium.symbols
+        self.shift_invariant = not spec.ends
 
     def strings(self, x: Tensor) -> list[str]:
-        """Return windows `(N, 1, T)` of any length as strings; bytes that are no UTF-8 become U+FFFD.
+        """Return windows `(N, 1, T)` of any length as strings, without their end; no UTF-8 becomes U+FFFD.
 
         Example:
             >>> Texts(DataSpec((1, 3), 2, medium=Text("ab"))).strings(torch.tensor([[[0, 1, 1]]]))
             ['abb']
         """
         rows = self.without_noise(x).detach().cpu().flatten(1).tolist()
+        if (end := self.spec.end) is not None:
+            rows = [row[: row.index(end)] if end in row else row for row in rows]
         if self.symbols is None:
             return [bytes(row).decode("utf-8", errors="replace") for row in rows]
         return ["".join(self.symbols[level] for level in row) for row in rows]
@@ -66,11 +68,15 @@ class Texts(Media):
     def write_samples(
         self, x: Tensor, stem: Path, data: Tensor | None = None, columns: int = 0, known: int = 0
     ) -> Files:
-        """Write windows in UTF-8, `STEM.txt`, a numbered line before each; what was known is put in brackets."""
+        """Write windows in UTF-8, `STEM.txt`, a numbered line before each; what was known is put in brackets.
+
+        Lines, which end where they end, are written a line each.
+        """
         path = stem.with_name(f"{stem.name}.txt")
         told, drawn = (self.strings(part) for part in (x[..., :known], x[..., known:]))
+        frame = "{1}\n" if self.spec.ends else "===== {0} =====\n{1}\n\n"
         parts = [
-            f"===== {i} =====\n{KNOWN.format(before) if known else ''}{after}\n\n"
+            frame.format(i, f"{KNOWN.format(before) if known else ''}{after}")
             for i, (before, after) in enumerate(zip(told, drawn, strict=True), 1)
         ]
         with written(path) as partial:
@@ -84,4 +90,5 @@ class Texts(Media):
             return x
         if self.symbols is None or other.symbols is None:
             raise UserError("data: bytes are no characters; set data.unit as in the training of this density")
-        return torch.tensor([self.symbols.find(symbol) for symbol in other.symbols])[x]
+        levels = [self.symbols.find(symbol) for symbol in other.symbols]
+        return torch.tensor([*levels, *([] if self.spec.end is None else [self.spec.end])])[x]

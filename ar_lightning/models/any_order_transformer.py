@@ -25,7 +25,7 @@ from torch import Tensor
 from ar_lightning.core.condition import Given, rows_of
 from ar_lightning.core.fields import Dropout, NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import Shapes
-from ar_lightning.models.base import token_order
+from ar_lightning.models.orders import token_order
 from ar_lightning.models.transformer import Transformer
 from ar_lightning.nn.attention import CausalSelfAttention
 

@@ -20,30 +20,11 @@ from torch import Tensor, nn
 from ar_lightning.core.errors import nearest
 from ar_lightning.core.fields import Order
 from ar_lightning.core.spec import Shapes
+from ar_lightning.models.orders import site_order, token_order
 from ar_lightning.nn.given import GivenBias, GivenSizes
 from ar_lightning.nn.streaming import as_steps, with_past
 
-__all__ = ["Model", "RasterModel", "SequenceModel", "check_images", "site_order", "token_order"]
-
-
-def site_order(shapes: Shapes, order: Order = "raster", seed: int = 0) -> Tensor:
-    """Return the visiting order `(D,)` of the values of a `(C, *sites)` array, as indices into its flattened form.
-
-    `raster` goes row by row, pixel by pixel, the channels of a pixel in turn; `random` is one fixed permutation, which
-    keeps together the channels that are modelled jointly. What is given comes first in both.
-    """
-    groups, sites, given = shapes.groups, shapes.sites, shapes.given
-    if order == "random":
-        others = torch.randperm(groups * sites - given, generator=torch.Generator().manual_seed(seed))
-        tokens = torch.cat([torch.arange(given), given + others])
-    else:
-        tokens = torch.arange(groups * sites).view(groups, sites).t().flatten()
-    return (tokens[:, None] + sites * torch.arange(shapes.data[0] // groups)).flatten()
-
-
-def token_order(order: Tensor, shapes: Shapes) -> Tensor:
-    """Return the order of the groups of channels, as indices into the flattened `(groups, *sites)`."""
-    return order[:: shapes.data[0] // shapes.groups]
+__all__ = ["Model", "RasterModel", "SequenceModel", "check_images"]
 
 
 class Model(nn.Module, ABC):
@@ -202,8 +183,7 @@ class SequenceModel(Model):
 
     def forward(self, z: Tensor, cond: Any = None) -> Tensor:
         ordered = self.scan(self.tokens_before(z), cond)
-        order = token_order(self.order, self.shapes)
-        return self.at_sites(torch.empty_like(ordered).index_copy(1, order, ordered))
+        return self.at_sites(torch.empty_like(ordered).index_copy(1, self._places(ordered), ordered))
 
     def visit(self, past: Tensor, path: Tensor, memory: Any = None, cond: Any = None) -> tuple[Tensor, Any]:
         """Read the encoded tokens `past` `(B, n, E)` one by one, and predict the next token after each; if orderless.
@@ -223,8 +203,15 @@ class SequenceModel(Model):
         return self.at_sites(torch.empty_like(ordered).scatter(1, orders[..., None].expand_as(ordered), ordered))
 
     def tokens_before(self, z: Tensor) -> Tensor:
-        """Return the encoded token before each token `(B, tokens, E)`, in order, given `z` `(B, C * E, *sites)`."""
-        return with_past(self.before, self.tokens(z)[:, token_order(self.order, self.shapes)], 1, 1)[:, :-1]
+        """Return the encoded token before each token `(B, tokens, E)`, in order, given `z` `(B, C * E, *sites)`.
+
+        A model of `any_length` also takes the start of a sequence alone, in raster order.
+        """
+        tokens = self.tokens(z)
+        return with_past(self.before, tokens[:, self._places(tokens)], 1, 1)[:, :-1]
+
+    def _places(self, tokens: Tensor) -> Tensor:
+        return token_order(self.order, self.shapes)[: tokens.shape[1]]
 
     def tokens(self, z: Tensor) -> Tensor:
         """Return the tokens `(B, groups * S, E)` of encoded values `(B, C * E, *sites)`, group after group."""
@@ -233,7 +220,8 @@ class SequenceModel(Model):
     def at_sites(self, params: Tensor) -> Tensor:
         """Return the parameters of tokens `(B, groups * S, P)` at their sites: `(B, groups * P, *sites)`."""
         grouped = params.unflatten(1, (self.shapes.groups, -1)).transpose(2, 3)
-        return grouped.reshape(len(params), -1, *self.shapes.data[1:])
+        sites = self.shapes.data[1:] if params.shape[1] == self.shapes.tokens else grouped.shape[3:]
+        return grouped.reshape(len(params), -1, *sites)
 
     def by_example(self, output: Tensor) -> Tensor:
         """Return the output of a hidden layer `(B, tokens, F)` as it is."""

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Activation, NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import Shapes
-from ar_lightning.models.base import SequenceModel, token_order
+from ar_lightning.models.base import SequenceModel
+from ar_lightning.models.orders import token_order
 from ar_lightning.nn.given import given_bias
 from ar_lightning.nn.masked import ACTIVATIONS
 from ar_lightning.nn.precision import uncast

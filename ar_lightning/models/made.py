@@ -22,7 +22,8 @@ from torch import Tensor
 from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Activation, Dropout, NonNegativeInt, Order, PositiveInt
 from ar_lightning.core.spec import Shapes
-from ar_lightning.models.base import SequenceModel, token_order
+from ar_lightning.models.base import SequenceModel
+from ar_lightning.models.orders import token_order
 from ar_lightning.nn.masked import MaskedMLP, spread_degrees
 
 __all__ = ["MADE"]

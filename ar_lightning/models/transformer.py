@@ -31,7 +31,8 @@ from torch import Tensor, nn
 from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Dropout, NonNegativeInt, Order, PositiveInt
 from ar_lightning.core.spec import Shapes
-from ar_lightning.models.base import SequenceModel, token_order
+from ar_lightning.models.base import SequenceModel
+from ar_lightning.models.orders import token_order
 from ar_lightning.nn.attention import CausalSelfAttention
 from ar_lightning.nn.given import GivenBias, given_bias
 from ar_lightning.nn.precision import uncast

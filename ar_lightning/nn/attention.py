@@ -47,3 +47,7 @@ class CausalSelfAttention(Streaming):
             mask = torch.ones(n, m, dtype=torch.bool, device=x.device).tril(start) if n > 1 else None
             y = F.scaled_dot_product_attention(q, kv[0, :, :, :m], kv[1, :, :, :m], mask)
         return self.out(y.transpose(1, 2).flatten(2))
+
+    def keep(self, rows: Tensor) -> None:
+        if self.past:
+            self.past["kv"] = self.past["kv"][:, rows]

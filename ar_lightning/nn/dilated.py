@@ -137,6 +137,11 @@ class DilatedStack(Streaming):
 
         return layer
 
+    def keep(self, rows: Tensor) -> None:
+        if self.past:
+            self.past["ring"] = self.past["ring"][:, rows]
+            self.past.pop("layers", None)  # views for as many examples as there were
+
     def _ring(self, x: Tensor) -> Tensor:
         """Return the rings for inputs like x `(..., B, C)`; they hold zeros before the first site."""
         past = self.past if self.past is not None else {}

@@ -4,7 +4,7 @@ The memory takes the place of the padding before the first site. It exists only 
 only in eval mode, is never part of a `state_dict`, and is gone on exit or error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-__all__ = ["Streaming", "as_row", "as_steps", "streaming", "with_past"]
+__all__ = ["Streaming", "as_row", "as_steps", "mapped", "streaming", "with_past"]
 
 
 class Streaming(nn.Module):
@@ -31,6 +31,11 @@ class Streaming(nn.Module):
         start = self.past.get("position", 0)
         self.past["position"] = start + n
         return int(start)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these of the examples alone, while streaming; to be overridden where examples are not first."""
+        if self.past:
+            self.past.update({key: mapped(value, lambda t: t[rows]) for key, value in self.past.items()})
 
     def start_row(self, batch: int, width: int) -> None:
         """Prepare for the next row of `batch` images of `width` pixels, before its first pixel, while streaming."""
@@ -56,6 +61,13 @@ def streaming(model: nn.Module) -> Iterator[None]:
     finally:
         for m in modules:
             m.past = None
+
+
+def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Return what is remembered, a tensor or a tuple of such, changed; anything else as it is."""
+    if isinstance(value, tuple):
+        return tuple(change(t) for t in value)
+    return change(value) if isinstance(value, Tensor) else value
 
 
 def with_past(past: dict[str, Any] | None, x: Tensor, dim: int, n: int) -> Tensor:

@@ -15,6 +15,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import CHECKPOINT_KEY
 from ar_lightning.core.medium import MixedTable
 from ar_lightning.density.density import MAX_CLASSES, Density
+from ar_lightning.density.lengths import symbols_of
 from ar_lightning.density.metrics import BitsPerDim, ColumnLikelihood, ColumnShare, NegativeLogLikelihood
 from ar_lightning.density.step import Step
 from ar_lightning.density.stream import Memory, carried
@@ -80,7 +81,7 @@ class LitDensity(pl.LightningModule):
         step = Step(self.global_step, self.config["seed"], self.global_rank, self.trainer.world_size)
         with self._reading("train", x, index):
             loss = self.density.loss(x, cond, step)
-        self._update("train", loss.detach())
+        self._update("train", loss.detach(), x)
         mean = loss.mean()
         if index == 0 or self._is_logged():
             self.log("train/loss", mean, on_step=True, on_epoch=False, prog_bar=True, batch_size=len(loss))
@@ -88,7 +89,7 @@ class LitDensity(pl.LightningModule):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         with self._reading("val", batch[0], index):
-            self._update("val", -self.density.log_prob(*batch))
+            self._update("val", -self.density.log_prob(*batch), batch[0])
 
     def on_validation_epoch_start(self) -> None:
         gather(self.density)
@@ -115,12 +116,12 @@ class LitDensity(pl.LightningModule):
             columns.update(-self.density.terms(*batch)[:, 0], self.density.scored(batch[0])[:, 0])
         if "test_accuracy" not in self.metrics:
             with self._reading("test", batch[0], index):
-                self._update("test", -self.density.log_prob(*batch))
+                self._update("test", -self.density.log_prob(*batch), batch[0])
             return
         x, cond = batch
         labels: Any = as_condition(cond).labels
         log_p = self.density.class_log_probs(x, cond)  # (B, classes)
-        self._update("test", -log_p.gather(1, labels[:, None])[:, 0])
+        self._update("test", -log_p.gather(1, labels[:, None])[:, 0], x)
         accuracy: Any = self.metrics["test_accuracy"]
         accuracy.update((log_p + self.log_prior).argmax(1), labels)
         self.log("test/accuracy", accuracy, on_step=False, on_epoch=True, batch_size=len(x))
@@ -133,11 +134,11 @@ class LitDensity(pl.LightningModule):
             self.log_dict({f"test/nll/{share.name}": share.nll for share in self.columns}, batch_size=1)
             columns.reset()
 
-    def _update(self, stage: str, nll: Tensor) -> None:
+    def _update(self, stage: str, nll: Tensor, x: Tensor) -> None:
         """Add a batch to the metrics; Lightning gets them once an epoch, and computes them at its end."""
         for name in ("nll", "bpd"):
             metric: Any = self.metrics[f"{stage}_{name}"]
-            metric.update(nll)
+            metric.update(nll, *([symbols_of(x, self.density.spec)] if name == "bpd" else []))
             if metric.update_count == 1:  # the first of the epoch, or of what is left of it
                 shown = (stage, name) == ("val", "bpd" if self.density.spec.has_bpd else "nll")
                 self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=shown, batch_size=len(nll))

@@ -48,7 +48,7 @@ def result_of(
         **({"given": " and ".join(given)} if model.context or data.spec.given else {}),  # else the config says it
         **({} if reach is None else {"receptive_field": reach}),
         "val/nll": None if best is None else float(best),
-        **({"val/bpd": None if best is None else float(best) / (data.spec.dims * math.log(2))} if has_bpd else {}),
+        **({"val/bpd": None if best is None else float(best) / (data.dims("valid") * math.log(2))} if has_bpd else {}),
         **({} if has_bpd else {"columns": [asdict(share) for share in lit.columns]}),
         "parameters": sum(p.numel() for p in lit.parameters()),
         "epochs": trainer.current_epoch,
@@ -84,5 +84,5 @@ def _test_set(config: dict[str, Any], data: ArrayDataModule, world: int) -> dict
     truth = data.true_nll()
     if truth is None:
         return {"test_examples": examples}
-    in_bits = {"test/true_bpd": truth / (data.spec.dims * math.log(2))} if data.spec.has_bpd else {}
+    in_bits = {"test/true_bpd": truth / (data.dims("test") * math.log(2))} if data.spec.has_bpd else {}
     return {"test_examples": examples, "test/true_nll": truth, **in_bits}

@@ -14,6 +14,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Count, NonNegativeInt, Temperature
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
+from ar_lightning.density.lengths import first_part, lengths_of
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.plots import drawn
 from ar_lightning.tracking.loggers import Wandb
@@ -97,6 +98,8 @@ class SampleGrids(pl.Callback):
         """
         x, given = data.split("test", COMPLETED)
         masks = known_parts(density)
+        if density.spec.end is not None:
+            masks = first_part(density.spec, lengths_of(x, density.spec.end) - 1)[None]
         n, m, k = len(x), len(masks), max(1, each // len(masks))
         rows = torch.arange(n).repeat_interleave(m * k)
         mask = masks.repeat_interleave(k, 0).repeat(n, *[1] * (masks.ndim - 1))

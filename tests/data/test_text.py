@@ -17,7 +17,8 @@ from ar_lightning.data.download import data_root
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.user.text import TextFile
 from ar_lightning.inference.codec.content import read_content, restored
-from ar_lightning.inference.inputs import read_inputs, read_prompt, read_text
+from ar_lightning.inference.inputs import read_inputs, read_text
+from ar_lightning.inference.prompt import read_prompt
 from ar_lightning.media.text import Texts
 from tests.support.files import REAL, Server, one_line, real_data
 

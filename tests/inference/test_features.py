@@ -18,7 +18,7 @@ from ar_lightning.inference.features.features import POOLS, features, read_examp
 from ar_lightning.inference.features.hidden import layer_of, layer_outputs, layers
 from ar_lightning.inference.features.probe import Represented, compare_probes
 from ar_lightning.inference.open import open_run
-from ar_lightning.models.base import token_order
+from ar_lightning.models.orders import token_order
 from ar_lightning.models.pixelcnnpp import elu
 from tests.support.cases import CLASSES, EVERY_CASE, POSSIBLE, Case, random_values
 from tests.support.commands import QUICK, run_here

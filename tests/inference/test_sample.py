@@ -15,7 +15,7 @@ from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from ar_lightning.density.draw import Draw
-from ar_lightning.inference.inputs import read_prompt
+from ar_lightning.inference.prompt import read_prompt
 from tests.support.commands import QUICK, run_here
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ar_lightning.core.spec import Shapes
-from ar_lightning.models.base import token_order
+from ar_lightning.models.orders import token_order
 from ar_lightning.models.pixel_transformer import PixelTransformer
 from ar_lightning.nn.attention import CausalSelfAttention
 from ar_lightning.nn.streaming import streaming

@@ -38,6 +38,7 @@ class SpokenDigits(Dataset):
         length: samples of an example, from the start of a recording; a shorter one ends in silence.
         levels: levels an amplitude is quantised to, 2 to 65536; null for real amplitudes in [-1, 1].
         encoding: how amplitudes lie on the levels: mu_law finer where they are small, linear evenly.
+        pad: what follows a recording that is shorter: silence, which is modelled, or none: it ends where it ends.
         labels: what the class is: the digit (10), the speaker (6), or both (60, the digit changing slowest).
         data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
     """
@@ -51,10 +52,11 @@ class SpokenDigits(Dataset):
         length: PositiveInt = 4096,
         levels: PositiveInt | None = 256,
         encoding: Literal["mu_law", "linear"] = "mu_law",
+        pad: Literal["silence", "none"] = "silence",
         labels: Literal["digit", "speaker", "both"] = "digit",
         data_dir: str | None = None,
     ) -> None:
-        self.format = SoundFormat(self.rate, length, levels, encoding)
+        self.format = SoundFormat(self.rate, length, levels, encoding, ends=pad == "none")
         self.labels = labels
         self.data_dir = data_dir
 
@@ -68,6 +70,8 @@ class SpokenDigits(Dataset):
         silent = 1 - np.minimum(lengths, length).mean() / length
         cut = np.mean(lengths > length)
         padded = f"{silent:.1%} of all samples are silence added at ends, {cut:.1%} of recordings are cut"
+        if self.format.ends:
+            padded = f"{np.mean(lengths >= length):.1%} of recordings are cut"
         split = "official test (recordings 0-4 of each digit and speaker), valid is 5-9, 2400/300/300"
         return f"Free Spoken Digit Dataset, {self.format}, {padded}, {split}"
 

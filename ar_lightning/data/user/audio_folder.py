@@ -14,6 +14,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Dataset, Splits
 from ar_lightning.data.cache import Decoded
 from ar_lightning.data.labels import as_labels
+from ar_lightning.data.ragged import ragged
 from ar_lightning.data.split_folder import SplitFolder
 from ar_lightning.media.mu_law import MAX_LEVELS, Encoding, to_levels
 from ar_lightning.media.recording import SUFFIXES, count_samples, read_audio
@@ -29,22 +30,31 @@ class SoundFormat:
     length: int  # samples of an example, T
     levels: int | None  # K; None for real amplitudes
     encoding: Encoding  # how amplitudes lie on the levels
+    ends: bool = False  # examples end where they end: the last level is the end
 
     def __post_init__(self) -> None:
         if self.levels is not None and not 2 <= self.levels <= MAX_LEVELS:
             raise UserError(f"data.levels={self.levels}: sound has 2 to {MAX_LEVELS} levels, or null for real values")
+        if self.ends and self.levels is None:
+            raise UserError("data.pad=none: real amplitudes have no level for an end; set data.levels")
 
     def spec(self, classes: int) -> DataSpec:
         """Return the spec of a dataset of such examples."""
         medium = Audio(self.rate, "linear" if self.levels is None else self.encoding)
-        return DataSpec((1, self.length), self.levels, classes, medium=medium)
+        levels = self.levels + 1 if self.ends and self.levels else self.levels
+        return DataSpec((1, self.length), levels, classes, medium=medium, ends=self.ends)
 
     def examples(self, amplitudes: np.ndarray, every: bool) -> np.ndarray:
         """Cut sound `(T',)` into examples `(n, 1, T)`: the first, or `every` whole one; a short one ends in silence.
 
+        Where examples end where they end, it is one example, whose end fills what is left of it.
+
         Returns:
             Levels, or amplitudes in [-1, 1] as float32.
         """
+        if self.ends and self.levels:
+            levels = to_levels(amplitudes[: self.length].reshape(1, -1), self.levels, self.encoding)
+            return ragged(levels.ravel(), np.array([levels.size]), self.length, self.levels)
         n = max(1, len(amplitudes) // self.length) if every else 1
         kept = amplitudes[: n * self.length]
         padded = np.pad(kept, (0, n * self.length - len(kept))).reshape(n, 1, self.length)
@@ -59,7 +69,8 @@ class SoundFormat:
 
     def __str__(self) -> str:
         values = "real amplitudes" if self.levels is None else f"{self.levels} {self.encoding.replace('_', '-')} levels"
-        return f"{self.length} samples at {self.rate} Hz, {values}"
+        most = "at most " * self.ends
+        return f"{most}{self.length} samples at {self.rate} Hz, {values}{', and an end' * self.ends}"
 
 
 class AudioFolder(Dataset):
@@ -71,8 +82,11 @@ class AudioFolder(Dataset):
 
     A recording becomes the mean of its channels, and it is said where these cancel. It is resampled to `rate` by a
     polyphase filter, and cut into examples that follow each other. What is left over is dropped, but a recording
-    shorter than `length` is kept, and ends in silence. What comes of it is kept in the folder `audio_folder` of
-    $AR_LIGHTNING_DATA, else of the user's cache; a changed file makes a new copy.
+    shorter than `length` is kept, and ends in silence. With `pad: none`, a recording is one example that ends where it
+    ends, or is cut at `length`: the end is a level of its own, scored and drawn at every sample.
+
+    What comes of it is kept in the folder `audio_folder` of $AR_LIGHTNING_DATA, else of the user's cache; a changed
+    file makes a new copy.
 
     Args:
         path: the folder.
@@ -80,6 +94,7 @@ class AudioFolder(Dataset):
         length: samples of an example.
         levels: levels an amplitude is quantised to, 2 to 65536; null for real amplitudes in [-1, 1].
         encoding: how amplitudes lie on the levels: mu_law finer where they are small, linear evenly.
+        pad: what follows a recording that is shorter than an example: silence, which is modelled, or none.
         split_seed: seed of the held-out splits, where the folder has none.
     """
 
@@ -91,10 +106,11 @@ class AudioFolder(Dataset):
         length: PositiveInt = 8192,
         levels: PositiveInt | None = 256,
         encoding: Literal["mu_law", "linear"] = "mu_law",
+        pad: Literal["silence", "none"] = "silence",
         split_seed: NonNegativeInt = 0,
     ) -> None:
         self.folder = SplitFolder(path, "audio_folder", "recordings", SUFFIXES, split_seed)
-        self.format = SoundFormat(rate, length, levels, encoding)
+        self.format = SoundFormat(rate, length, levels, encoding, ends=pad == "none")
 
     @property
     def spec(self) -> DataSpec:
@@ -108,6 +124,9 @@ class AudioFolder(Dataset):
         files = "/".join(str(len(self.folder.files[name])) for name in SPLITS)
         lengths, length = self._lengths, self.format.length
         short = int((lengths < length).sum())
+        if self.format.ends:
+            made = f"{sizes} recordings, {len(lengths) - short} of which are cut"
+            return f"{self.folder.name}, {self.format}, {self.folder.regime}, {made}{self.folder.notes}"
         made = f"{sizes} examples of {files} files, {short} of which are shorter and end in silence"
         if over := int((lengths % length)[lengths >= length].sum()):
             made += f", {over / lengths.sum():.1%} of the sound left over at their ends and dropped"

@@ -10,7 +10,7 @@ from ar_lightning.data.base import SPLITS
 
 __all__ = ["Examples", "Keys", "beside", "examples_in", "keys_of"]
 
-KINDS = ("labels", "features", "context")  # of what may lie beside the examples
+KINDS = ("labels", "features", "context", "lengths", "offsets")  # of what may lie beside the examples
 SYNONYMS = {"train": ("train",), "valid": ("valid", "val", "validation"), "test": ("test",)}
 ROLES = {  # by name, what an array is; the names of Keras and scikit-learn too
     name: role
@@ -48,6 +48,8 @@ class Examples(NamedTuple):
     features: str | None = None
     left_out: tuple[str, ...] = ()
     context: str | None = None
+    lengths: str | None = None
+    offsets: str | None = None
 
 
 def keys_of(names: Sequence[str], where: object) -> Keys:
@@ -62,8 +64,8 @@ def keys_of(names: Sequence[str], where: object) -> Keys:
             of[role] = name
             continue
         if LENGTHS.search(name):
-            problem = f"'{name}': examples of different lengths would be modelled with their padding"
-            raise UserError(problem, where, f"cut them to one length, and remove '{name}'")
+            problem = f"'{name}' is no name of an array, and without lengths padding would be modelled"
+            raise UserError(problem, where, "call the lengths of the examples of train 'train_lengths'")
         if near := _near(name):
             raise UserError(f"'{name}' is no name of an array", where, f"is it '{near}'? rename or remove it")
         left_out.append(name)

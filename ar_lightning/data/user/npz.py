@@ -14,6 +14,7 @@ from ar_lightning.data.base import SPLITS, Split, Splits, hold_out, users_file
 from ar_lightning.data.images import Images, treatment
 from ar_lightning.data.labels import Labels, numbered, values_of
 from ar_lightning.data.npz_file import npz_names, read_npz
+from ar_lightning.data.ragged import flat_of, ragged, rows_of
 from ar_lightning.data.user.keys import Keys, beside, keys_of
 from ar_lightning.data.user.reals import as_float32, check_finite, moments_of
 
@@ -28,6 +29,7 @@ class _Content(NamedTuple):
     levels: int | None
     labels: Labels
     context: tuple[tuple[float, float], ...]  # mean and deviation of each number of the vectors of train
+    ends: bool  # examples are of different lengths
     notes: tuple[str, ...]  # what was left out or taken for something, for the regime
 
 
@@ -37,6 +39,10 @@ class NpzArrays(Images):
     The file has the key `train`, and optionally `valid`, `test`, `<split>_labels`, `<split>_features` and
     `<split>_context`; `<split>_images` is read as `<split>`. A missing valid or test split is held out of train, a
     tenth each. An array is `(N, D)`, `(N, H, W)`, `(N, C, H, W)` or `(N, H, W, C)` with 1 or 3 channels.
+
+    Levels `(N, D)` may be of different lengths: then `<split>_lengths` `(N,)` says how many values each has, and the
+    others are not read; or an array `(sum,)` has all examples one after another, and `<split>_offsets` `(N + 1,)` says
+    where each begins. The end of an example is then a level of its own, the last, which is predicted and drawn.
 
     Features, which are given and not modelled, are `(N, F, D)` or `(N, F, H, W)`. A context is a vector of F numbers
     that is given with an example, `(N, F)` in any units: models standardise it by the training examples.
@@ -74,8 +80,9 @@ class NpzArrays(Images):
         shape = train.x.shape[1:]
         table = Table.plain(shape[1]) if levels is None and len(shape) == 2 and not features else None
         return DataSpec(
-            shape, levels, labels.classes, features, table, labels=labels.values, context=self._content.context
-        )
+            shape, levels, labels.classes, features, table, labels=labels.values, context=self._content.context,
+            ends=self._content.ends,
+        )  # fmt: skip
 
     @property
     def regime(self) -> str:
@@ -109,15 +116,22 @@ class NpzArrays(Images):
         if absent := next((name for name in keys.of.values() if name not in found), None):
             raise UserError(f"'{absent}' is no array", self.path, "write it with numpy.savez")
         x = {s: found[keys.of[s]] for s in SPLITS if s in keys.of}
+        sizes = self._sizes(x, found)
         for name, array in x.items():
             self._check_values(name, array)
             if array.shape[1:] != x["train"].shape[1:]:
                 shapes = f"{array.shape[1:]} but train has {x['train'].shape[1:]}"
                 raise UserError(f"{self._named(name)} has examples of shape {shapes}; make them the same")
+        levels = self._levels_of(x)
+        if sizes:
+            if levels is None:
+                raise UserError(f"{self._named('train')}: real values have no level for an end; quantise them")
+            length = max(rows_of(size, None)[0] for size in sizes.values())
+            x = {name: ragged(array, sizes[name], length, levels)[:, 0] for name, array in x.items()}
+            levels += 1
         labels, treated = self._numbered(x, self._beside(x, found, "labels"))
         features = self._checked_features(x, self._beside(x, found, "features"))
         context = self._checked_context(x, self._beside(x, found, "context"))
-        levels = self._levels_of(x)
         if levels is None:
             x = {name: as_float32(array, self._named(name), name == "train") for name, array in x.items()}
         if levels is None and x["train"].ndim == 3:
@@ -137,9 +151,24 @@ class NpzArrays(Images):
         moments = moments_of(context["train"]) if context else ()
         if constant := [str(i) for i, (_, deviation) in enumerate(moments) if not deviation]:
             treated = (*treated, f"without {keys.of['train_context']} {', '.join(constant)}, constant in train")
+        if sizes:
+            low, high = (f([f(size) for size in sizes.values()]) for f in (np.min, np.max))
+            treated = (*treated, f"examples of {low} to {high} values, whose ends are values too")
         if notes := (*keys.notes, *treated):
             notice(f"{self.path}: {', '.join(notes)}")
-        return _Content(splits, levels, labels, moments, notes)
+        return _Content(splits, levels, labels, moments, bool(sizes), notes)
+
+    def _sizes(self, x: Arrays, found: Arrays) -> Arrays:
+        """Put the values of examples of different lengths one after another in `x`; return the size of each example."""
+        lengths, offsets = (self._beside(x, found, kind) for kind in ("lengths", "offsets"))
+        if not lengths and not offsets:
+            return {}
+        if features := next((self._named(f"{s}_features") for s in x if f"{s}_features" in self._keys.of), None):
+            raise UserError(f"{features}: examples of different lengths have no features; leave them out")
+        sizes = {}
+        for name in x:
+            x[name], sizes[name] = flat_of(x[name], self._named(name), lengths.get(name), offsets.get(name))
+        return sizes
 
     def _named(self, role: str) -> str:
         """Return the place of an array in messages, by its name in the file."""

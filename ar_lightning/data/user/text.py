@@ -18,7 +18,7 @@ from ar_lightning.data.base import SPLITS, Dataset, Split, Splits
 from ar_lightning.data.scikit_learn import bundled_files
 from ar_lightning.media.characters import characters_of
 
-__all__ = ["TextFile"]
+__all__ = ["TextFile", "code_points", "content_of", "text_path"]
 
 BYTES = 256
 BUNDLED = "descr/*.rst", "give data.path=FILE"  # descriptions of datasets
@@ -55,16 +55,12 @@ class TextFile(Dataset):
         valid_first: bool = False,
         test_fraction: Fraction = 0.1,
     ) -> None:
-        self.path = None if path is None else Path(path).expanduser()
+        self.path = text_path(path)
         self.unit = unit
         self.length = length
         self.valid_fraction = valid_fraction
         self.order = ("valid", "train", "test") if valid_first else SPLITS
         self.test_fraction = test_fraction
-        if self.path is not None and not self.path.is_file():
-            if self.path.is_dir():
-                raise UserError(f"data.path: {self.path} is a folder, not a file of text")
-            raise UserError(f"data.path: no file {self.path}{nearby(self.path)}")
         if valid_fraction + test_fraction >= 1:
             both = f"data.valid_fraction={valid_fraction:g} and data.test_fraction={test_fraction:g}"
             raise UserError(f"{both} leave nothing to train on; make them smaller")
@@ -110,7 +106,7 @@ class TextFile(Dataset):
     def _content(self) -> tuple[np.ndarray, str | None, bool]:
         """Levels `(T,)` of the whole text, the character that each stands for, and whether a mark came before them."""
         content = self._read()
-        units = np.frombuffer(content, np.uint8) if self.unit == "bytes" else self._code_points(content)
+        units = np.frombuffer(content, np.uint8) if self.unit == "bytes" else code_points(content, self._where)
         different, levels = np.unique(units, return_inverse=True)
         if len(different) < 2:
             what = f"{chr(different[0])!r} over and over" if len(different) else "empty"
@@ -121,19 +117,8 @@ class TextFile(Dataset):
             notice(f"{self._where}: begins with a byte order mark, which is no character of it")
         return levels.astype(np.uint8 if len(different) <= BYTES else np.int32), "".join(map(chr, different)), marked
 
-    def _code_points(self, content: bytes) -> np.ndarray:
-        """Return the characters `(T,)` of text in UTF-8, as numbers."""
-        try:
-            text = characters_of(content)
-        except UserError as error:
-            raise UserError(error.problem, self._where, f"{error.hint}, or take data.unit=bytes") from None
-        return np.frombuffer(text.encode("utf-32-le"), np.uint32)
-
     def _read(self) -> bytes:
-        try:
-            return b"".join(file.read_bytes() for file in ([self.path] if self.path else bundled_files(*BUNDLED)))
-        except OSError as error:
-            raise UserError(f"{self._where}: cannot be read ({error.strerror}); check its permissions") from error
+        return content_of(self.path)
 
     @property
     def _where(self) -> str:
@@ -144,3 +129,32 @@ class TextFile(Dataset):
         if self.path is not None:
             return self.path.name
         return f"dataset descriptions of scikit-learn {importlib.metadata.version('scikit-learn')}"
+
+
+def text_path(path: str | None) -> Path | None:
+    """Return the path of a file of text, which must be there; None for the bundled text."""
+    if path is None:
+        return None
+    file = Path(path).expanduser()
+    if file.is_dir():
+        raise UserError(f"data.path: {file} is a folder, not a file of text")
+    if not file.is_file():
+        raise UserError(f"data.path: no file {file}{nearby(file)}")
+    return file
+
+
+def content_of(path: Path | None) -> bytes:
+    """Return the bytes of a file of text, or of the bundled text."""
+    try:
+        return b"".join(file.read_bytes() for file in ([path] if path else bundled_files(*BUNDLED)))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def code_points(content: bytes, where: str) -> np.ndarray:
+    """Return the characters `(T,)` of text in UTF-8, as numbers."""
+    try:
+        text = characters_of(content)
+    except UserError as error:
+        raise UserError(error.problem, where, f"{error.hint}, or take data.unit=bytes") from None
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)

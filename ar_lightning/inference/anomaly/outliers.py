@@ -106,7 +106,10 @@ def _synthetic(kind: str, spec: DataSpec, train: np.ndarray, n: int, random: np.
     one = (n, *[1] * len(spec.shape))  # a value for all of an example
     if levels:
         drawn = random.randint(levels, size=shape if kind == "noise" else one)
-        return np.broadcast_to(drawn, shape).astype(np.int64)
+        drawn = np.broadcast_to(drawn, shape).astype(np.int64)
+        if spec.end is not None:
+            drawn[(drawn == spec.end).cumsum(-1) > 0] = spec.end
+        return drawn
     media = media_of(spec)
     if isinstance(spec.medium, MixedTable):
         at = random.random_sample(shape if kind == "noise" else one)

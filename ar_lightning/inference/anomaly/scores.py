@@ -77,6 +77,8 @@ def code_bits(x: np.ndarray, spec: DataSpec) -> np.ndarray | None:
         return None
     if is_image(spec):
         return 8.0 * np.array([len(png(torch.from_numpy(image), values)) - PNG_FRAME for image in x])
+    if values.end is not None:
+        x = np.array([example[: int((example != values.end).sum())] for example in x[:, 0]], dtype=object)
     kind = np.uint8 if values.levels <= 256 else np.uint16 if values.levels <= 65536 else np.uint32
     return 8.0 * np.array([len(zlib.compress(example.astype(kind).tobytes(), 9)) for example in x])
 
@@ -89,6 +91,8 @@ def independent_nll(train: np.ndarray, x: np.ndarray, spec: DataSpec) -> np.ndar
     """
     if isinstance(spec.medium, MixedTable):
         return _independent_cells(train[:, 0], x[:, 0], spec.medium)
+    if spec.levels and spec.ends:
+        return _independent_symbols(train, x, spec.levels)
     distributions = (train.shape[1], -1) if media_of(spec).shift_invariant else (-1, 1)
     train, x = (values.reshape(len(values), *distributions) for values in (train, x))
     levels = spec.without_noise().levels
@@ -104,6 +108,16 @@ def independent_nll(train: np.ndarray, x: np.ndarray, spec: DataSpec) -> np.ndar
     table = counts.reshape(width, levels)
     nll = -np.log(table / table.sum(1, keepdims=True)).ravel()
     return np.concatenate([nll[bins].sum((1, 2)) for bins in _bins(x, levels)])
+
+
+def _independent_symbols(train: np.ndarray, x: np.ndarray, levels: int) -> np.ndarray:
+    """Return -log p `(N,)` of sequences that end: each symbol, the end among them, by its frequency."""
+    ends = [part == levels - 1 for part in (train, x)]
+    there = [end.cumsum(-1) <= end for end in ends]
+    counts = 1 + np.bincount(train[there[0]].ravel(), minlength=levels)
+    nll = -np.log(counts / counts.sum())
+    found: np.ndarray = (nll[x] * there[1]).sum((1, 2))
+    return found
 
 
 def _independent_cells(train: np.ndarray, x: np.ndarray, table: MixedTable) -> np.ndarray:

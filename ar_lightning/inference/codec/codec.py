@@ -107,10 +107,11 @@ def decode(
         raise ValueError(f"a code is a whole number of 32-bit words, not {len(data)} bytes")
     decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
     left = 8.0 * len(data) + SLACK  # bits: past its end, a code reads as zeros, and would go on for ever
+    values = n * density.spec.dims if length is None else length
+    if density.spec.ends:
+        values = n  # at least: how many more, the code will tell
     # No level has more than what one step leaves to each of the others.
-    if (n * density.spec.dims if length is None else length) * math.log2(math.e) * (
-        (density.spec.levels or 1) - 1
-    ) * STEP > left:
+    if values * math.log2(math.e) * ((density.spec.levels or 1) - 1) * STEP > left:
         raise ValueError("this code is too short for so many values")
 
     def read(probs: np.ndarray, symbols: Tensor | None) -> Tensor:
@@ -159,7 +160,10 @@ class _Coding(Draw):
     def __init__(
         self, density: Density, code: Code, x: Tensor | None, padding: Tensor, progress: Progress | None
     ) -> None:
-        super().__init__(density.likelihood, padding.new_zeros(len(padding), 0), dtype=density.dtype, progress=progress)
+        no_noise = padding.new_zeros(len(padding), 0)
+        super().__init__(
+            density.likelihood, no_noise, dtype=density.dtype, progress=progress, end=density.spec.end
+        )  # fmt: skip
         self.density, self.code, self.x, self.padding = density, code, x, padding
 
     def of(self, rows: Tensor) -> "_Coding":
@@ -173,8 +177,9 @@ class _Coding(Draw):
         if not np.isfinite(probs).all():
             raise ValueError("the density gives no probabilities but NaN: it has diverged in training")
         here = site_index(site)
-        coded = ~self.padding[here]
-        values = torch.zeros(len(params), dtype=torch.long)
+        over = torch.zeros_like(self.padding[here]) if self.over is None else self.over
+        coded = ~(self.padding[here] | over)
+        values = torch.where(over, self.end or 0, 0)
         values[coded] = self.code(probs[coded.numpy()], None if self.x is None else self.x[here][coded])
         return values
 

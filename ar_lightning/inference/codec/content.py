@@ -22,6 +22,7 @@ from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.npz_file import npz_names, read_npz
 from ar_lightning.data.user.keys import Examples, beside, examples_in
 from ar_lightning.data.user.reals import as_float32
+from ar_lightning.inference.ends import lines_in
 from ar_lightning.inference.inputs import read_text, split_of
 from ar_lightning.inference.own import own_examples_of
 from ar_lightning.media.characters import MARK
@@ -58,6 +59,10 @@ def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
     if path.suffix.lower() == ".npz":
         names = npz_names(path)
         found = examples_in(names, "test", path)
+        if found.lengths or found.offsets:
+            raise UserError(
+                f"{path}: examples of different lengths are compressed as the lines of a text, or data:test"
+            )
         beside_it = (found.labels if conditional else None, found.context if spec.context else None)
         kept = (found.x, *(name for name in beside_it if name))
         if others := [name for name in names if name not in kept]:
@@ -68,7 +73,7 @@ def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
         raise UserError(f"{path}: this density is given {told}; put examples and {told} into an .npz file")
     media = media_of(spec)
     if isinstance(media, Texts):
-        return _read_text(path, media)
+        return _read_lines(path, media) if spec.ends else _read_text(path, media)
     if path.suffix.lower() in PICTURES:
         return _read_picture(path, spec)
     raise UserError(f"{path}: cannot be read as {spec}; give an .npz file, a picture, or data:test")
@@ -137,6 +142,8 @@ def extent(fields: list[str], spec: DataSpec, conditional: bool) -> tuple[int, i
                 return n, n * spec.dims
         case ["png"] if is_image(spec) and not given:
             return 1, spec.dims
+        case ["lines", n] if isinstance(media_of(spec), Texts) and not given:
+            return _count(n), _count(n) * spec.dims
         case ["txt", length] | ["txt", length, "marked"] if isinstance(media_of(spec), Texts) and not given:
             return -(-_count(length) // spec.dims), _count(length)
     raise ValueError("no fields of compressed content")
@@ -193,6 +200,8 @@ def restored(
             return file.getvalue()
         case "png":
             return png(x[0], spec)
+        case "lines":
+            return _as_lines(x, Texts(spec))
         case _:
             levels, media = x.flatten()[: int(fields[1])], media_of(spec)
             if not isinstance(media, Texts) or media.symbols is None:
@@ -221,6 +230,21 @@ def _read_text(path: Path, media: Texts) -> Content:
     fields = ["txt", str(len(levels)), *([MARKED] if marked else [])]
     windows = F.pad(levels, (0, -len(levels) % spec.dims))
     return Content(windows.view(-1, *spec.shape), fields)
+
+
+def _read_lines(path: Path, media: Texts) -> Content:
+    x = torch.from_numpy(lines_in(path, media).astype(np.int64))
+    if _as_lines(x, media) != path.read_bytes():
+        what = "a line is empty or too long, or the ends of lines are other than a line feed after each"
+        raise UserError(f"{path}: would not come back as it is: {what}")
+    return Content(x, ["lines", str(len(x))])
+
+
+def _as_lines(x: Tensor, media: Texts) -> bytes:
+    """Return lines as the bytes of a text."""
+    if media.symbols is not None:
+        return "".join(f"{line}\n" for line in media.strings(x)).encode("utf-8")
+    return b"".join(bytes(row[row != media.spec.end].tolist()) + b"\n" for row in x[:, 0])
 
 
 def _read_picture(path: Path, spec: DataSpec) -> Content:

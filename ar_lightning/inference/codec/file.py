@@ -28,6 +28,7 @@ from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import CHECKPOINT_KEY, write_bytes
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
+from ar_lightning.density.lengths import after_end
 from ar_lightning.inference.codec.codec import check_codable, decode, encode
 from ar_lightning.inference.codec.content import (
     Content,
@@ -58,6 +59,7 @@ class Compressed:
     path: Path  # of the compressed file
     spec: DataSpec  # of the examples
     examples: int  # number N of them
+    values: int  # that they have together, their ends among them
     size: int  # of the compressed file, in bytes
     nats: float  # `-log p` of all examples together
     label_nats: float  # what their labels take, N log(classes); 0 where the density is given none
@@ -66,14 +68,13 @@ class Compressed:
     seconds: float  # that encoding took
 
     def __str__(self) -> str:
-        dims = self.examples * self.spec.dims
         rows = {"coded": float(self.size), "-log2 p(x)": self.nats / math.log(2) / 8}
         if self.label_nats:
             rows["the labels"] = self.label_nats / math.log(2) / 8
         if self.context_size:
             rows["the vectors"] = self.context_size
         rows |= self.others
-        lines = [f"  {name:<12}{n:>14,.0f} bytes  {8 * n / dims:8.4f} bits/dim" for name, n in rows.items()]
+        lines = [f"  {name:<12}{n:>14,.0f} bytes  {8 * n / self.values:8.4f} bits/dim" for name, n in rows.items()]
         return "\n".join([f"{self.examples} x {self.spec}, in {self.seconds:.1f} s", *lines])
 
 
@@ -112,7 +113,18 @@ def compress(run: str, source: str, out: str | None = None, overrides: Sequence[
     write_bytes(packed, path)
     label_nats = 0.0 if labels is None else n * math.log(density.spec.classes)
     others = _others(x, length, density.spec)
-    return Compressed(path, density.spec, n, len(packed), nats, label_nats, len(vectors), others, seconds)
+    return Compressed(
+        path,
+        density.spec,
+        n,
+        len(_coded(x, length, density.spec)),
+        len(packed),
+        nats,
+        label_nats,
+        len(vectors),
+        others,
+        seconds,
+    )
 
 
 def decompress(run: str, source: str, out: str | None = None) -> Path:
@@ -150,7 +162,8 @@ def decompress(run: str, source: str, out: str | None = None) -> Path:
         why = f"compressed by PyTorch {version} on {processor}, this is {here}, and the two round otherwise"
         raise UserError(f"{source}: does not come out as it went in: {why}; decompress it there, or copy it again")
     stem = Path(Path(source).name.removesuffix(SUFFIX)).stem
-    path = (Path(out) if out else Path(source).with_name(f"{stem}-decoded.{fields[0]}")).expanduser()
+    ending = {"lines": "txt"}.get(fields[0], fields[0])
+    path = (Path(out) if out else Path(source).with_name(f"{stem}-decoded.{ending}")).expanduser()
     write_bytes(restored(fields, x, labels, density.spec, context), path)
     return path
 
@@ -207,7 +220,7 @@ def _nats(density: Density, content: Content, length: int) -> float:
 
 def _others(x: Tensor, length: int, spec: DataSpec) -> dict[str, int]:
     """Return the bytes of the values as plain bytes (of binary ones: bits), in gzip and, of images, in PNG."""
-    kept = x.flatten()[:length].numpy()
+    kept = _coded(x, length, spec)
     array = kept.astype(np.uint8 if (spec.levels or 0) <= 256 else np.uint16)
     plain = np.packbits(kept.astype(np.uint8)) if spec.levels == 2 else array
     others = {"plain": plain.nbytes, "gzip": len(gzip.compress(plain.tobytes(), 9))}
@@ -215,6 +228,13 @@ def _others(x: Tensor, length: int, spec: DataSpec) -> dict[str, int]:
         sheet = x.movedim(1, 0).flatten(1, 2)  # (C, N * H, W): one picture, one header
         others["PNG"] = len(png(sheet, spec))
     return others
+
+
+def _coded(x: Tensor, length: int, spec: DataSpec) -> np.ndarray:
+    """Return the values that are coded, those of examples that end up to their ends, one after another."""
+    if spec.end is not None:
+        return x[~after_end(x, spec.end)].numpy()
+    return x.flatten()[:length].numpy()
 
 
 def _crc_of(x: Tensor, labels: Tensor | None) -> int:

@@ -19,6 +19,7 @@ from ar_lightning.core.notice import notice
 from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import MAX_CLASSES, Density
+from ar_lightning.density.lengths import symbols_of
 from ar_lightning.inference.evaluate import translator
 from ar_lightning.inference.features.embedding import embedding_png
 from ar_lightning.inference.features.hidden import Layer, layer_of, layer_outputs
@@ -88,14 +89,27 @@ def representations(
         for y in classes:
             labels = torch.full((len(rows),), y, device=density.device)
             output = layer_outputs(density, here, given._replace(labels=labels), chosen.name)[chosen.name]
-            total = total.to(here.device) + _pooled(output, pool)
+            total = total.to(here.device) + _pooled(output, pool, symbols_of(here, density.spec))
         parts.append((total / len(classes)).cpu())
     return torch.cat(parts)
 
 
-def _pooled(maps: Tensor, pool: Pool) -> Tensor:
-    """Pool `(B, S, F)` over the sites: `(B, F)`, or `(B, S * F)` where nothing is pooled."""
+def _pooled(maps: Tensor, pool: Pool, sizes: Tensor | None = None) -> Tensor:
+    """Pool `(B, S, F)` over the sites: `(B, F)`, or `(B, S * F)` where nothing is pooled.
+
+    Where examples are of different `sizes` `(B,)`, other sites are not looked at; they are 0 where nothing is pooled.
+    """
     maps = maps if maps.dtype == torch.float64 else maps.float()
+    if sizes is not None and maps.shape[1] > 1:
+        over = torch.arange(maps.shape[1], device=maps.device)[:, None] >= sizes[:, None, None]
+        match pool:
+            case "mean":
+                return maps.masked_fill(over, 0).sum(1) / sizes[:, None]
+            case "max":
+                return maps.masked_fill(over, -torch.inf).amax(1)
+            case "last":
+                return maps[torch.arange(len(maps)), sizes - 1]
+        return maps.masked_fill(over, 0).flatten(1)
     match pool:
         case "mean":
             return maps.mean(1)

@@ -8,7 +8,8 @@ from torch import Tensor
 from ar_lightning.core.condition import Condition
 from ar_lightning.core.errors import UserError, nearest
 from ar_lightning.density.density import Density
-from ar_lightning.models.base import SequenceModel, token_order
+from ar_lightning.models.base import SequenceModel
+from ar_lightning.models.orders import token_order
 
 __all__ = ["WHOLE", "Layer", "layer_of", "layer_outputs", "layers"]
 
