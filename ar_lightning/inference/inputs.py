@@ -136,7 +136,10 @@ def split_of(arrays: Arrays, found: Examples, spec: DataSpec, where: object) -> 
     array = arrays[found.x]
     if array.dtype.kind not in "buif":
         raise UserError(f"{place} holds {array.dtype} values; save booleans, integers or floats")
-    if spec.end is not None and (found.lengths in arrays or found.offsets in arrays):
+    if found.lengths in arrays or found.offsets in arrays:
+        if not spec.ends:
+            fix = f"cut them to one length, and remove '{found.lengths or found.offsets}'"
+            raise UserError("examples of different lengths, and this density was trained on those of one", place, fix)
         flat = flat_of(array, place, *(arrays.get(name or "") for name in (found.lengths, found.offsets)))
         array = rows_with_ends(flat, spec, place)
     x, media = channels_first(array, place, spec.shape), media_of(spec)

@@ -260,3 +260,16 @@ def test_a_header_of_more_than_fits_in_memory_is_refused(folder: Path) -> None:
     for read in (read_audio, count_samples):
         with pytest.raises(UserError, match=r"a\.flac: a recording of 68,719,476,735 samples, above 1,073,741,824"):
             read(folder / "a.flac", 8000)
+
+
+def test_recordings_may_end_where_they_end(folder: Path) -> None:
+    """The end is a level of its own; a longer recording is cut, which the regime says."""
+    for i, samples in enumerate((3, 8, 5, 12)):
+        put(folder, *(f"train/{i}{k}.wav" for k in range(5)), samples=samples)
+    data = made(folder, levels=16, pad="none")
+    assert data.spec == DataSpec((1, 8), 17, medium=Audio(8000), ends=True)
+    x = np.concatenate([part.x for part in data.load().values()])[:, 0]
+    assert sorted((x != 16).sum(1).tolist()) == [3] * 5 + [5] * 5 + [8] * 10
+    assert "16/2/2 recordings, 10 of which are cut" in data.regime
+    with pytest.raises(UserError, match=r"data\.pad=none: real amplitudes have no level for an end"):
+        made(folder, pad="none")

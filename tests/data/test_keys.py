@@ -18,7 +18,7 @@ TAKEN = {
     "train valid": "no array 'test' among train, valid",
     "test test_label": "is it 'test_labels'?",
     "test tset_labels": "is it 'test_labels'?",
-    "test test_lengths": "with their padding",
+    "test seq_len": "without lengths padding would be modelled; call the lengths",
     "": "no array 'test' among none",
 }
 

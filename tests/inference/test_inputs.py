@@ -30,7 +30,7 @@ def test_what_is_left_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[
     ("spec", "arrays", "expected"),
     [
         (BITS, {"test": np.eye(3), "vaild": np.eye(3)}, "is it 'valid'?"),
-        (BITS, {"test": np.eye(3), "test_lengths": np.arange(3)}, "with their padding"),
+        (BITS, {"test": np.eye(3), "test_lengths": np.arange(3)}, "of different lengths, and this density"),
         (BITS, {"test": np.array(0)}, "'test' is of shape ()"),
         (REAL, {"test": np.diag([1, 1e39, 1]), "test_features": np.ones((3, 1, 3))}, "example 1 holds 1e+39"),
         (

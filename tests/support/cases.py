@@ -58,6 +58,7 @@ SPECS = {
     "real colours": DataSpec((3, 1, 2), None, CLASSES),
     "mixed": DataSpec((1, 4), None, CLASSES, medium=MixedTable(COLUMNS)),
 }
+ENDS = DataSpec((1, 4), 3, CLASSES, ends=True)  # sequences of up to four of two symbols, or three and an end
 BINARY = SPECS["binary"]
 CONTEXT = ((30.0, 20.0), (-1.0, 0.5), (7.0, 0.0))  # the last number never varied
 # A vector is given too, with a label or without.
@@ -191,6 +192,14 @@ def possible(specs: Iterable[DataSpec]) -> list[Case]:
     ]
 
 
+def from_left_to_right(case: Case) -> Case | None:
+    """The same without an order of its own, as data need that end where they end; None where there is none."""
+    if case.options.get("vary_order"):
+        return None
+    order = {"order": "raster"} if "order" in schema_of(MODELS[case.model]).fields else {}
+    return replace(case, options=case.options | order)
+
+
 Feature = tuple[Hashable, ...]
 
 
@@ -245,6 +254,9 @@ EVERY_CASE = cover(POSSIBLE, pairs)
 CASES = [case for case in EVERY_CASE if case.spec.levels]
 REAL_CASES = [case for case in EVERY_CASE if case.spec.support == "real"]
 MIXED_CASES = [case for case in EVERY_CASE if case.spec.support == "mixed"]
+ENDS_CASES = cover(
+    list(filter(None, map(from_left_to_right, possible([ENDS])))), lambda case: {(case.model, case.variant)}
+)
 # Large enough for every row, kernel and colour to matter; too large to enumerate.
 LARGE = [DataSpec((1, 4, 4), 2, CLASSES), DataSpec((3, 3, 4), 2, CLASSES)]
 LARGE_CASES = cover(possible(LARGE), each_network)
