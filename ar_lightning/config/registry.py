@@ -74,6 +74,7 @@ DATA = {
     "lines": "ar_lightning.data.user.lines:LinesFile",
     "text": "ar_lightning.data.user.text:TextFile",
     "tiny_shakespeare": "ar_lightning.data.datasets.shakespeare:TinyShakespeare",
+    "names": "ar_lightning.data.datasets.names:Names",
     "tones": "ar_lightning.data.datasets.tones:Tones",
     "spoken_digits": "ar_lightning.data.datasets.speech:SpokenDigits",
     "speech_commands_digits": "ar_lightning.data.datasets.speech:SpeechCommandsDigits",

@@ -12,13 +12,14 @@ from ar_lightning.config.resolve import resolve
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Text
 from ar_lightning.core.spec import DataSpec
+from ar_lightning.data.datasets.names import Names
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.samplers import POOL, EpochSampler
 from ar_lightning.data.user.lines import LinesFile
 from ar_lightning.data.user.npz import NpzArrays
 from ar_lightning.media.text import Texts
 from tests.support.commands import run_here
-from tests.support.files import one_line
+from tests.support.files import one_line, real_data
 
 NAMES = [f"{'ab' * (i % 4)}{chr(ord('a') + i % 26)}" for i in range(100)]
 
@@ -187,3 +188,11 @@ def test_models_that_do_not_go_from_left_to_right_are_refused(
 ) -> None:
     assert run_here("data=lines", *model) == 2
     assert problem in capsys.readouterr().err
+
+
+@real_data
+def test_the_published_names() -> None:
+    data = Names()
+    assert (data.spec.shape, data.spec.levels) == ((1, 16), 27)
+    assert "32033 lines" in data.regime and "25627/3203/3203" in data.regime
+    assert {"emma", "zzyzx"} < set(lines(data))

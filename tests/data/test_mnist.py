@@ -14,6 +14,7 @@ from ar_lightning.data import download
 from ar_lightning.data.base import SPLITS, Splits
 from ar_lightning.data.datasets.cifar10 import CIFAR10
 from ar_lightning.data.datasets.mnist import MNIST, BinarizedMNIST, FashionMNIST, read_idx
+from ar_lightning.data.datasets.names import Names
 from ar_lightning.data.datasets.shakespeare import TinyShakespeare
 from ar_lightning.data.datasets.speech import SpeechCommandsDigits
 from tests.support.files import Files, Server, idx_gz, one_line, put, real_data
@@ -113,7 +114,7 @@ def test_a_damaged_local_file_is_refused(tmp_path: Path, tiny: Files) -> None:
     assert name in one_line(info)
 
 
-@pytest.mark.parametrize("data", [*IDX, BinarizedMNIST, CIFAR10, TinyShakespeare, SpeechCommandsDigits])
+@pytest.mark.parametrize("data", [*IDX, BinarizedMNIST, CIFAR10, TinyShakespeare, Names, SpeechCommandsDigits])
 def test_other_files_of_the_same_name_are_kept(
     tmp_path: Path, data: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

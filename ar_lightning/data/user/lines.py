@@ -98,7 +98,7 @@ class LinesFile(Dataset):
 
     @cached_property
     def _content(self) -> _Content:
-        content = content_of(self.path) if self.path else _words(content_of(None))
+        content = self._read()
         units = np.frombuffer(content, np.uint8) if self.unit == "bytes" else code_points(content, self._where)
         flat, sizes, empty = lines_of(units)
         if not len(flat):
@@ -113,6 +113,9 @@ class LinesFile(Dataset):
         if said:
             notice(f"{self._where}: {', '.join(said)}")
         return _Content(flat, sizes, symbols, notes)
+
+    def _read(self) -> bytes:
+        return content_of(self.path) if self.path else _words(content_of(None))
 
     @property
     def _where(self) -> str:
