@@ -62,7 +62,8 @@ def auc(rows: pd.DataFrame, test: pd.DataFrame) -> float:
                 columns[name] = pd.to_numeric(frame[name]).astype(float)
             else:
                 levels = sorted(set(test[name].fillna("?")))
-                columns[name] = pd.Categorical(frame[name].fillna("?"), categories=levels).astype("category")
+                cells = frame[name].fillna("?")
+                columns[name] = pd.Categorical(cells.where(cells.isin(levels)), categories=levels)
         return pd.DataFrame(columns)
 
     classifier = HistGradientBoostingClassifier(categorical_features="from_dtype", random_state=0)
