@@ -63,7 +63,7 @@ class BitsPerDim(NegativeLogLikelihood):
 
     def compute(self) -> Tensor:
         """Return bits per dimension."""
-        return self.nats / (self.scored * math.log(2))
+        return self.nats / (self.scored.double() * math.log(2))
 
 
 @dataclass(frozen=True)
