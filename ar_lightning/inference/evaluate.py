@@ -18,7 +18,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import MAX_CLASSES, Density
 from ar_lightning.density.lengths import symbols_of
-from ar_lightning.density.metrics import ColumnLikelihood, ColumnShare, NegativeLogLikelihood
+from ar_lightning.density.metrics import BitsPerDim, ColumnLikelihood, ColumnShare, NegativeLogLikelihood
 from ar_lightning.density.stream import Memory, carried
 from ar_lightning.media.choose import media_of
 
@@ -94,13 +94,14 @@ def evaluate(
     Raises:
         UserError: the density cannot take the data, or an example holds illegal values.
     """
-    nll = NegativeLogLikelihood()
+    nll, bpd = NegativeLogLikelihood(), BitsPerDim(density.spec.dims)
     medium = density.spec.medium
     columns = ColumnLikelihood(medium) if isinstance(medium, MixedTable) else None
     parts = []
     for scored in scores(density, data_module, split, limit, log_class_prior(density, data_module)):
         part = Scored(*(None if t is None else t.cpu() for t in scored))  # type: ignore[arg-type]
         nll.update(part.nll)
+        bpd.update(part.nll, part.symbols)
         if columns is not None and part.terms is not None and part.scored is not None:
             columns.update(part.terms, part.scored)
         parts.append(part._replace(terms=None, scored=None))
@@ -113,7 +114,8 @@ def evaluate(
         symbols = [part.symbols for part in parts if part.symbols is not None]
         dims = (torch.cat(symbols) if symbols else torch.full((len(every),), density.spec.dims)).double()
     return Evaluation(
-        split, data_module.regime, len(every), float(nll.compute()), standard_error(every), *_bits(every, dims),
+        split, data_module.regime, len(every), float(nll.compute()), standard_error(every),
+        None if dims is None else float(bpd.compute()), _bits(every, dims)[1],
         not data_module.stream, float(right.float().mean()) if len(right) else None,
         standard_error(right.double()) if len(right) else None,
         tuple(_of_class(int(y), data_module.spec, every, labels, right, dims) for y in labels.unique()),

@@ -1,6 +1,5 @@
 """First names, as makemore has them."""
 
-from pathlib import Path
 from typing import ClassVar
 
 from ar_lightning.core.fields import NonNegativeInt, PositiveInt
