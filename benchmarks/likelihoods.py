@@ -20,6 +20,7 @@ BUNDLED = {
     "digits",
     "tones",
     "text",
+    "lines",
     "wine",
     "breast_cancer",
     "table",
