@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ar_lightning.commands.parser import Parser, add_config, print_columns, print_facts
+from ar_lightning.commands.parser import BOUND, Parser, add_config, print_columns, print_facts
 from ar_lightning.config.overlay import flat
 from ar_lightning.config.slurm import check_nodes, leave_allocation
 from ar_lightning.core.errors import INTERRUPTED, UserError, nearby, of_the_system
@@ -92,6 +92,8 @@ def _print(result: dict[str, Any], run_dir: Path, config: dict[str, Any]) -> Non
             facts[f"{split} nll"] = f"{result[f'{split}/nll']:.4f} nats {each}"
         if result.get(f"{split}/bpd") is not None:
             facts[f"{split} bits/dim"] = f"{result[f'{split}/bpd']:.4f}"
+    if "test/bits_per_character" in result:
+        facts["test bits/character"] = f"{result['test/bits_per_character']:.4f}, at most: {BOUND}"
     if "test/true_nll" in result:
         bpd = result.get("test/true_bpd")
         truth = f"{result['test/true_nll']:.4f} nats" if bpd is None else f"{bpd:.4f} bits/dim"

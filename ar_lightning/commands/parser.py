@@ -14,11 +14,12 @@ from ar_lightning.tracking.console import console
 from ar_lightning.training.zoo import checked_name, is_zoo
 
 __all__ = [
-    "RUN", "Parser", "add_config", "add_drawing", "add_overrides", "known_run", "number", "print_columns",
+    "BOUND", "RUN", "Parser", "add_config", "add_drawing", "add_overrides", "known_run", "number", "print_columns",
     "print_facts", "print_files",
     "run_parser",
 ]  # fmt: skip
 
+BOUND = "the text has other encodings, which are not scored"  # by tokens
 RUN = "run directory, checkpoint, exported weights, zoo:NAME, or W&B's entity/project/model-ID:best"
 
 

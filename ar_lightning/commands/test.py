@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ar_lightning.commands.parser import print_columns, print_facts, run_parser
+from ar_lightning.commands.parser import BOUND, print_columns, print_facts, run_parser
 from ar_lightning.tracking.console import console
 
 __all__ = ["run"]
@@ -36,6 +36,8 @@ def run(args: list[str]) -> int:
         "test nll": f"{_with_error(found.nll, found.nll_stderr)} nats {each}",
         **({} if found.bpd is None else {"test bits/dim": _with_error(found.bpd, found.bpd_stderr)}),
     }
+    if found.bits_per_character is not None:
+        facts["test bits/character"] = f"{found.bits_per_character:.4f}, at most: {BOUND}"
     if found.accuracy is not None:
         facts["test accuracy"] = f"{_with_error(found.accuracy, found.accuracy_stderr)}, of argmax_y p(x | y) p(y)"
     if noted := marks(flat("", opened.config)):

@@ -26,9 +26,15 @@ class Audio:
 
 @dataclass(frozen=True)
 class Text:
-    """A window of text, `(1, T)`: the character of each level, or None where the levels are bytes of UTF-8."""
+    """A window of text, `(1, T)`; the levels are bytes of UTF-8 where nothing says what they are.
+
+    Args:
+        symbols: the character of each level.
+        tokenizer: the JSON of a tokenizer of the package `tokenizers`, whose tokens the levels are.
+    """
 
     symbols: str | None = None
+    tokenizer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,7 @@ def medium_from_dict(plain: dict[str, Any]) -> Medium:
     match medium:
         case Audio(int(rate), "mu_law" | "linear") if rate > 0:
             return medium
-        case Text(None | str()):
+        case Text(None | str(), None) | Text(None, str()):
             return medium
         case Table(tuple(columns), tuple(offset), tuple(scale)) if len(columns) == len(offset) == len(scale):
             if all(isinstance(v, (int, float)) for v in (*offset, *scale)) and all(isinstance(c, str) for c in columns):

@@ -55,8 +55,9 @@ def _medium(spec: DataSpec) -> str:
     match spec.medium:
         case Audio(rate):
             return f", sound of {rate} samples a second{noise}"
-        case Text(symbols):
-            return f", text of {'bytes' if symbols is None else f'{len(symbols)} characters'}{noise}"
+        case Text(symbols, tokenizer):
+            units = "byte pairs" if tokenizer else "bytes" if symbols is None else f"{len(symbols)} characters"
+            return f", text of {units}{noise}"
         case Table(columns) | MixedTable(columns):
             return f", table of {len(columns)} columns{noise}"
     return noise

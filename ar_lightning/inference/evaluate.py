@@ -21,6 +21,7 @@ from ar_lightning.density.lengths import symbols_of
 from ar_lightning.density.metrics import BitsPerDim, ColumnLikelihood, ColumnShare, NegativeLogLikelihood
 from ar_lightning.density.stream import Memory, carried
 from ar_lightning.media.choose import media_of
+from ar_lightning.media.text import bits_per_character
 
 __all__ = [
     "EVALUATED",
@@ -77,6 +78,7 @@ class Evaluation:
     accuracy_stderr: float | None = None  # its standard error
     classes: tuple[ClassLikelihood, ...] = ()  # the same by class, where there are labels
     columns: tuple[ColumnShare, ...] = ()  # of a mixed table, under the first member where several are averaged
+    bits_per_character: float | None = None  # of a whole text of tokens: an upper bound
 
 
 def evaluate(
@@ -120,6 +122,7 @@ def evaluate(
         standard_error(right.double()) if len(right) else None,
         tuple(_of_class(int(y), data_module.spec, every, labels, right, dims) for y in labels.unique()),
         columns.shares() if columns is not None and columns.update_count else (),
+        None if limit else bits_per_character(float(nll.compute()), data_module.split(split)[0], data_module.spec),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from ar_lightning import __version__
 from ar_lightning.core.medium import MixedTable
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule
+from ar_lightning.media.text import bits_per_character
 from ar_lightning.training.lit import LitDensity
 from ar_lightning.training.progress import Throughput
 from ar_lightning.training.provenance import git_revision, machine
@@ -43,6 +44,7 @@ def result_of(
         "regime": data.regime,
         **{key: float(metrics[key]) for key in TESTED if key in metrics and (has_bpd or "bpd" not in key)},
         **(_test_set(config, data, trainer.world_size) if "test/nll" in metrics else {}),
+        **(_bits_per_character(float(metrics["test/nll"]), config, data) if "test/nll" in metrics else {}),
         **(dict(zip(("tested_epoch", "tested_step"), written_at, strict=True)) if "test/nll" in metrics else {}),
         **({"members": members} if members > 1 else {}),
         **({"given": " and ".join(given)} if model.context or data.spec.given else {}),  # else the config says it
@@ -86,3 +88,10 @@ def _test_set(config: dict[str, Any], data: ArrayDataModule, world: int) -> dict
         return {"test_examples": examples}
     in_bits = {"test/true_bpd": truth / (data.dims("test") * math.log(2))} if data.spec.has_bpd else {}
     return {"test_examples": examples, "test/true_nll": truth, **in_bits}
+
+
+def _bits_per_character(nll: float, config: dict[str, Any], data: ArrayDataModule) -> dict[str, float]:
+    """Return the bits of each character of a test text of tokens: an upper bound, since others spell the same text."""
+    whole = config["trainer"]["limit_test"] is None
+    bits = bits_per_character(nll, data.split("test")[0], data.spec) if whole else None
+    return {} if bits is None else {"test/bits_per_character": bits}

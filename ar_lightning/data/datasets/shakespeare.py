@@ -17,7 +17,8 @@ class TinyShakespeare(TextFile):
 
     Args:
         unit: what a value is.
-        length: characters or bytes of a window.
+        vocabulary: tokens of bpe, the 256 bytes among them.
+        length: characters, bytes or tokens of a window.
         data_dir: folder of the data files; null for $AR_LIGHTNING_DATA, else the user's cache.
     """
 
@@ -28,11 +29,12 @@ class TinyShakespeare(TextFile):
     def __init__(
         self,
         *,
-        unit: Literal["characters", "bytes"] = "characters",
+        unit: Literal["characters", "bytes", "bpe"] = "characters",
+        vocabulary: PositiveInt = 512,
         length: PositiveInt = 128,
         data_dir: str | None = None,
     ) -> None:
-        super().__init__(unit=unit, length=length, valid_fraction=0.05, valid_first=True)
+        super().__init__(unit=unit, vocabulary=vocabulary, length=length, valid_fraction=0.05, valid_first=True)
         self.data_dir = data_dir
 
     def _read(self) -> bytes:

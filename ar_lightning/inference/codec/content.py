@@ -204,7 +204,7 @@ def restored(
             return _as_lines(x, Texts(spec))
         case _:
             levels, media = x.flatten()[: int(fields[1])], media_of(spec)
-            if not isinstance(media, Texts) or media.symbols is None:
+            if not isinstance(media, Texts) or media.bytewise:
                 return bytes(levels.tolist())
             return (MARK * (MARKED in fields) + media.strings(levels.view(1, 1, -1))[0]).encode("utf-8")
 
@@ -226,7 +226,7 @@ def _read_text(path: Path, media: Texts) -> Content:
     levels, spec = read_text(path, media), media.spec
     if not len(levels):
         raise UserError(f"{path}: is empty")
-    marked = media.symbols is not None and path.read_bytes().startswith(codecs.BOM_UTF8)
+    marked = not media.bytewise and path.read_bytes().startswith(codecs.BOM_UTF8)
     fields = ["txt", str(len(levels)), *([MARKED] if marked else [])]
     windows = F.pad(levels, (0, -len(levels) % spec.dims))
     return Content(windows.view(-1, *spec.shape), fields)
