@@ -42,8 +42,8 @@ BUGS = {
         "ar_lightning/models/base.py", "above = F.pad(z, (0, 0, 1, 0))[:, :, :-1]", "above = z", CAUSAL
     ),
     "sequence model is not shifted": Bug(
-        "ar_lightning/models/base.py", "return with_past(self.before, self.tokens(z)[:, order], 1, 1)[:, :-1]",
-        "return self.tokens(z)[:, order]", CAUSAL + " -k nade",
+        "ar_lightning/models/base.py", "with_past(self.before, tokens[:, self._places(tokens)], 1, 1)[:, :-1]",
+        "tokens[:, self._places(tokens)]", CAUSAL + " -k nade",
     ),
     "blind spot: the first layer sees two rows of three columns": Bug(
         "ar_lightning/nn/conv.py", "height=3, width=7", "height=1, width=1", CAUSAL
@@ -52,8 +52,8 @@ BUGS = {
         "ar_lightning/nn/kernels/nade.py", "    A[0] += a\n", "    A[0] += a * 0\n", CAUSAL
     ),
     "the last sites of the order are swapped back wrongly": Bug(
-        "ar_lightning/models/base.py", "index_copy(1, order, ordered)",
-        "index_copy(1, order.flip(0), ordered)", CAUSAL,
+        "ar_lightning/models/base.py", "index_copy(1, self._places(ordered), ordered)",
+        "index_copy(1, self._places(ordered).flip(0), ordered)", CAUSAL,
     ),
     "softmax of another temperature than the sampler's": Bug(
         "ar_lightning/likelihoods/discrete.py", "nll = F.cross_entropy(logits.flatten(0, 1)",
@@ -179,7 +179,7 @@ BUGS = {
         "torch.stack(scores).mean(0)", EXACT + " -k sum_to_one and made",
     ),
     "what is known says nothing about the member": Bug(
-        "ar_lightning/density/density.py", "scores[:, k] = (terms", "scores[:, k] = 0 * (terms",
+        "ar_lightning/density/members.py", "scores[:, k] = (terms", "scores[:, k] = 0 * (terms",
         EXACT + " -k completions and made",
     ),
     "the Jacobian has the wrong sign": Bug(
@@ -298,7 +298,7 @@ BUGS = {
         'about.pop("sha256", None) is None', "tests/training/test_weights.py",
     ),
     "bits per dimension in nats": Bug(
-        "ar_lightning/density/metrics.py", "(self.dims * math.log(2))", "self.dims", TRAIN + " -k reported"
+        "ar_lightning/density/metrics.py", "(self.scored.double() * math.log(2))", "self.scored.double()", TRAIN + " -k reported"
     ),
     "of several retries of a trial all run": Bug(
         "ar_lightning/sweep/study.py", "    if not is_first_of_its_claim(me, trials):\n", "    if False:\n", STUDY
@@ -358,8 +358,12 @@ BUGS = {
         "tests/sweep/test_postgres.py -k password",
     ),
     "a code writes what only fills up the last window": Bug(
-        "ar_lightning/inference/codec/codec.py", "coded = ~self.padding[here]", "coded = torch.ones_like(self.padding[here])",
+        "ar_lightning/inference/codec/codec.py", "coded = ~(self.padding[here] | over)", "coded = ~over",
         CODEC,
+    ),
+    "each byte of a character begins one": Bug(
+        "ar_lightning/media/byte_pairs.py", "0x80 <= byte < 0xC0", "byte < 0",
+        "tests/data/test_byte_pairs.py -k begins",
     ),
     "a code is under the worst member": Bug(
         "ar_lightning/inference/codec/codec.py", "return torch.stack(scores).argmax(0)",
