@@ -15,7 +15,7 @@ from ar_lightning.config.overlay import flat
 from ar_lightning.core.condition import rows_of
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.files import write_json, written
-from ar_lightning.core.reading import read_json
+from ar_lightning.core.reading import read_json, samples_of
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
 from ar_lightning.inference.export import write_density
@@ -46,8 +46,9 @@ def put_in_zoo(name: str, run: str | Path, root: Path = ROOT) -> Path:
     folder = root / "zoo" / name
     write_density(saved, folder)
     write_json(result | {"command": f"python run.py reproduce {name}"}, folder / "result.json")
-    with written(folder / "samples.png") as partial:
-        shutil.copy(row.folder / "samples.png", partial)
+    for sample, source in samples_of(row.folder).items():
+        with written(folder / sample) as partial:
+            shutil.copy(source, partial)
     examples, nll = quick_nll(saved.density(), saved.data())
     _list(root, name, {
         "test": row.ours, "published": f"{row.published.value:.2f} {row.published.unit}" if row.published else "",

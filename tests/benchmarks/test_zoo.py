@@ -33,7 +33,8 @@ def test_every_density_is_listed_and_all_are_small() -> None:
 def test_the_list_is_of_the_files(name: str) -> None:
     folder, about = ROOT / "zoo" / name, MODELS[name]
     assert {path.name for path in folder.iterdir()} == about["files"].keys()
-    assert about["files"].keys() >= {WEIGHTS, "config.yaml", "result.json", "samples.png"}
+    assert about["files"].keys() >= {WEIGHTS, "config.yaml", "result.json"}
+    assert {"samples.png", "samples.txt"} & about["files"].keys()
     for file, known in about["files"].items():
         content = (folder / file).read_bytes()
         assert known == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
