@@ -19,6 +19,7 @@ DEFAULT = sorted(p for folder in ("conf", "conf/conditional") for p in (ROOT / f
 BUNDLED = {
     "digits",
     "tones",
+    "chords",
     "text",
     "lines",
     "wine",

@@ -35,10 +35,9 @@ def build_data_module(config: dict[str, Any], dataset: "Dataset") -> "ArrayDataM
 
 def build_density(config: dict[str, Any], spec: DataSpec) -> "Density":
     """Build the density that the `model` and `likelihood` sections describe, for data of this spec."""
-    import torch
-
     from ar_lightning.density.density import Density
     from ar_lightning.density.orderless import OrderlessDensity
+    from ar_lightning.models.orders import site_order
 
     model_class = find("model", config["model"]["name"])
     chosen = dict(config["likelihood"])
@@ -58,7 +57,7 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> "Density":
     options = {k: v for k, v in config["model"].items() if k != "name"}
     with _keys_of("model", options):
         model = model_class(shapes, **options)
-    if spec.ends and not bool((model.orders == torch.arange(spec.dims)).all()):
+    if spec.ends and not bool((model.orders == site_order(shapes)).all()):
         raise UserError(
             f"model.name={config['model']['name']} does not go from left to right, and the data end anywhere"
         )

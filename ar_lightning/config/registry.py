@@ -40,6 +40,7 @@ MODELS = {
     "transformer": "ar_lightning.models.transformer:Transformer",
     "any_order_transformer": "ar_lightning.models.any_order_transformer:AnyOrderTransformer",
     "rnn": "ar_lightning.models.rnn:RNN",
+    "rnn_nade": "ar_lightning.models.rnn_nade:RNNNADE",
     "wavenet": "ar_lightning.models.wavenet:WaveNet",
 }
 
@@ -62,6 +63,7 @@ DATA = {
     "imagenet64": "ar_lightning.data.datasets.imagenet:ImageNet64",
     "npz": "ar_lightning.data.user.npz:NpzArrays",
     "image_folder": "ar_lightning.data.user.image_folder:ImageFolder",
+    "frames": "ar_lightning.data.user.frames:FramesFile",
     "table": "ar_lightning.data.user.table:TableFile",
     "survey": "ar_lightning.data.datasets.survey:Survey",
     "red_wine": "ar_lightning.data.datasets.uci:RedWine",
@@ -75,6 +77,7 @@ DATA = {
     "text": "ar_lightning.data.user.text:TextFile",
     "tiny_shakespeare": "ar_lightning.data.datasets.shakespeare:TinyShakespeare",
     "names": "ar_lightning.data.datasets.names:Names",
+    "chords": "ar_lightning.data.datasets.chords:Chords",
     "tones": "ar_lightning.data.datasets.tones:Tones",
     "spoken_digits": "ar_lightning.data.datasets.speech:SpokenDigits",
     "speech_commands_digits": "ar_lightning.data.datasets.speech:SpeechCommandsDigits",

@@ -14,7 +14,9 @@ __all__ = [
     "Decay",
     "Dropout",
     "Fraction",
+    "FrameRate",
     "Hours",
+    "Key",
     "NonNegativeFloat",
     "NonNegativeInt",
     "Order",
@@ -59,6 +61,8 @@ NonNegativeFloat = Annotated[float, Range(low=0)]
 Count = Annotated[int, Range(low=1, high=1_000_000)]  # of what is drawn, and is in memory at once
 Hours = Annotated[float, Range(low=0, high=1_000_000, open_low=True)]
 Threads = Annotated[int, Range(low=1, high=4096)]
+FrameRate = Annotated[float, Range(low=0.1, high=1000)]  # frames a second
+Key = Annotated[int, Range(low=0, high=127)]  # of an instrument, as MIDI numbers them
 Temperature = Annotated[float, Range(low=1e-6, high=1e6)]  # beyond, logits divided by it are no numbers any more
 Decay = Annotated[float, Range(low=0, high=1, open_high=True)]
 Dropout = Decay

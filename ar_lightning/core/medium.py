@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-__all__ = ["Audio", "Column", "Medium", "MixedTable", "Table", "Text", "medium_from_dict", "medium_to_dict"]
+__all__ = ["Audio", "Column", "Medium", "MixedTable", "Roll", "Table", "Text", "medium_from_dict", "medium_to_dict"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,19 @@ class Table:
     def log_volume(self) -> float:
         """Log of the volume, in the reported units, that a unit of volume of z has, in nats."""
         return sum(map(math.log, self.scale)) if self.original else 0.0
+
+
+@dataclass(frozen=True)
+class Roll:
+    """Frames of channels `(C, T)`: those of sensors, or of a piano roll, 1 for each key that sounds at a time.
+
+    Args:
+        rate: frames a second.
+        lowest: the MIDI number of the first channel, where each is a key; None where channels are no keys.
+    """
+
+    rate: float
+    lowest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -132,8 +145,8 @@ class MixedTable:
         return tuple(column.name for column in self.columns)
 
 
-Medium = Audio | Text | Table | MixedTable
-KINDS: dict[str, Any] = {"audio": Audio, "text": Text, "table": Table, "mixed_table": MixedTable}
+Medium = Audio | Text | Roll | Table | MixedTable
+KINDS: dict[str, Any] = {"audio": Audio, "text": Text, "roll": Roll, "table": Table, "mixed_table": MixedTable}
 
 
 def medium_to_dict(medium: Medium) -> dict[str, Any]:
@@ -159,6 +172,8 @@ def medium_from_dict(plain: dict[str, Any]) -> Medium:
         case Audio(int(rate), "mu_law" | "linear") if rate > 0:
             return medium
         case Text(None | str(), None) | Text(None, str()):
+            return medium
+        case Roll(int() | float(), None | int()) if 0.1 <= medium.rate <= 1000 and 0 <= (medium.lowest or 0) <= 127:
             return medium
         case Table(tuple(columns), tuple(offset), tuple(scale)) if len(columns) == len(offset) == len(scale):
             if all(isinstance(v, (int, float)) for v in (*offset, *scale)) and all(isinstance(c, str) for c in columns):

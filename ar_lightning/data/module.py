@@ -122,7 +122,8 @@ class ArrayDataModule(lightning.LightningDataModule):
         if self.spec.end is None:
             return self.spec.dims
         self.setup()
-        return float(np.minimum(self._batches[name].lengths(self.spec.end) + 1, self.spec.dims).mean())
+        sizes = self._batches[name].lengths(self.spec.end) * self.spec.shape[0] + 1
+        return float(np.minimum(sizes, self.spec.dims).mean())
 
     def split(self, name: str, n: int | None = None) -> Batch:
         """Return a split, or `n` examples spread evenly over it (a test file may be sorted by class).
@@ -222,8 +223,8 @@ class _Batches(TorchDataset[Batch]):
         return len(self.x)
 
     def lengths(self, end: int) -> np.ndarray:
-        """Return the number of values `(N,)` before the end of each example."""
-        return np.concatenate([(x != end).sum((1, 2)) for x in np.array_split(self.x, -(-self.x.size // READ))])
+        """Return the number of sites `(N,)` before the end of each example."""
+        return np.concatenate([(x[:, 0] != end).sum(1) for x in np.array_split(self.x, -(-self.x.size // READ))])
 
     def __getitems__(self, indices: list[int]) -> Batch:
         return self.read(torch.tensor(indices), augmented=True)

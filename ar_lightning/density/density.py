@@ -14,7 +14,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.conditionals import mixture
 from ar_lightning.density.draw import Draw
 from ar_lightning.density.given import check_given, read_of
-from ar_lightning.density.lengths import after_end, check_ends, ended, to_the_end
+from ar_lightning.density.lengths import after_end, blank, check_ends, ended, to_the_end
 from ar_lightning.density.loops import in_batches, loop_of, sample_naive
 from ar_lightning.density.members import draw_members
 from ar_lightning.density.step import Step
@@ -258,7 +258,7 @@ class Density(nn.Module):
         """
         loop = sample_naive if naive else loop_of(self.model)
         if self.spec.end is not None:
-            x.fill_(self.spec.end)
+            x = blank(x, self.spec.end)
         members = draw_members(self, draw, cond, u)
         for k in members.unique().tolist():
             i = (members == k).nonzero()[:, 0]

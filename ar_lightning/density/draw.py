@@ -29,6 +29,7 @@ class Draw:
         self.likelihood, self.noise, self.known, self.mask = likelihood, noise, known, mask
         self.temperature, self.dtype, self.progress, self.end = temperature, dtype, progress, end
         self.over: Tensor | None = None  # booleans `(B,)`: which examples have ended before the site to be filled
+        self.nothing = 0  # the value there of those that have
 
     def of(self, rows: Tensor) -> "Draw":
         """Return the same for some of the examples."""
@@ -42,7 +43,7 @@ class Draw:
         drawn = self.likelihood.sample(params, self.noise[here], self.temperature, earlier, site)
         if self.known is not None and self.mask is not None:
             drawn = torch.where(self.mask[here], self.known[here], drawn)
-        return drawn if self.over is None or self.end is None else drawn.masked_fill(self.over, self.end)
+        return drawn if self.over is None else drawn.masked_fill(self.over, self.nothing)
 
     def fill(self, x: Tensor, params: Tensor, token: int | Tensor) -> Tensor:
         """Choose the values of one group of channels at a site and write them into `x` (B, C, *sites).
@@ -52,8 +53,9 @@ class Draw:
         """
         values, sites = x.flatten(1), x.shape[2:].numel()  # values is a view: x fills up
         written: list[Tensor] = []
-        if self.end is not None and token:  # sites of these data are filled from left to right
-            self.over = values[:, token - 1] == self.end
+        if self.end is not None and token:  # sites of these data are filled from left to right, their channels in turn
+            channel, last = divmod(int(token), sites)
+            self.over, self.nothing = (x[:, 0, last - (not channel)] == self.end), 0 if channel else self.end
         for c in range(x.shape[1] if self.likelihood.joint else 1):
             site = token + c * sites
             earlier = torch.stack(written, 1) if c else None

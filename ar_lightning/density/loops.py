@@ -68,7 +68,10 @@ def sample_sequence(model: SequenceModel, draw: Draw, x: Tensor, cond: Any = Non
         token_before = past[:, -1]
         for token in order[start:].tolist():
             token_before = draw.fill(x, model.scan(token_before[:, None], cond)[:, 0], token)
-            if draw.end is None or len(left := (x[:, 0, token] != draw.end).nonzero()[:, 0]) > FINISHED * len(x):
+            if draw.end is None:
+                continue
+            left = (x[:, 0, token % x.shape[2]] != draw.end).nonzero()[:, 0]
+            if len(left) > FINISHED * len(x):
                 continue
             if not len(left):
                 break

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from ar_lightning.core.medium import Audio, MixedTable, Table, Text
+from ar_lightning.core.medium import Audio, MixedTable, Roll, Table, Text
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.likelihoods.base import Likelihood
 from ar_lightning.models.orders import site_order
@@ -58,6 +58,8 @@ def _medium(spec: DataSpec) -> str:
         case Text(symbols, tokenizer):
             units = "byte pairs" if tokenizer else "bytes" if symbols is None else f"{len(symbols)} characters"
             return f", text of {units}{noise}"
+        case Roll(rate, lowest):
+            return f", {'frames' if lowest is None else 'piano rolls'}, {rate:g} a second"
         case Table(columns) | MixedTable(columns):
             return f", table of {len(columns)} columns{noise}"
     return noise

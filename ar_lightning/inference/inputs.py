@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from ar_lightning.core.errors import UserError, refuse_pipe
+from ar_lightning.core.medium import Roll
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS, Dataset, Split, Splits
 from ar_lightning.data.columns import Wanted, read_columns
 from ar_lightning.data.files_below import files_below, notes_on
+from ar_lightning.data.frames import frames_for
 from ar_lightning.data.labels import numbers_of, values_of
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.npz_file import npz_names, read_npz
@@ -128,20 +130,25 @@ def read_inputs(path: Path, spec: DataSpec, split: str = "test", background: Bac
     return Inputs(Split(_legal(np.concatenate(parts), spec, path, names)), names, notes_on(left_out, remarks))
 
 
-def split_of(arrays: Arrays, found: Examples, spec: DataSpec, where: object) -> Split:
-    """Return examples of a file, with what is given beside them; a `UserError` says what is wrong."""
+def split_of(arrays: Arrays, found: Examples, spec: DataSpec, where: object, stored: bool = False) -> Split:
+    """Return examples of a file, with what is given beside them; a `UserError` says what is wrong.
+
+    Frames are those of a file, `(N, T, C)`, or as they are `stored` in a dataset, `(N, C, T)`.
+    """
     place = f"{where}: '{found.x}'"
     if found.x not in arrays:
         raise UserError(f"{place} is no array; write it with numpy.savez")
     array = arrays[found.x]
     if array.dtype.kind not in "buif":
         raise UserError(f"{place} holds {array.dtype} values; save booleans, integers or floats")
-    if found.lengths in arrays or found.offsets in arrays:
+    beside_it = [arrays.get(name or "") for name in (found.lengths, found.offsets)]
+    if isinstance(spec.medium, Roll):
+        array = array if stored else frames_for(array, spec, place, *beside_it)
+    elif found.lengths in arrays or found.offsets in arrays:
         if not spec.ends:
             fix = f"cut them to one length, and remove '{found.lengths or found.offsets}'"
             raise UserError("examples of different lengths, and this density was trained on those of one", place, fix)
-        flat = flat_of(array, place, *(arrays.get(name or "") for name in (found.lengths, found.offsets)))
-        array = rows_with_ends(flat, spec, place)
+        array = rows_with_ends(flat_of(array, place, *beside_it), spec, place)
     x, media = channels_first(array, place, spec.shape), media_of(spec)
     legal = _legal(media.standardised(x) if isinstance(media, Tables) else x, spec, where)
     labels = None

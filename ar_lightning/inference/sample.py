@@ -12,9 +12,10 @@ from tqdm import tqdm
 from ar_lightning.core.condition import Condition, as_condition, repeated, rows_of
 from ar_lightning.core.errors import UserError, nearest
 from ar_lightning.core.files import write_npz
-from ar_lightning.core.medium import MixedTable
+from ar_lightning.core.medium import MixedTable, Roll
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
+from ar_lightning.data.frames import frames_in
 from ar_lightning.density.density import Density
 from ar_lightning.inference.inputs import background_of, read_context
 from ar_lightning.inference.open import SavedRun, read_run
@@ -66,7 +67,8 @@ def sample(
     noise = density.noise(n, torch.Generator().manual_seed(seed))
     x = _drawn(densities, noise, cond, known, mask, temperature)
     if density.spec.end is not None and (cut := int(x[:, 0, -1].ne(density.spec.end).sum())):
-        notice(f"{cut} of {n} samples have not ended after {x.shape[2]} values, and are cut; --length takes more")
+        unit = "frames" if x.shape[1] > 1 else "values"
+        notice(f"{cut} of {n} samples have not ended after {x.shape[2]} {unit}, and are cut; --length takes more")
     stem = stem_of(out, saved.folder / "samples" / f"drawn-{seed}")
     in_turn = density.conditional and label is None and (given is not None or not _reads_more(density))
     columns = density.spec.classes if in_turn else 0
@@ -82,10 +84,14 @@ def sample(
 
 def written_arrays(x: Tensor, cond: Condition, spec: DataSpec, stem: Path) -> dict[str, Path]:
     """Write examples as `STEM.npz`, which `score --data` and `data.name=npz` read, where arrays say all of them."""
-    if not spec.is_plain:
+    if isinstance(spec.medium, Roll):
+        frames, sizes = frames_in(x.numpy()) if spec.ends else (x.numpy().transpose(0, 2, 1), None)
+        arrays = {"train": frames} | ({} if sizes is None else {"train_lengths": sizes})
+    elif not spec.is_plain:
         return {}
-    arrays = {"train": x.numpy() if spec.medium is None and not spec.ends else x[:, 0].numpy()}
-    if spec.end is not None:
+    else:
+        arrays = {"train": x.numpy() if spec.medium is None and not spec.ends else x[:, 0].numpy()}
+    if spec.end is not None and spec.medium is None:
         arrays["train_lengths"] = (x[:, 0] != spec.end).sum(1).numpy()
         arrays["train"] = np.where(arrays["train"] == spec.end, 0, arrays["train"])
     if cond.labels is not None:

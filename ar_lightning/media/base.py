@@ -18,7 +18,7 @@ Files = dict[str, Path]  # by kind
 
 
 class Media(ABC):
-    """Images, sound, text or a table. `media_of(spec)` chooses the class."""
+    """Images, sound, text, frames or a table. `media_of(spec)` chooses the class."""
 
     name: ClassVar[str]  # in messages
     unit: ClassVar[str] = "values"  # what a prompt gives some of: rows, samples, characters

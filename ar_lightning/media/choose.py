@@ -9,6 +9,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.media.base import Media
 from ar_lightning.media.images import Images
 from ar_lightning.media.mixed import MixedTables
+from ar_lightning.media.roll import Rolls
 from ar_lightning.media.sound import Sounds
 from ar_lightning.media.table import Tables
 from ar_lightning.media.text import Texts
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["media_of", "show"]
 
 CLASSES: dict[type, type[Media]] = {
-    medium.Audio: Sounds, medium.Text: Texts, medium.Table: Tables, medium.MixedTable: MixedTables,
+    medium.Audio: Sounds, medium.Roll: Rolls, medium.Text: Texts, medium.Table: Tables, medium.MixedTable: MixedTables,
 }  # fmt: skip
 
 
 def media_of(spec: DataSpec) -> Media:
-    """Return the medium of data: sound, text or a table, and images (or plain arrays) where the spec names none.
+    """Return the medium of data: sound, text, frames or a table; images (or plain arrays) if the spec names none.
 
     Example:
         >>> media_of(DataSpec((1, 28, 28), 2)).name

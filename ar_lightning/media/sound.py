@@ -1,5 +1,6 @@
 """Sound: recordings to listen to, and sheets of waveforms and spectrograms to look at."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -17,7 +18,7 @@ from ar_lightning.media.plots import plain_text
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Sounds"]
+__all__ = ["Sounds", "write_wavs"]
 
 ROWS = 8  # examples on a sheet
 WAVS = 8  # recordings written of a batch
@@ -67,17 +68,9 @@ class Sounds(Media):
 
     def write_wavs(self, x: Tensor, stem: Path) -> list[Path]:
         """Write examples `(N, 1, T)` as `STEM-0.wav`, `STEM-1.wav` .. of 16 bits, each in one step, to their ends."""
-        from scipy.io import wavfile
-
-        digits = len(str(len(x) - 1))
-        paths = []
         ends = self.spec.dims - x[:, 0].eq(self.spec.end).sum(1) if self.spec.end is not None else [x.shape[2]] * len(x)
-        for i, (example, end) in enumerate(zip(self.amplitudes(x), ends, strict=True)):
-            path = stem.with_name(f"{stem.name}-{i:0{digits}}.wav")
-            with written(path) as partial:
-                wavfile.write(partial, self.rate, np.rint(example[: max(1, int(end))] * 32767).astype("<i2"))
-            paths.append(path)
-        return paths
+        sounds = [example[: int(end)] for example, end in zip(self.amplitudes(x), ends, strict=True)]
+        return write_wavs(sounds, self.rate, stem)
 
     @plain_text()
     def draw_sheet(self, x: Tensor, file: Path | IO[bytes], known: int = 0) -> None:
@@ -106,6 +99,18 @@ class Sounds(Media):
         for axis in axes[-1]:
             axis.set_xlabel("seconds")
         figure.savefig(file, format="png", dpi=100)
+
+
+def write_wavs(sounds: Sequence[np.ndarray], rate: int, stem: Path) -> list[Path]:
+    """Write amplitudes `(samples,)` each as `STEM-0.wav`, `STEM-1.wav` .. of 16 bits; none is a sample of silence."""
+    from scipy.io import wavfile
+
+    digits = len(str(len(sounds) - 1))
+    paths = [stem.with_name(f"{stem.name}-{i:0{digits}}.wav") for i in range(len(sounds))]
+    for path, sound in zip(paths, sounds, strict=True):
+        with written(path) as partial:
+            wavfile.write(partial, rate, np.rint((sound if len(sound) else np.zeros(1)) * 32767).astype("<i2"))
+    return paths
 
 
 def _decibels(sound: np.ndarray, rate: int) -> np.ndarray:

@@ -211,7 +211,10 @@ class SequenceModel(Model):
         return with_past(self.before, tokens[:, self._places(tokens)], 1, 1)[:, :-1]
 
     def _places(self, tokens: Tensor) -> Tensor:
-        return token_order(self.order, self.shapes)[: tokens.shape[1]]
+        n = tokens.shape[1]
+        if n == self.shapes.tokens:
+            return token_order(self.order, self.shapes)
+        return torch.arange(n, device=tokens.device).view(self.shapes.groups, -1).t().flatten()
 
     def tokens(self, z: Tensor) -> Tensor:
         """Return the tokens `(B, groups * S, E)` of encoded values `(B, C * E, *sites)`, group after group."""

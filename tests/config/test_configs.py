@@ -13,7 +13,7 @@ from PIL import Image
 from ar_lightning import load
 from ar_lightning.config.build import build_data_module, build_dataset
 from ar_lightning.config.resolve import load_config
-from ar_lightning.core.medium import Audio, MixedTable, Table, Text
+from ar_lightning.core.medium import Audio, MixedTable, Roll, Table, Text
 from ar_lightning.training.fit import build_lit
 from benchmarks.likelihoods import BUNDLED
 from tests.support.commands import QUICK, ROOT, result, run_here
@@ -22,6 +22,7 @@ from tests.support.marks import slow_but
 SHOWN: dict[Any, set[str]] = {  # samples as files
     type(None): {"final.png", "final-completions.png"},
     Audio: {"final.png", "final-completions.png"},
+    Roll: {"final.png", "final-completions.png"},
     Text: {"final.txt", "final-completions.txt"},
     Table: {"final.png", "final.csv"},
     MixedTable: {"final.csv", "final-marginals.png", "final-pairs.png", "final-associations.png"},
@@ -46,6 +47,8 @@ def test_an_example_goes_through_a_large_config(config: str) -> None:
     """All that a CPU can do in a second of those that train for hours: a likelihood and its gradients, at full size."""
     loaded = load_config(ROOT / config, ["trainer.accelerator=cpu"])
     skip_without_data(loaded["data"]["name"])
+    if (path := loaded["data"].get("path")) and not Path(path).exists():
+        pytest.skip(f"no {path}, which is the user's")
     lit = build_lit(loaded, build_data_module(loaded, build_dataset(loaded["data"])))
     density, spec = lit.density, lit.density.spec
     x = torch.randn(2, *spec.shape) if spec.levels is None else torch.randint(spec.levels, (1, *spec.shape))
@@ -73,7 +76,7 @@ def test_config_runs_two_batches(config: str, tmp_path: Path) -> None:
     kind = type(density.spec.medium)
     shown = {path.relative_to(run / "samples").as_posix() for path in (run / "samples").iterdir()}
     wavs = {f"final-{i}.wav" for i in range(4)} | {f"final-completions-{i}.wav" for i in range(8)}
-    every = SHOWN[kind] | (wavs if kind is Audio else set())
+    every = SHOWN[kind] | (wavs if kind in (Audio, Roll) else set())
     assert shown == {name for name in every if not (long and "completions" in name)}
     assert {Path(path).name for path in result(run)["pictures"].values()} <= shown
     for path in [run / "curves.png", *(run / "samples").glob("*.png")]:

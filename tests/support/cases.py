@@ -20,7 +20,7 @@ from ar_lightning.config.registry import LIKELIHOODS, MODELS, find
 from ar_lightning.config.schema import Schema, schema_of
 from ar_lightning.core.condition import Condition, Given
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.medium import Column, MixedTable
+from ar_lightning.core.medium import Column, MixedTable, Roll
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 
@@ -39,6 +39,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "transformer": {"width": 8, "layers": 2, "heads": 2},
     "any_order_transformer": {"width": 8, "layers": 2, "heads": 2},
     "rnn": {"hidden": 6, "layers": 2, "embedding": 5},
+    "rnn_nade": {"hidden": 6, "layers": 2, "frame_hidden": 7},
     "wavenet": {"channels": 6, "skip": 8, "layers": 5, "stacks": 2},
 }
 CLASSES = 3
@@ -59,6 +60,7 @@ SPECS = {
     "mixed": DataSpec((1, 4), None, CLASSES, medium=MixedTable(COLUMNS)),
 }
 ENDS = DataSpec((1, 4), 3, CLASSES, ends=True)  # sequences of up to four of two symbols, or three and an end
+FRAMES = DataSpec((3, 3), 2, CLASSES, medium=Roll(4.0, 60), ends=True)  # up to three frames of two channels, and ends
 BINARY = SPECS["binary"]
 CONTEXT = ((30.0, 20.0), (-1.0, 0.5), (7.0, 0.0))  # the last number never varied
 # A vector is given too, with a label or without.
@@ -165,7 +167,8 @@ def variants(model: str) -> list[dict[str, Any]]:
         "ensemble": [{"ensemble": 3}],
     }
     others = [options for key, several in more.items() if key in fields for options in several]
-    return [plain, *([order] if order else []), *others]
+    taken = [{key: value for key, value in options.items() if key in fields} for options in others]
+    return [plain, *([order] if order else []), *taken]
 
 
 def fits(model: str, likelihood: str, spec: DataSpec) -> bool:
@@ -255,7 +258,8 @@ CASES = [case for case in EVERY_CASE if case.spec.levels]
 REAL_CASES = [case for case in EVERY_CASE if case.spec.support == "real"]
 MIXED_CASES = [case for case in EVERY_CASE if case.spec.support == "mixed"]
 ENDS_CASES = cover(
-    list(filter(None, map(from_left_to_right, possible([ENDS])))), lambda case: {(case.model, case.variant)}
+    list(filter(None, map(from_left_to_right, possible([ENDS, FRAMES])))),
+    lambda case: {(case.model, case.variant), (case.model, case.data)},
 )
 # Large enough for every row, kernel and colour to matter; too large to enumerate.
 LARGE = [DataSpec((1, 4, 4), 2, CLASSES), DataSpec((3, 3, 4), 2, CLASSES)]

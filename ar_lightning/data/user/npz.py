@@ -18,13 +18,15 @@ from ar_lightning.data.ragged import flat_of, ragged, rows_of
 from ar_lightning.data.user.keys import Keys, beside, keys_of
 from ar_lightning.data.user.reals import as_float32, check_finite, moments_of
 
-__all__ = ["NpzArrays", "channels_first"]
+__all__ = ["Content", "NpzArrays", "channels_first"]
 
 MAX_LEVELS = 65536
 Arrays = dict[str, np.ndarray]  # by split
 
 
-class _Content(NamedTuple):
+class Content(NamedTuple):
+    """What is read of a file."""
+
     splits: Splits  # that the file has
     levels: int | None
     labels: Labels
@@ -110,12 +112,8 @@ class NpzArrays(Images):
         return keys
 
     @cached_property
-    def _content(self) -> _Content:
-        keys = self._keys
-        found = read_npz(self.path, keys.of.values())
-        if absent := next((name for name in keys.of.values() if name not in found), None):
-            raise UserError(f"'{absent}' is no array", self.path, "write it with numpy.savez")
-        x = {s: found[keys.of[s]] for s in SPLITS if s in keys.of}
+    def _content(self) -> Content:
+        x, found = self._read()
         sizes = self._sizes(x, found)
         for name, array in x.items():
             self._check_values(name, array)
@@ -129,9 +127,7 @@ class NpzArrays(Images):
             length = max(rows_of(size, None)[0] for size in sizes.values())
             x = {name: ragged(array, sizes[name], length, levels)[:, 0] for name, array in x.items()}
             levels += 1
-        labels, treated = self._numbered(x, self._beside(x, found, "labels"))
         features = self._checked_features(x, self._beside(x, found, "features"))
-        context = self._checked_context(x, self._beside(x, found, "context"))
         if levels is None:
             x = {name: as_float32(array, self._named(name), name == "train") for name, array in x.items()}
         if levels is None and x["train"].ndim == 3:
@@ -143,6 +139,23 @@ class NpzArrays(Images):
             raise UserError(f"data.flip=true: {self.path} holds {rows}, no images to flip; leave data.flip out")
         if self.flip and features:
             raise UserError(f"data.flip=true: the features of {self.path} would stay as they are; leave data.flip out")
+        return self._content_of(x, found, levels, features, sizes)
+
+    def _read(self) -> tuple[Arrays, Arrays]:
+        """Return the arrays of examples by split, and all arrays by name."""
+        keys = self._keys
+        found = read_npz(self.path, keys.of.values())
+        if absent := next((name for name in keys.of.values() if name not in found), None):
+            raise UserError(f"'{absent}' is no array", self.path, "write it with numpy.savez")
+        return {s: found[keys.of[s]] for s in SPLITS if s in keys.of}, found
+
+    def _content_of(
+        self, x: Arrays, found: Arrays, levels: int | None, features: Arrays, sizes: Arrays, unit: str = "values"
+    ) -> Content:
+        """Return examples `(N, C, *sites)`, of these `sizes` where they end, with what lies beside them in the file."""
+        keys = self._keys
+        labels, treated = self._numbered(x, self._beside(x, found, "labels"))
+        context = self._checked_context(x, self._beside(x, found, "context"))
         kind = np.float32 if levels is None else np.uint8 if levels <= 256 else np.int32
         splits = {
             s: Split(np.ascontiguousarray(a, kind), *(beside.get(s) for beside in (labels.numbers, features, context)))
@@ -153,10 +166,10 @@ class NpzArrays(Images):
             treated = (*treated, f"without {keys.of['train_context']} {', '.join(constant)}, constant in train")
         if sizes:
             low, high = (f([f(size) for size in sizes.values()]) for f in (np.min, np.max))
-            treated = (*treated, f"examples of {low} to {high} values, whose ends are values too")
+            treated = (*treated, f"examples of {low} to {high} {unit}, whose ends are values too")
         if notes := (*keys.notes, *treated):
             notice(f"{self.path}: {', '.join(notes)}")
-        return _Content(splits, levels, labels, moments, bool(sizes), notes)
+        return Content(splits, levels, labels, moments, bool(sizes), notes)
 
     def _sizes(self, x: Arrays, found: Arrays) -> Arrays:
         """Put the values of examples of different lengths one after another in `x`; return the size of each example."""

@@ -26,6 +26,7 @@ from ar_lightning.data.npz_file import npz_names, read_npz
 from ar_lightning.data.user.keys import examples_in
 from ar_lightning.data.user.npz import channels_first
 from ar_lightning.density.density import Density
+from ar_lightning.density.lengths import after_end, blank
 from ar_lightning.inference.evaluate import translator
 from ar_lightning.inference.inputs import InputDataset, background_of, read_inputs
 from ar_lightning.inference.open import Run, open_run
@@ -108,7 +109,8 @@ def _synthetic(kind: str, spec: DataSpec, train: np.ndarray, n: int, random: np.
         drawn = random.randint(levels, size=shape if kind == "noise" else one)
         drawn = np.broadcast_to(drawn, shape).astype(np.int64)
         if spec.end is not None:
-            drawn[(drawn == spec.end).cumsum(-1) > 0] = spec.end
+            x = torch.from_numpy(drawn)
+            drawn = torch.where(after_end(x, spec.end), blank(x, spec.end), x).numpy()
         return drawn
     media = media_of(spec)
     if isinstance(spec.medium, MixedTable):

@@ -16,6 +16,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from ar_lightning.core.medium import MixedTable
 from ar_lightning.core.spec import DataSpec
+from ar_lightning.density.lengths import after_end
 from ar_lightning.inference.codec.content import png
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.images import is_image
@@ -78,7 +79,7 @@ def code_bits(x: np.ndarray, spec: DataSpec) -> np.ndarray | None:
     if is_image(spec):
         return 8.0 * np.array([len(png(torch.from_numpy(image), values)) - PNG_FRAME for image in x])
     if values.end is not None:
-        x = np.array([example[: int((example != values.end).sum())] for example in x[:, 0]], dtype=object)
+        x = [example[:, : int((example[0] != values.end).sum())] for example in x]
     kind = np.uint8 if values.levels <= 256 else np.uint16 if values.levels <= 65536 else np.uint32
     return 8.0 * np.array([len(zlib.compress(example.astype(kind).tobytes(), 9)) for example in x])
 
@@ -111,12 +112,12 @@ def independent_nll(train: np.ndarray, x: np.ndarray, spec: DataSpec) -> np.ndar
 
 
 def _independent_symbols(train: np.ndarray, x: np.ndarray, levels: int) -> np.ndarray:
-    """Return -log p `(N,)` of sequences that end: each symbol, the end among them, by its frequency."""
-    ends = [part == levels - 1 for part in (train, x)]
-    there = [end.cumsum(-1) <= end for end in ends]
-    counts = 1 + np.bincount(train[there[0]].ravel(), minlength=levels)
-    nll = -np.log(counts / counts.sum())
-    found: np.ndarray = (nll[x] * there[1]).sum((1, 2))
+    """Return -log p `(N,)` of sequences that end: each symbol of a channel, the end among them, by its frequency."""
+    there = [~after_end(torch.from_numpy(part), levels - 1).numpy() for part in (train, x)]
+    found = np.zeros(len(x))
+    for c in range(x.shape[1]):
+        counts = 1 + np.bincount(train[:, c][there[0][:, c]], minlength=levels)
+        found += (-np.log(counts / counts.sum())[x[:, c]] * there[1][:, c]).sum(1)
     return found
 
 

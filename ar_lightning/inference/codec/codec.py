@@ -179,7 +179,7 @@ class _Coding(Draw):
         here = site_index(site)
         over = torch.zeros_like(self.padding[here]) if self.over is None else self.over
         coded = ~(self.padding[here] | over)
-        values = torch.where(over, self.end or 0, 0)
+        values = torch.where(over, self.nothing, 0)
         values[coded] = self.code(probs[coded.numpy()], None if self.x is None else self.x[here][coded])
         return values
 

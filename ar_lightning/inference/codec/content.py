@@ -16,6 +16,7 @@ from torch import Tensor
 from ar_lightning.core.condition import Condition, as_condition
 from ar_lightning.core.errors import UserError, nearby, refuse_pipe
 from ar_lightning.core.files import save_npz
+from ar_lightning.core.medium import Roll
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule
@@ -59,10 +60,10 @@ def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
     if path.suffix.lower() == ".npz":
         names = npz_names(path)
         found = examples_in(names, "test", path)
-        if found.lengths or found.offsets:
-            raise UserError(
-                f"{path}: examples of different lengths are compressed as the lines of a text, or data:test"
-            )
+        if found.lengths or found.offsets or isinstance(spec.medium, Roll):
+            what = "frames" if isinstance(spec.medium, Roll) else "examples of different lengths"
+            lines = "" if isinstance(spec.medium, Roll) else "the lines of a text, or "
+            raise UserError(f"{path}: {what} are compressed as {lines}data:test")
         beside_it = (found.labels if conditional else None, found.context if spec.context else None)
         kept = (found.x, *(name for name in beside_it if name))
         if others := [name for name in names if name not in kept]:
@@ -91,14 +92,14 @@ def read_examples(source: str, data: ArrayDataModule, conditional: bool, context
         arrays[beside(split)] = np.array([spec.label_of(y) for y in labels.tolist()])
     if context and vectors is not None:
         arrays[beside(split, "context")] = vectors.numpy()
-    return _of_arrays(arrays, Examples(split, beside(split)), spec, conditional, source)
+    return _of_arrays(arrays, Examples(split, beside(split)), spec, conditional, source, stored=True)
 
 
 def _of_arrays(
-    arrays: dict[str, np.ndarray], found: Examples, spec: DataSpec, conditional: bool, where: str
+    arrays: dict[str, np.ndarray], found: Examples, spec: DataSpec, conditional: bool, where: str, stored: bool = False
 ) -> Content:
     """Return the content of an array that holds examples on the levels of the density."""
-    split, name, key = split_of(arrays, found, spec, where), found.x, beside(found.x)
+    split, name, key = split_of(arrays, found, spec, where, stored), found.x, beside(found.x)
     array = arrays[name]
     if array.dtype.kind == "f" and np.signbit(array).any():
         raise UserError(f"{where}: '{name}' holds the value -0, which would come back as 0")

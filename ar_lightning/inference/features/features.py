@@ -16,10 +16,11 @@ from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import write_json, write_npz
 from ar_lightning.core.medium import MixedTable
 from ar_lightning.core.notice import notice
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.base import SPLITS
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import MAX_CLASSES, Density
-from ar_lightning.density.lengths import symbols_of
+from ar_lightning.density.lengths import lengths_of, symbols_of
 from ar_lightning.inference.evaluate import translator
 from ar_lightning.inference.features.embedding import embedding_png
 from ar_lightning.inference.features.hidden import Layer, layer_of, layer_outputs
@@ -89,9 +90,16 @@ def representations(
         for y in classes:
             labels = torch.full((len(rows),), y, device=density.device)
             output = layer_outputs(density, here, given._replace(labels=labels), chosen.name)[chosen.name]
-            total = total.to(here.device) + _pooled(output, pool, symbols_of(here, density.spec))
+            total = total.to(here.device) + _pooled(output, pool, _sizes(here, density.spec, output.shape[1]))
         parts.append((total / len(classes)).cpu())
     return torch.cat(parts)
+
+
+def _sizes(x: Tensor, spec: DataSpec, n: int) -> Tensor | None:
+    """Return how many of n hidden vectors of each example, one a site or one a value, are up to its end `(B,)`."""
+    if spec.end is None:
+        return None
+    return lengths_of(x, spec.end) if n == spec.shape[-1] else symbols_of(x, spec)
 
 
 def _pooled(maps: Tensor, pool: Pool, sizes: Tensor | None = None) -> Tensor:
