@@ -59,7 +59,7 @@ def frames_in(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def frames_for(
-    x: np.ndarray, spec: DataSpec, where: str, lengths: np.ndarray | None, offsets: np.ndarray | None
+    x: np.ndarray, spec: DataSpec, where: str, lengths: np.ndarray | None = None, offsets: np.ndarray | None = None
 ) -> np.ndarray:
     """Return frames of a file, see `frames_of`, as examples `(N, C, T)` of a density; say what is cut.
 

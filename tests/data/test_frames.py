@@ -9,6 +9,8 @@ import torch
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Roll
+from ar_lightning.core.spec import DataSpec
+from ar_lightning.data.frames import frames_for
 from ar_lightning.data.user.frames import FramesFile
 from tests.support.commands import QUICK, run_here
 
@@ -49,7 +51,23 @@ def test_frames_of_one_length_hold_any_values(tmp_path: Path) -> None:
     data = FramesFile(path=saved(tmp_path, train=real, valid=real[:3], test=real[:2]))
     assert (data.spec.shape, data.spec.levels, data.spec.ends) == ((3, 5), None, False)
     assert np.allclose(data.load()["test"].x, real[:2].transpose(0, 2, 1))
-    assert FramesFile(path=saved(tmp_path, train=random.randint(4, size=(40, 5, 3)))).spec.levels == 4
+    assert np.array_equal(frames_for(real, data.spec, "a file"), real.transpose(0, 2, 1))
+    for wrong in (real[:, :4], real[..., :2]):
+        with pytest.raises(UserError, match="this density takes"):
+            frames_for(wrong, data.spec, "a file")
+    levels = FramesFile(path=saved(tmp_path, train=random.randint(4, size=(40, 5, 3))), lowest_key=60)
+    with pytest.raises(UserError, match="other values than 0 and 1 of keys"):
+        _ = levels.spec
+
+
+def test_frames_for_a_density_are_cut_to_its_length(capsys: pytest.CaptureFixture[str]) -> None:
+    spec = DataSpec((4, 4), 2, medium=Roll(1.0), ends=True)
+    rolls = padded()
+    x = frames_for(rolls["train"], spec, "a file", rolls["train_lengths"])
+    assert x.shape == (40, 4, 4) and (x[:, 0] == 0).sum(1).max() == 4
+    assert "16 of 40 examples are cut to their first 4 frames" in capsys.readouterr().err
+    with pytest.raises(UserError, match="other values than 0 and 1"):
+        frames_for(rolls["train"] + 1, spec, "a file", rolls["train_lengths"])
 
 
 BROKEN = {

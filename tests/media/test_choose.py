@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ar_lightning.core.medium import Audio, Text
+from ar_lightning.core.medium import Audio, Roll, Text
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.media.base import prefix_of
 from ar_lightning.media.choose import media_of
@@ -42,8 +42,8 @@ def test_a_prefix_is_told_from_other_masks() -> None:
     assert prefix_of(torch.ones(1, 4, dtype=torch.bool)) == 4
 
 
-@pytest.mark.parametrize("medium", [Audio(8000), Text("abc")])
-def test_completions_of_what_is_not_the_start_are_not_written(medium: Audio | Text, tmp_path: Path) -> None:
+@pytest.mark.parametrize("medium", [Audio(8000), Text("abc"), Roll(4.0, 60)])
+def test_completions_of_what_is_not_the_start_are_not_written(medium: Audio | Roll | Text, tmp_path: Path) -> None:
     spec = DataSpec((1, 4), 3, medium=medium)
     x, drawn = torch.zeros(2, 1, 4, dtype=torch.long), torch.zeros(2, 1, 1, 1, 4, dtype=torch.long)
     scattered = torch.tensor([[[True, False, True, False]]])
