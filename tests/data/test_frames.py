@@ -19,7 +19,7 @@ ROLLS = [random.randint(2, size=(n, 3)) for n in [4, 1, 0, 6, 2] * 8]
 
 
 def saved(folder: Path, **arrays: np.ndarray) -> str:
-    np.savez(folder / "a.npz", **arrays)
+    np.savez(folder / "a.npz", **arrays)  # type: ignore[arg-type]
     return str(folder / "a.npz")
 
 
