@@ -53,6 +53,10 @@ def test_bits_are_of_the_symbols_that_there_are(run: Path, names: Path, tmp_path
     for name, row in zip(NAMES, scores, strict=True):
         bits = -float(row["nats"]) / math.log(2)
         assert float(row["bits_per_dim"]) == pytest.approx(bits / (len(name) + 1), rel=1e-5)
+    assert run_here("score", str(run), "--out", str(tmp_path / "own.csv")) == 0
+    nats, bits = ([float(row[key]) for row in read(tmp_path / "own.csv")] for key in ("nats", "bits_per_dim"))
+    symbols = sum(-nat / math.log(2) / bit for nat, bit in zip(nats, bits, strict=True))
+    assert trained["test/bpd"] == pytest.approx(-sum(nats) / math.log(2) / symbols, rel=1e-5)
     valid = result(run)["val/nll"] / result(run)["val/bpd"] / math.log(2)
     assert valid == pytest.approx(np.mean([len(name) + 1 for name in NAMES]), rel=0.2)
 

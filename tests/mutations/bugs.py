@@ -34,6 +34,7 @@ STUDY = "tests/sweep/test_study.py"
 WORKER = "tests/sweep/test_worker.py"
 CODEC = "tests/inference/test_codec.py"
 EVALUATE = "tests/inference/test_evaluate.py"
+ENDS = "tests/invariants/test_ends.py"
 BUGS = {
     "raster model reads the pixel itself": Bug(
         "ar_lightning/models/base.py", "left = F.pad(z, (1, 0))[..., :-1]", "left = z", CAUSAL
@@ -401,6 +402,22 @@ BUGS = {
     ),
     "vectors that are given are read as they are": Bug(
         "ar_lightning/density/given.py", "(context - mean) / std", "context - mean", "tests/models/test_context.py"
+    ),
+    "what follows an end is scored": Bug(
+        "ar_lightning/density/lengths.py", "score(read).masked_fill(after_end(read, end), 0)", "score(read)", ENDS
+    ),
+    "the end itself is not scored": Bug(
+        "ar_lightning/density/lengths.py", "return ends.cumsum(-1) > ends", "return ends.cumsum(-1) > 0", ENDS
+    ),
+    "samples go on after their end": Bug(
+        "ar_lightning/density/draw.py", "self.over = values[:, token - 1] == self.end", "self.over = None", ENDS
+    ),
+    "keys and values of other examples are kept": Bug(
+        "ar_lightning/nn/attention.py", 'self.past["kv"][:, rows]', 'self.past["kv"][:, : len(rows)]', ENDS
+    ),
+    "bits are of padding too": Bug(
+        "ar_lightning/density/metrics.py", "if dims is None else dims.sum()", "if True else dims.sum()",
+        "tests/inference/test_ends.py -k bits",
     ),
     "a label hides the vector beside it": Bug(
         "ar_lightning/nn/given.py", "terms[0] + terms[1]", "terms[0]", "tests/models/test_context.py"
