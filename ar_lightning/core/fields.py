@@ -17,6 +17,7 @@ __all__ = [
     "FrameRate",
     "Hours",
     "Key",
+    "Minutes",
     "NonNegativeFloat",
     "NonNegativeInt",
     "Order",
@@ -60,6 +61,7 @@ PositiveFloat = Annotated[float, Range(low=0, open_low=True)]
 NonNegativeFloat = Annotated[float, Range(low=0)]
 Count = Annotated[int, Range(low=1, high=1_000_000)]  # of what is drawn, and is in memory at once
 Hours = Annotated[float, Range(low=0, high=1_000_000, open_low=True)]
+Minutes = Hours
 Threads = Annotated[int, Range(low=1, high=4096)]
 FrameRate = Annotated[float, Range(low=0.1, high=1000)]  # frames a second
 Key = Annotated[int, Range(low=0, high=127)]  # of an instrument, as MIDI numbers them

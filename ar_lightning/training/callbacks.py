@@ -5,6 +5,7 @@ The classes keep Lightning's names, by which it finds their state in a checkpoin
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -36,16 +37,44 @@ SHORT = 4
 
 
 class ModelCheckpoint(pl.callbacks.ModelCheckpoint):
-    """Without `monitor`, also saves where a training stops within an epoch, for it to go on from there."""
+    """Without `monitor`, also saves within an epoch, to go on from there: where a training stops, and in between.
+
+    Args:
+        minutes: between two checkpoints, by the clock of rank 0; null for those of the ends of epochs alone.
+    """
+
+    def __init__(self, *args: Any, minutes: float | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.minutes = minutes
+        self._saved = 0.0  # when
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self._saved = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if (batch_idx + 1) % trainer.accumulate_grad_batches and not trainer.is_last_batch:
+        if trainer.is_last_batch:
+            return
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
             trainer.should_stop = False  # not before the optimizer step that this batch is a part of
-        stops = trainer.should_stop or trainer.global_step == trainer.max_steps
-        if stops and not self.monitor and not trainer.is_last_batch:
+            return
+        if self.monitor:
+            return
+        is_due = self._is_due(trainer)
+        if trainer.should_stop or trainer.global_step == trainer.max_steps or is_due:
             self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        """Return whether the minutes are over, which rank 0 says for all."""
+        if self.minutes is None:
+            return False
+        return bool(trainer.strategy.broadcast(time.monotonic() - self._saved >= 60 * self.minutes))
+
+    def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
+        super()._save_checkpoint(trainer, filepath)
+        self._saved = time.monotonic()
 
 
 def here(checkpoint: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from ar_lightning.config.slurm import check_tasks
 from ar_lightning.core.errors import UserError
-from ar_lightning.core.fields import Decay, Hours, NonNegativeFloat, PositiveInt, Threads
+from ar_lightning.core.fields import Decay, Hours, Minutes, NonNegativeFloat, PositiveInt, Threads
 from ar_lightning.core.files import BEST, written
 from ar_lightning.core.output import verbatim
 from ar_lightning.training.callbacks import (
@@ -56,6 +56,7 @@ def make_trainer(
     early_stopping: PositiveInt | None = None,
     val_every: PositiveInt = 1,
     log_every: PositiveInt = 10,
+    save_minutes: Minutes | None = None,
     compile: bool = False,
     checkpoint_activations: bool = False,
     limit_train: PositiveInt | None = None,
@@ -83,6 +84,7 @@ def make_trainer(
         early_stopping: validations without improvement before training stops.
         val_every: epochs between validations.
         log_every: steps between logged losses.
+        save_minutes: minutes between checkpoints within an epoch; null for one at the end of each epoch alone.
         compile: compile with torch.compile: NADE's own kernels, other models as a whole, which can take minutes.
         checkpoint_activations: keep what each block of the model reads, and compute the rest again in the backward
             pass: less memory, about a third more time; for models that are stacks of blocks.
@@ -104,7 +106,9 @@ def make_trainer(
         *([_progress()] if progress else []),
         WithinEpoch(),
         ModelCheckpoint(checkpoints, "best", monitor=SCORE, enable_version_counter=False),
-        ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False),
+        ModelCheckpoint(
+            checkpoints, "last", minutes=save_minutes, save_on_train_epoch_end=True, enable_version_counter=False
+        ),
     ]
     try:
         trainer = pl.Trainer(

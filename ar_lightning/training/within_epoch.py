@@ -1,4 +1,4 @@
-"""A training that was ended within an epoch, by `max_steps` or `max_hours`, goes on as if it had not been."""
+"""A training that ended within an epoch, by `max_steps` or `max_hours` or killed, goes on as if it had not."""
 
 from typing import Any
 

@@ -4,7 +4,7 @@
 #   HEAD=node1:29500 NODES=2 DEVICES=4 bash sweeps/cluster/torchrun.sh
 #
 # The machines find each other at HEAD, which is one of them and a free port; DEVICES is the number of GPUs of each.
-# Started again on all of them, it goes on where its last epoch ended. Further arguments are keys of the config.
+# Started again on all of them, it goes on from its last checkpoint. Further arguments are keys of the config.
 set -euo pipefail
 
 head=${HEAD:?the name of one of the machines, and a free port, such as HEAD=node1:29500}
@@ -20,4 +20,4 @@ else
 fi
 # No --max-restarts: what failed is started again by this script, which resumes.
 torchrun --nnodes="$nodes" --nproc-per-node="$devices" --rdzv-backend=c10d --rdzv-endpoint="$head" --rdzv-id="$run" \
-  run.py "${begin[@]}" trainer.num_nodes="$nodes" trainer.devices="$devices" "$@"
+  run.py "${begin[@]}" trainer.save_minutes=10 trainer.num_nodes="$nodes" trainer.devices="$devices" "$@"

@@ -1,8 +1,10 @@
 """A run goes on as if it had not ended: within an epoch, moved, with another patience; not on other data."""
 
 import csv
+import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from ar_lightning.data.base import Split
 from ar_lightning.data.datasets.digits import Digits
 from ar_lightning.data.fingerprint import changed, fingerprint
 from ar_lightning.density.density import Density
+from ar_lightning.training.lit import LitDensity
+from ar_lightning.training.trainer import RunCheckpoints
 from tests.support.commands import QUICK, result, run_apart, run_here
 
 NADE = ["model=nade", "model.hidden=8", *QUICK, "data.batch_size=20", "samples.every=0", "samples.completions=false"]
@@ -74,6 +78,72 @@ def test_a_run_that_ended_within_epochs_goes_on_there(case: str, tmp_path: Path)
     assert set(epochs(whole)) <= set(epochs(cut))
 
 
+def rows(run: Path) -> list[dict[str, str]]:
+    """Return all that was logged, except how fast it was."""
+    with (run / "metrics.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if "throughput" not in k} for row in csv.DictReader(file)]
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the lines of whole epochs that were printed, without their seconds."""
+    return re.findall(r"^epoch \d+/\d+  train .*(?=  [\d.]+ s$)", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("random_training_data")
+@pytest.mark.parametrize("case", CASES)
+def test_a_run_that_broke_off_goes_on_from_its_last_minutes(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the middle of the second of three epochs: all that is kept and printed is the same as in one go."""
+    base = [*CASES[case], "trainer.max_epochs=3", "trainer.limit_train=6", "trainer.save_minutes=1e-9"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert run_here(*base, f"run_dir={whole}") == 0
+    said = lines(capsys)
+    step = LitDensity.training_step
+
+    def broken(self: LitDensity, batch: Any, index: int) -> torch.Tensor:
+        if (self.current_epoch, index) == (1, 5):
+            raise ConnectionError("the machine was taken away")
+        return step(self, batch, index)
+
+    with monkeypatch.context() as context:
+        context.setattr(LitDensity, "training_step", broken)
+        assert run_here(*base, f"run_dir={cut}") == 2
+    assert last(cut)["within_epoch"][0]["batches"] == (4 if case == "accumulated" else 5)
+    capsys.readouterr()
+    assert run_here("--resume", str(cut)) == 0
+    assert len(said) == 3 and lines(capsys) == said[1:]
+    assert same(last(whole)["state_dict"], last(cut)["state_dict"])
+    assert rows(whole) == rows(cut)
+    assert result(whole)["test/nll"] == result(cut)["test/nll"]
+
+
+def test_minutes_are_those_since_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a minute a batch, three of which, or four where two are an optimizer step, pass between checkpoints."""
+    loss, clock, kept = Density.loss, [0.0], []
+    save = RunCheckpoints.save_checkpoint
+
+    def slow(self: Density, *args: Any) -> torch.Tensor:
+        clock[0] += 60.0
+        return loss(self, *args)
+
+    def saved(self: RunCheckpoints, checkpoint: dict[str, Any], path: Any, **options: Any) -> None:
+        kept.append((Path(path).stem, checkpoint["global_step"], "within_epoch" in checkpoint))
+        save(self, checkpoint, path, **options)
+
+    monkeypatch.setattr("ar_lightning.training.callbacks.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(Density, "loss", slow)
+    monkeypatch.setattr(RunCheckpoints, "save_checkpoint", saved)
+    base = [*NADE, "trainer.max_epochs=2", "trainer.limit_train=8", "trainer.save_minutes=3"]
+    ends = [("best", 8, False), ("last", 8, False)]
+    assert run_here(*base, f"run_dir={tmp_path / 'every'}") == 0
+    assert kept[:4] == [("last", 3, True), ("last", 6, True), *ends]
+    assert kept[4:6] == [("last", 11, True), ("last", 14, True)], "counted from the end of the epoch"
+    kept.clear()
+    assert run_here(*base, "trainer.accumulate=2", f"run_dir={tmp_path / 'other'}") == 0
+    assert kept[:3] == [("last", 2, True), ("best", 4, False), ("last", 4, False)]
+
+
 def test_lines_within_an_epoch_that_is_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,18 +170,25 @@ def test_a_run_goes_on_from_an_epoch_of_every_other(noise: list[str], tmp_path: 
     assert same(last(whole)["state_dict"], last(again)["state_dict"])
 
 
+TWO = [  # processes, each of which draws its own dropout
+    "model=gated_pixelcnn", "model.hidden=4", "model.layers=1", "model.head=4", "model.dropout=0.5", *QUICK,
+    "data.batch_size=20", "trainer.limit_train=4", "trainer.max_epochs=2", "trainer.devices=2", "trainer.strategy=ddp",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two processes in one go."""
+    run = tmp_path_factory.mktemp("two") / "whole"
+    run_apart(*TWO, f"run_dir={run}")
+    return run
+
+
 @pytest.mark.slow
 @pytest.mark.ddp
-def test_two_processes_that_ended_within_an_epoch_go_on_there(tmp_path: Path) -> None:
-    """Each draws its own dropout."""
-    base = [
-        "model=gated_pixelcnn", "model.hidden=4", "model.layers=1", "model.head=4", "model.dropout=0.5", *QUICK,
-        "data.batch_size=20", "trainer.limit_train=4", "trainer.max_epochs=2",
-    ]  # fmt: skip
-    two = [*base, "trainer.devices=2", "trainer.strategy=ddp"]
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    run_apart(*two, f"run_dir={whole}")
-    run_apart(*two, "trainer.max_steps=3", f"run_dir={cut}")
+def test_two_processes_that_ended_within_an_epoch_go_on_there(whole: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
+    run_apart(*TWO, "trainer.max_steps=3", f"run_dir={cut}")
     shutil.copytree(cut, tmp_path / "one")
     run_apart("--resume", str(cut), "trainer.max_steps=null")
     assert same(last(whole)["state_dict"], last(cut)["state_dict"])
