@@ -17,6 +17,7 @@ from ar_lightning.core.files import LAST, WEIGHTS
 from ar_lightning.core.program import program
 from ar_lightning.core.rank import rank
 from ar_lightning.training.claim import LOCK
+from ar_lightning.training.locate import start_of
 from ar_lightning.training.marks import marks
 from ar_lightning.training.trial_pipe import attach, is_trial
 from ar_lightning.training.zoo import is_zoo
@@ -53,6 +54,7 @@ def run(args: list[str]) -> int:
         run_dir, resume = file.parent, resume if resume.is_file() else resume / "checkpoints" / LAST
     else:
         config = load_config(parsed.config and find("conf", parsed.config), parsed.overrides)
+        start_of(config)  # an error costs no time
     check_nodes(config["trainer"])
     dataset = check_config(config)
     run_dir = run_dir if resume else _new_run_dir(config)

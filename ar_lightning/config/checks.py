@@ -56,7 +56,8 @@ def check_resumed(config: dict[str, Any], trained: dict[str, Any], checkpoint: o
     """Refuse a config that does not go on with what a checkpoint was trained by."""
     now, before = (flat("", c) for c in (config, trained))
     for key in sorted(now.keys() | before.keys()):
-        if not key.startswith((*ON_RESUME, "run_dir", "experiment")) and now.get(key) != before.get(key):
+        may_change = key.startswith((*ON_RESUME, "run_dir", "experiment")) and key != "trainer.freeze"
+        if not may_change and now.get(key) != before.get(key):
             values = f"{key}={yaml_text(now.get(key))}, and {checkpoint} was trained with {yaml_text(before.get(key))}"
             raise UserError(f"config: {values}; put it back, or start a new run")
     longer = any(config["trainer"][key] != trained["trainer"][key] for key in ("max_epochs", "max_steps"))

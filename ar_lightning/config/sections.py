@@ -21,6 +21,9 @@ AUTO_LIKELIHOOD = Schema("Whichever of them fits the data best.", {}, {})
 TOP_LEVEL = {
     "seed": Field("seed", NonNegativeInt, 0, "seed of the initial weights, the shuffling and the samples"),
     "experiment": Field("experiment", str | None, None, "name of the run; the config file's name if null"),
+    "init_from": Field(
+        "init_from", str | None, None, "weights to start from, as far as they fit: a run, a checkpoint, zoo:NAME"
+    ),
     "run_dir": Field("run_dir", str | None, None, "where the run is kept; runs/EXPERIMENT/TIME-SEED if null"),
 }
 

@@ -24,7 +24,8 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.data.relabelled import relabelled
 from ar_lightning.density.density import Density
-from ar_lightning.training.checkpoints import checkpoint_of, read_checkpoint, rebuild, restoring, written_at
+from ar_lightning.training.checkpoints import read_checkpoint, rebuild, restoring, written_at
+from ar_lightning.training.locate import checkpoint_of
 from ar_lightning.training.zoo import home_of, is_zoo
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from ar_lightning.inference.fill import Filled, draw_holes, fill, filled_once, h
 from ar_lightning.inference.rows import TableRows, label_column, rows_of_frame, table_of
 from ar_lightning.media.cell_values import short
 from ar_lightning.media.frames import DAY, to_frame
-from ar_lightning.training.checkpoints import checkpoint_of, read_checkpoint, rebuild
+from ar_lightning.training.checkpoints import read_checkpoint, rebuild
+from ar_lightning.training.locate import checkpoint_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -33,6 +33,7 @@ from ar_lightning.sweep.definition import DIRECTIONS, KEYS, Sweep
 from ar_lightning.sweep.slots import groups_of
 from ar_lightning.sweep.space import grid, probes
 from ar_lightning.sweep.storage import check_storage
+from ar_lightning.training.locate import start_of
 from ar_lightning.training.trial_pipe import METRICS
 
 __all__ = ["read_sweep"]
@@ -259,6 +260,7 @@ def _checked(sweep: Sweep, settings: Settings, where: str) -> dict[str, Any]:
         config = sweep.config_of(settings, where)
         config["trainer"]["devices"] = sweep.devices_per_trial
         check_config(config)
+        start_of(config)
     except UserError as error:
         raise error.under(where) from None
     return config

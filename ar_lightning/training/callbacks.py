@@ -110,12 +110,13 @@ class EMAWeightAveraging(pl.callbacks.WeightAveraging):
         average_n = d_n average_{n-1} + (1 - d_n) weights_n,    d_n = decay, or min(decay, (1 + n) / (10 + n))
 
     A fixed decay averages over 1 / (1 - decay) steps. Where the whole training has fewer than `SHORT` times as many, it
-    would test the weights it began with. What a run began with, it goes on with.
+    would test the weights it began with. What a run began with, it goes on with. An `exact` average of weights that
+    stay the same, as frozen ones do, is the same too, where rounding would move it.
     """
 
-    def __init__(self, decay: float) -> None:
+    def __init__(self, decay: float, exact: bool = False) -> None:
         super().__init__(use_buffers=False, avg_fn=self._average)
-        self.decay = decay
+        self.decay, self.exact = decay, exact
         self.growing: bool | None = None  # known when the training begins
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -140,6 +141,8 @@ class EMAWeightAveraging(pl.callbacks.WeightAveraging):
         if self.growing:
             n = int(steps)
             decay = min(decay, (1 + n) / (10 + n))
+        if self.exact:
+            return torch.lerp(weights, average, decay)
         return get_ema_avg_fn(decay)(average, weights, steps)  # type: ignore[no-any-return]
 
     def state_dict(self) -> dict[str, Any]:

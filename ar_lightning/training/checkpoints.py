@@ -1,4 +1,4 @@
-"""Checkpoints: found, read and rebuilt as densities."""
+"""Checkpoints: read, and rebuilt as densities."""
 
 import zipfile
 from collections.abc import Iterator
@@ -13,16 +13,15 @@ from ar_lightning import __version__
 from ar_lightning.config.build import build_density
 from ar_lightning.config.registry import find
 from ar_lightning.config.resolve import saved_config
-from ar_lightning.core.errors import UserError, first_line, is_out_of_memory, nearby
-from ar_lightning.core.files import BEST, CHECKPOINT_KEY, LAST, WEIGHTS
+from ar_lightning.core.errors import UserError, first_line, is_out_of_memory
+from ar_lightning.core.files import BEST, CHECKPOINT_KEY, LAST
 from ar_lightning.core.medium import Table
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
-from ar_lightning.tracking.wandb_artifacts import download, is_artifact
+from ar_lightning.training.locate import checkpoint_of
 from ar_lightning.training.weights import SUFFIX, density_weights, read_weights
-from ar_lightning.training.zoo import is_zoo, zoo_file
 
-__all__ = ["checkpoint_of", "load", "read_checkpoint", "rebuild", "restoring", "written_at"]
+__all__ = ["finite_weights", "load", "read_checkpoint", "rebuild", "restoring", "written_at"]
 
 
 def load(path: str | Path, device: str | torch.device = "cpu", length: int | None = None) -> Density:
@@ -71,15 +70,21 @@ def restoring(file: Path) -> Iterator[None]:
 
 def _built(checkpoint: dict[str, Any], file: Path, spec: DataSpec) -> Density:
     density = build_density(checkpoint[CHECKPOINT_KEY]["config"], spec)
-    weights = density_weights(checkpoint)
-    if (name := _diverged(weights)) is not None:
-        raise UserError(f"{file}: not all weights of {name} are numbers: its training diverged{_other(file)}")
+    weights = finite_weights(checkpoint, file)
     density.to(next((w.dtype for w in weights.values() if w.is_floating_point()), torch.float32))
     try:
         density.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(f"{file}: its weights do not fit its config: {str(error).splitlines()[1].strip()}") from None
     return density
+
+
+def finite_weights(checkpoint: dict[str, Any], file: Path) -> dict[str, torch.Tensor]:
+    """Return the weights of a checkpoint under their names in the density; a `UserError` if it diverged."""
+    weights = density_weights(checkpoint)
+    if (name := _diverged(weights)) is not None:
+        raise UserError(f"{file}: not all weights of {name} are numbers: its training diverged{_other(file)}")
+    return weights
 
 
 def _resized(spec: DataSpec, length: int, model: dict[str, Any]) -> DataSpec:
@@ -151,27 +156,3 @@ def _other(file: Path) -> str:
             if _diverged(_undamaged(other)["state_dict"]) is None:
                 return f"; {other} is whole: give that"
     return ""
-
-
-def checkpoint_of(run: str | Path) -> Path:
-    """Return the file that a run means: itself, the best checkpoint (else the last) of a run directory, or its weights.
-
-    `zoo:NAME`, and what is no path but the name of a W&B artifact, `entity/project/name:alias`, is downloaded if need
-    be.
-    """
-    if is_zoo(run):
-        return zoo_file(run)
-    path = Path(run).expanduser()
-    if is_artifact(run) and not path.exists():
-        return download(str(run))
-    if path.is_file():
-        return path
-    folder = path / "checkpoints"
-    for name in (BEST, LAST):
-        if (folder / name).is_file():
-            return folder / name
-    if (path / WEIGHTS).is_file():
-        return path / WEIGHTS
-    if folder.is_dir():
-        raise UserError(f"{path}: no checkpoint there yet")
-    raise UserError("no such run or checkpoint", path, "" if path.exists() else nearby(path))

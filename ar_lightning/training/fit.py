@@ -3,6 +3,7 @@
 import logging
 import time
 import warnings
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -29,26 +30,30 @@ from ar_lightning.tracking.tensorboard import TensorBoard
 from ar_lightning.training.checkpoints import read_checkpoint, restoring, written_at
 from ar_lightning.training.claim import claimed
 from ar_lightning.training.lit import LitDensity
+from ar_lightning.training.locate import start_of
 from ar_lightning.training.progress import Throughput, TrialReporter
 from ar_lightning.training.result import result_of
 from ar_lightning.training.samples import SampleGrids
+from ar_lightning.training.start import Start, freeze, start_from
 from ar_lightning.training.trainer import make_trainer, with_possible_precision
 
 __all__ = ["build_lit", "run"]
 
-SHOWN = 200  # columns of a table, at most
+SHOWN = 200  # rows of a table, at most
 PATIENCE = 60.0  # seconds that a trial, tried again, waits for the processes of its dead worker to end
 
 
 def build_lit(config: dict[str, Any], data: ArrayDataModule) -> LitDensity:
-    """Build the LightningModule; its initial weights are a function of the seed."""
+    """Build the LightningModule; its initial weights are a function of the seed, and some may be frozen."""
     torch.manual_seed(config["seed"])
     try:
-        return LitDensity(build_density(config, data.spec), config)
+        lit = LitDensity(build_density(config, data.spec), config)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         raise UserError(f"model.name={config['model']['name']} of this size does not fit in memory") from None
+    freeze(lit.density, config["trainer"]["freeze"])
+    return lit
 
 
 def run(
@@ -84,6 +89,9 @@ def _run(
     data = build_data_module(config, dataset)
     done = _checked(checkpoint, content, config, data) if checkpoint and content else 0  # optimizer steps
     lit = build_lit(config, data)
+    source = None if checkpoint else start_of(config)  # a run that is resumed has started
+    start = start_from(source, lit.density, config["model"]["name"]) if source else None
+    lit.started = start.taken if start else frozenset()
     loggers = make_loggers(run_dir, config, **config["tracking"])
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # known before the Trainer exists
         data.setup()  # now: data that cannot be had leaves no run directory behind
@@ -96,8 +104,11 @@ def _run(
         if isinstance(logger, CSVMetrics | TensorBoard):
             logger.resume_at(done - 1)  # steps count from zero
     if not checkpoint and not trial:
-        _describe(dataset)
+        header, *described = dataset.describe() or [[]]
+        _show("the data, as it is read", header, described)
     _announce(config, run_dir, lit, checkpoint)
+    if start:
+        _report(start)
     try:
         trainer.fit(lit, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
         best = Path(trainer.checkpoint_callbacks[0].best_model_path or run_dir / "checkpoints" / LAST)  # type: ignore[attr-defined]
@@ -152,13 +163,12 @@ def _finish(loggers: list[Logger], summary: dict[str, Any], best: Path | None, e
 
 
 @rank_zero_only
-def _describe(dataset: Dataset) -> None:
-    """Print what was told of the data, if anything."""
-    header, *rows = dataset.describe() or [[]]
+def _show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, if it has rows."""
     if rows:
         from rich.table import Table
 
-        table = Table(*header, title="the data, as it is read", title_justify="left")
+        table = Table(*header, title=title, title_justify="left")
         for row in rows[:SHOWN]:
             table.add_row(*row)
         if len(rows) > SHOWN:
@@ -168,9 +178,17 @@ def _describe(dataset: Dataset) -> None:
 
 @rank_zero_only
 def _announce(config: dict[str, Any], run_dir: Path, lit: LitDensity, checkpoint: Path | None) -> None:
-    parameters = sum(p.numel() for p in lit.parameters())
-    print(f"{config['model']['name']} on {config['data']['name']}: {lit.density.spec}, {parameters:,} parameters")
+    every, trained = (sum(p.numel() for p in lit.parameters() if p.requires_grad or both) for both in (True, False))
+    of_them = f", {trained:,} of them trained" if config["trainer"]["freeze"] else ""
+    print(f"{config['model']['name']} on {config['data']['name']}: {lit.density.spec}, {every:,} parameters{of_them}")
     print("resuming" if checkpoint else "writing to", run_dir, flush=True)
+
+
+@rank_zero_only
+def _report(start: Start) -> None:
+    """Print which weights were taken, and why others were not."""
+    print(start.summary, flush=True)
+    _show("weights that are not taken", ["name", "reason"], start.left_out)
 
 
 def _quieten() -> None:

@@ -46,6 +46,7 @@ class LitDensity(pl.LightningModule):
         self.columns: tuple[ColumnShare, ...] = ()  # of a mixed table, once it is tested
         if isinstance(density.spec.medium, MixedTable):
             self.metrics["test_columns"] = ColumnLikelihood(density.spec.medium)
+        self.started: frozenset[str] = frozenset()  # names, in the density, of weights that are of another training
         # One memory a stage, for streams: a validation leaves that of the training alone.
         self.memories: dict[str, Memory] = {"train": {}, "val": {}, "test": {}}
         if density.conditional and density.spec.classes <= MAX_CLASSES:
@@ -56,13 +57,17 @@ class LitDensity(pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Let a model with data-dependent initialisation see examples, the same on all processes.
 
-        EMA starts later, as a copy of the weights after the first step; a checkpoint is loaded after this.
+        Weights that are of another training stay. EMA starts later, as a copy of the weights after the first step; a
+        checkpoint is loaded after this.
         """
         if stage == "fit" and self.density.model.initialises:
+            weights = self.density.state_dict()
+            kept = {name: weights[name].clone() for name in self.started}
             x, given = self.trainer.datamodule.split("train", INITIAL)  # type: ignore[attr-defined]
             device = self.density.device  # not self.device, where the weights are yet to go
             cond = Condition(*(None if t is None else t.to(device) for t in as_condition(given)))
             self.density.model.initialise(self.density.encode(x.to(device)), self.density.condition_of(cond))
+            self.density.load_state_dict(kept, strict=False)
 
     def on_train_epoch_start(self) -> None:
         """Make an epoch's randomness a function of seed and epoch alone, so that a resumed run repeats it exactly."""
@@ -154,7 +159,8 @@ class LitDensity(pl.LightningModule):
             self.log("train/grad_norm", whole(torch.nn.utils.get_total_norm(grads)), batch_size=1)
 
     def configure_optimizers(self) -> Any:
-        optimizer = make("optimizer", self.config["optimizer"], self.density.parameters())
+        trained = [p for p in self.density.parameters() if p.requires_grad]
+        optimizer = make("optimizer", self.config["optimizer"], trained)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = make("schedule", self.config["schedule"], optimizer, steps)
         if schedule and "monitor" in schedule:

@@ -42,6 +42,7 @@ def result_of(
         "model": config["model"]["name"],
         "data": config["data"]["name"],
         "regime": data.regime,
+        **({"init_from": config["init_from"]} if config["init_from"] else {}),
         **{key: float(metrics[key]) for key in TESTED if key in metrics and (has_bpd or "bpd" not in key)},
         **(_test_set(config, data, trainer.world_size) if "test/nll" in metrics else {}),
         **(_bits_per_character(float(metrics["test/nll"]), config, data) if "test/nll" in metrics else {}),

@@ -52,6 +52,7 @@ def make_trainer(
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true",
     gradient_clip: NonNegativeFloat | None = None,
     accumulate: PositiveInt = 1,
+    freeze: list[str] = [],  # noqa: B006 - read, never changed
     ema: Decay | None = None,
     early_stopping: PositiveInt | None = None,
     val_every: PositiveInt = 1,
@@ -80,6 +81,7 @@ def make_trainer(
             arithmetic takes 32-true for bf16-mixed.
         gradient_clip: largest norm of the gradient.
         accumulate: batches per optimizer step.
+        freeze: patterns of the parameters and modules that are not trained, such as 'model.layers.*'.
         ema: decay of the averaged weights that are validated, tested and sampled; null for none.
         early_stopping: validations without improvement before training stops.
         val_every: epochs between validations.
@@ -98,7 +100,7 @@ def make_trainer(
         torch.set_num_threads(threads)
     callbacks = [
         *callbacks,  # before EMA: samples are drawn while the averaged weights are in place
-        *([EMAWeightAveraging(ema)] if ema is not None else []),
+        *([EMAWeightAveraging(ema, exact=bool(freeze))] if ema is not None else []),
         *([EarlyStopping(SCORE, patience=early_stopping)] if early_stopping else []),
         *([CheckpointActivations()] if checkpoint_activations else []),
         *([CompileModel()] if compile else []),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ar_lightning.config.resolve import load_config
+from benchmarks import init_from
 from benchmarks.report import tables
 from benchmarks.tables import adult, imputation, scale
 from benchmarks.tables.mammography import report
@@ -161,6 +162,12 @@ def test_features_are_those_of_the_results() -> None:
         cells = [f"{probe[of]['accuracy']:.3f} ± {probe[of]['accuracy_stderr']:.3f}" for of in ("hidden", "raw")]
         assert f"| `{model}` | `{probe['layer']}` | {cells[0]} | {cells[1]} |" == row("features", f"`{model}`")
         assert probe["difference"] < 0, "none helps"
+
+
+def test_what_a_start_saves_is_that_of_the_results() -> None:
+    result = read("init_from.json")
+    assert [line for line in init_from.report(result).splitlines() if line not in PAGES["training"].splitlines()] == []
+    assert all(row["from_digits"]["steps"] <= row["from_scratch"]["steps"] / 2 for row in result["seeds"])
 
 
 def test_codes_are_those_of_the_results() -> None:
