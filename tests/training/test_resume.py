@@ -17,7 +17,7 @@ from ar_lightning.data.fingerprint import changed, fingerprint
 from ar_lightning.density.density import Density
 from ar_lightning.training.lit import LitDensity
 from ar_lightning.training.trainer import RunCheckpoints
-from tests.support.commands import QUICK, result, run_apart, run_here
+from tests.support.commands import QUICK, killed_after, result, run_apart, run_here
 
 NADE = ["model=nade", "model.hidden=8", *QUICK, "data.batch_size=20", "samples.every=0", "samples.completions=false"]
 STREAM = ["--config", "conf/char_rnn.yaml", "model.hidden=8", *QUICK, "data.stream=true", "data.length=16",
@@ -195,6 +195,17 @@ def test_two_processes_that_ended_within_an_epoch_go_on_there(whole: Path, tmp_p
     assert set(epochs(whole)) <= set(epochs(cut))
     said = run_apart("--resume", str(tmp_path / "one"), "trainer.max_steps=null", "trainer.devices=1")
     assert "draws other random numbers" in said and result(tmp_path / "one")["steps"] == 8
+
+
+@pytest.mark.slow
+@pytest.mark.ddp
+def test_two_processes_that_were_killed_go_on_from_their_last_minutes(whole: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
+    killed_after(3, *TWO, "trainer.save_minutes=1e-9", f"run_dir={cut}")
+    assert len(last(cut)["within_epoch"]) == 2
+    run_apart("--resume", str(cut))
+    assert same(last(whole)["state_dict"], last(cut)["state_dict"])
+    assert rows(whole) == rows(cut)
 
 
 def test_an_optimizer_step_is_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
