@@ -100,7 +100,7 @@ def test_a_released_sweep_is_reported(released: Path, capsys: pytest.CaptureFixt
     again = yaml.safe_load((released / "best.yaml").read_text())
     for section in ("model", "trainer"):
         assert again.pop(section).items() >= best.pop(section).items(), "with keys that are newer"
-    assert again == best
+    assert again.items() >= best.items()
 
 
 @pytest.mark.slow

@@ -33,6 +33,8 @@ FILES = (
     "photos",
     "recordings",
     "book.txt",
+    "names.txt",
+    "rolls.npz",
     "measured.csv",
     "checked.csv",
     "customers.csv",
@@ -78,6 +80,8 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (makes_digits,) = [block for block in blocks("your-data", "python") if "digits.npz" in block]
     exec(makes_digits.replace("digits.npz", f"{tmp_path}/digits.npz"), {})
     (tmp_path / "book.txt").write_text("It was the best of times, it was the worst of times. " * 100)
+    np.savez(tmp_path / "rolls.npz", train=rng.random((60, 9, 12)) < 0.3, train_lengths=np.arange(60) % 9)
+    (tmp_path / "names.txt").write_text("anna\nbert\ncharlotte\n" * 20)
     table = [",".join(map(str, row)) for row in rng.normal(size=(100, 3)).round(4).tolist()]
     (tmp_path / "measured.csv").write_text("\n".join(["length,width,height", *table]) + "\n")
     checked = [f"{row},{'yes' if i % 20 == 0 else 'no'}" for i, row in enumerate(table)]

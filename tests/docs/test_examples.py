@@ -40,8 +40,9 @@ def test_a_notebook_runs_and_says_again_what_is_stored(
         assert [o.output_type for o in before.get("outputs", [])] == [o.output_type for o in after.get("outputs", [])]
         old, new = printed(before), printed(after)
         assert NUMBER.sub("#", old).split() == NUMBER.sub("#", new).split()
-        # Other processors round otherwise, and a training carries that on.
-        assert numbers(new) == pytest.approx(numbers(old), rel=0.03, abs=0.15)
+        # Other processors round otherwise, and a training carries that on: most to what is drawn after it.
+        rel = 0.2 if "trained" in before.metadata.get("tags", []) else 0.03
+        assert numbers(new) == pytest.approx(numbers(old), rel=rel, abs=0.15)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

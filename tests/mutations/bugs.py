@@ -407,10 +407,11 @@ BUGS = {
         "ar_lightning/density/lengths.py", "score(read).masked_fill(after_end(read, end), 0)", "score(read)", ENDS
     ),
     "the end itself is not scored": Bug(
-        "ar_lightning/density/lengths.py", "return ends.cumsum(-1) > ends", "return ends.cumsum(-1) > 0", ENDS
+        "ar_lightning/density/lengths.py", "[count > ends, ", "[count > 0, ", ENDS
     ),
     "samples go on after their end": Bug(
-        "ar_lightning/density/draw.py", "self.over = values[:, token - 1] == self.end", "self.over = None", ENDS
+        "ar_lightning/density/draw.py", "self.over, self.nothing = (x[:, 0, last - (not channel)] == self.end)", "self.over, self.nothing = None",
+        ENDS
     ),
     "keys and values of other examples are kept": Bug(
         "ar_lightning/nn/attention.py", 'self.past["kv"][:, rows]', 'self.past["kv"][:, : len(rows)]', ENDS

@@ -96,7 +96,8 @@ def test_trainings_begin_and_resume(script: str, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").touch()
     program, *args = arguments(script, tmp_path, NODES="2", DEVICES="1")
-    assert args == ["--resume", str(tmp_path / "run"), "trainer.num_nodes=2", "trainer.devices=1"]
+    lasting = ["trainer.save_minutes=10", "trainer.num_nodes=2", "trainer.devices=1"]
+    assert args == ["--resume", str(tmp_path / "run"), *lasting]
 
 
 def test_a_training_has_a_task_for_every_gpu_and_its_batch_is_divisible() -> None:

@@ -78,10 +78,11 @@ def code_bits(x: np.ndarray, spec: DataSpec) -> np.ndarray | None:
         return None
     if is_image(spec):
         return 8.0 * np.array([len(png(torch.from_numpy(image), values)) - PNG_FRAME for image in x])
+    examples = list(x)
     if values.end is not None:
-        x = [example[:, : int((example[0] != values.end).sum())] for example in x]
+        examples = [example[:, : int((example[0] != values.end).sum())] for example in examples]
     kind = np.uint8 if values.levels <= 256 else np.uint16 if values.levels <= 65536 else np.uint32
-    return 8.0 * np.array([len(zlib.compress(example.astype(kind).tobytes(), 9)) for example in x])
+    return 8.0 * np.array([len(zlib.compress(example.astype(kind).tobytes(), 9)) for example in examples])
 
 
 def independent_nll(train: np.ndarray, x: np.ndarray, spec: DataSpec) -> np.ndarray:
