@@ -1,6 +1,7 @@
 """Every command and every piece of code in the README and on the pages of docs runs."""
 
 import os
+import pickle
 import re
 from pathlib import Path
 from uuid import uuid4
@@ -71,6 +72,10 @@ def test_every_command_means_something(page: str) -> None:
             assert load_config(args[1] if "/" not in args[1] else ROOT / args[1], args[2:])
 
 
+CHORALES = [[(60, 64, 67), (), (59,)], [(48, 60)]] * 8  # MIDI numbers of the keys of each frame
+JSB = [*QUICK_ANYWHERE, "trainer.max_epochs=1", "trainer.accelerator=cpu"]
+
+
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the pages say a reader may have, and what their commands leave there."""
@@ -81,6 +86,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     exec(makes_digits.replace("digits.npz", f"{tmp_path}/digits.npz"), {})
     (tmp_path / "book.txt").write_text("It was the best of times, it was the worst of times. " * 100)
     np.savez(tmp_path / "rolls.npz", train=rng.random((60, 9, 12)) < 0.3, train_lengths=np.arange(60) % 9)
+    (tmp_path / "JSB Chorales.pickle").write_bytes(pickle.dumps(dict.fromkeys(("train", "valid", "test"), CHORALES)))
     (tmp_path / "names.txt").write_text("anna\nbert\ncharlotte\n" * 20)
     table = [",".join(map(str, row)) for row in rng.normal(size=(100, 3)).round(4).tolist()]
     (tmp_path / "measured.csv").write_text("\n".join(["length,width,height", *table]) + "\n")
@@ -138,8 +144,19 @@ def test_every_command_and_the_python_of_a_page_run(
         done.add(line)
     scope: dict[str, object] = {}
     for block in blocks(page, "python"):
-        here = block.replace("runs/", f"{scratch}/runs/").replace("digits.npz", f"{scratch}/digits.npz")
+        here = re.sub(r"(runs/|digits\.npz|jsb\.npz|JSB Chorales\.pickle)", rf"{scratch}/\1", block)
         exec(here, scope)
+    if page == "your-data":
+        assert (
+            run_here(
+                "--config",
+                "conf/published/rnn_nade_jsb.yaml",
+                *JSB,
+                f"data.path={scratch}/jsb.npz",
+                f"run_dir={scratch}/runs/jsb",
+            )
+            == 0
+        )
     if page in ("README", "python"):
         assert scope["completed"].shape == (16, 1, 8, 8)  # type: ignore[attr-defined]
         assert scope["nats"].shape == (16,)  # type: ignore[attr-defined]
