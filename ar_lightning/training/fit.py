@@ -1,14 +1,16 @@
 """Train a density from its config: `run` fits, tests, samples and writes the run directory."""
 
 import logging
+import os
 import time
 import warnings
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
@@ -40,6 +42,7 @@ from ar_lightning.training.trainer import make_trainer, with_possible_precision
 __all__ = ["build_lit", "run"]
 
 SHOWN = 200  # rows of a table, at most
+ADDRESS = ("MASTER_ADDR", "MASTER_PORT")  # of the process that others find each other by
 PATIENCE = 60.0  # seconds that a trial, tried again, waits for the processes of its dead worker to end
 
 
@@ -71,8 +74,27 @@ def run(
             damaged; the training diverged.
     """
     rank = rank_zero_only.rank  # type: ignore[attr-defined]  # known before the Trainer exists
-    with claimed(run_dir, resume is not None, PATIENCE if trial else 0.0) if rank == 0 else nullcontext():
+    claim = claimed(run_dir, resume is not None, PATIENCE if trial else 0.0) if rank == 0 else nullcontext()
+    with claim, _leaving_no_group():
         return _run(config, dataset, run_dir, resume, trial)
+
+
+@contextmanager
+def _leaving_no_group() -> Iterator[None]:
+    """Take back what DDP sets up for a process that is alone: what trains next in it, or is started by it, starts anew.
+
+    Several processes end with their training, all together.
+    """
+    before = {name: os.environ.get(name) for name in ADDRESS}
+    was_there = dist.is_available() and dist.is_initialized()
+    try:
+        yield
+    finally:
+        if not was_there and dist.is_available() and dist.is_initialized() and dist.get_world_size() == 1:
+            dist.destroy_process_group()
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                os.environ |= {} if value is None else {name: value}
 
 
 def _run(

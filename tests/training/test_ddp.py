@@ -1,6 +1,7 @@
 """One training on two processes, from the command line: one run directory, one W&B run, exact numbers."""
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from ar_lightning import load
 from ar_lightning.config.build import build_data_module, build_dataset
 from ar_lightning.config.resolve import load_config
-from tests.support.commands import QUICK, ROOT, result, run_apart
+from tests.support.commands import QUICK, ROOT, result, run_apart, run_here
 
 
 def images_of(config: str) -> torch.Tensor:
@@ -37,3 +38,13 @@ def test_two_processes_are_one_training(tmp_path: Path) -> None:
         nll = -load(run).log_prob(x).double().mean().item()
     assert result(run)["test/nll"] == pytest.approx(nll, rel=1e-6)
     assert result(run)["test_examples"] == len(x)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
+def test_a_process_that_is_alone_leaves_nothing_for_others(strategy: str, tmp_path: Path) -> None:
+    """Neither a group of processes nor the address of one, which trainings that it starts would take for theirs."""
+    size = ["model=transformer", "model.width=8", "model.layers=1"]
+    for name in ("first", "second"):
+        assert run_here(*size, *QUICK, f"trainer.strategy={strategy}", f"run_dir={tmp_path / name}") == 0
+        assert not torch.distributed.is_initialized()
+        assert not {"MASTER_ADDR", "MASTER_PORT"} & os.environ.keys()
