@@ -42,7 +42,7 @@ from ar_lightning.training.trainer import make_trainer, with_possible_precision
 __all__ = ["build_lit", "run"]
 
 SHOWN = 200  # rows of a table, at most
-ADDRESS = ("MASTER_ADDR", "MASTER_PORT")  # of the process that others find each other by
+PLACES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")  # of a process among others
 PATIENCE = 60.0  # seconds that a trial, tried again, waits for the processes of its dead worker to end
 
 
@@ -85,7 +85,7 @@ def _leaving_no_group() -> Iterator[None]:
 
     Several processes end with their training, all together.
     """
-    before = {name: os.environ.get(name) for name in ADDRESS}
+    before = {name: os.environ.get(name) for name in PLACES}
     was_there = dist.is_available() and dist.is_initialized()
     try:
         yield
