@@ -10,7 +10,7 @@ channels of a frame are independent, as those of the paper's plain RNN.
 
 Deviations: LSTM and GRU cells; any likelihood; classes and vectors as a bias of what the cell reads; where examples
 end, the end is a channel of its own, the first, which is scored. The state at the first frame is what the cell makes
-of a frame of zeros. The published number of JSB chorales is -5.56 nats a frame, without ends:
+of a frame of zeros. The number reported for JSB chorales, unconfirmed here, is -5.56 nats a frame, without ends:
 `conf/published/rnn_nade_jsb.yaml`.
 """
 
