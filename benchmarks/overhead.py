@@ -23,10 +23,7 @@ __all__ = ["overhead"]
 
 
 def overhead(work: Work, steps: int, setup: Setup) -> dict[str, float]:
-    """Return the seconds of a training step in a bare loop and in the Trainer, which also counts and logs.
-
-    A result gives its seconds of training to a tenth: `steps` should take many of these.
-    """
+    """Return the seconds of a training step in a bare loop and in the Trainer, which also counts and logs."""
     steps = 5 if setup.quick else steps
     with tempfile.TemporaryDirectory() as folder:
         images = work.examples(steps * work.batch)[:, 0].numpy().astype(np.uint8)

@@ -56,7 +56,7 @@ def result_of(
         "parameters": sum(p.numel() for p in lit.parameters()),
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
-        "seconds_training": round(throughput.seconds, 1),
+        "seconds_training": round(throughput.seconds, 3),
         "seconds_total": round(throughput.total_seconds, 1),
         "seed": config["seed"],
         "world_size": trainer.world_size,
