@@ -8,6 +8,7 @@ from ar_lightning.core.errors import INTERRUPTED, UserError
 
 if TYPE_CHECKING:
     from benchmarks.published.reproduce import Reproduced
+    from benchmarks.published.smoke import Smoke
 
 __all__ = ["run"]
 
@@ -20,6 +21,10 @@ def run(args: list[str]) -> int:
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that differ from the config's")
     parser.add_argument("--list", action="store_true", help="print the rows, their published values and ours")
+    parser.add_argument(
+        "--smoke", action="store_true", help="train the row for a minute and compare its losses with the kept curve: "
+        "says whether this machine is on track, and how long the whole takes on it",
+    )  # fmt: skip
     parser.add_argument("--page", action="store_true", help="write RESULTS.md again from the results that are kept")
     parser.add_argument(
         "--zoo", metavar="RUN", nargs="?", const="", help="put the weights of the row in zoo/NAME, and "
@@ -46,8 +51,14 @@ def run(args: list[str]) -> int:
         print("written:", write_page())
         return 0
     if parsed.name is None:
+        if parsed.smoke:
+            raise UserError("command line: --smoke takes the NAME of a row, before it; --list prints them")
         _print_rows()
         return 0
+    if parsed.smoke:
+        from benchmarks.published.smoke import smoke
+
+        return _print_smoke(parsed.name, smoke(parsed.name, parsed.overrides))
     try:
         found = reproduce(parsed.name, parsed.overrides)
     except (KeyboardInterrupt, SystemExit):  # Lightning turns one into the other
@@ -85,3 +96,21 @@ def _print_found(found: "Reproduced") -> None:
         print(f"another experiment by {', '.join(found.changed)}: nothing is kept, and RESULTS.md stays as it was")
     else:
         print(f"kept in {row.folder}; RESULTS.md is written anew")
+
+
+def _print_smoke(name: str, found: "Smoke") -> int:
+    """Say whether a training is on track; return 0 if it is, else 1."""
+    print(
+        f"{name}: {found.steps} steps in {found.seconds:.0f} s; the whole takes about {_minutes(found.whole)} here, "
+        f"it took {_minutes(found.kept)} on {found.machine}"
+    )
+    print(
+        f"training loss of steps {found.first} to {found.last}: {found.loss:.2f} nats, kept: {found.kept_loss:.2f}; "
+        f"they may differ by {found.allowed:.2f}"
+    )
+    print("on track" if found.on_track else "not on track: other data, other versions, or a fault")
+    return 0 if found.on_track else 1
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"

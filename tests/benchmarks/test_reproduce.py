@@ -13,6 +13,7 @@ from ar_lightning.training.provenance import machine
 from benchmarks.published.page import results_page
 from benchmarks.published.reproduce import reproduce
 from benchmarks.published.rows import changed, read_reproductions
+from benchmarks.published.smoke import beside, smoke
 from tests.support.commands import ROOT, run_here
 from tests.support.files import real_data
 
@@ -93,6 +94,30 @@ def test_another_experiment_is_compared_but_not_kept(tmp_path: Path, monkeypatch
         reproduce("markov_digits", [*OURS, "optimizer.lr=0.2"], root)
 
 
+def test_a_minute_is_set_beside_the_kept_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = checkout(tmp_path / "root", "markov_digits", "model: markov\n" + TABLE + "  log_every: 2\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="has no kept curve"):
+        smoke("markov_digits", OURS, root=root)
+    reproduce("markov_digits", OURS, root)
+    before = sorted(tmp_path.rglob("*"))
+    found = smoke("markov_digits", OURS, 3600.0, root)  # an epoch ends long before
+    assert found.on_track and found.loss == pytest.approx(found.kept_loss, rel=1e-4) and found.last > found.first
+    assert sorted(tmp_path.rglob("*")) == before, "nothing is kept"
+    assert found.whole == pytest.approx(found.seconds, rel=0.5), "it was the whole training but for the last few steps"
+    with pytest.raises(UserError, match=r"optimizer\.lr: the kept curve is of another experiment"):
+        smoke("markov_digits", [*OURS, "optimizer.lr=0.1"], root=root)
+    with pytest.raises(UserError, match="run_dir: nothing of this minute is kept"):
+        smoke("markov_digits", [*OURS, "run_dir=x"], root=root)
+
+
+def test_losses_may_differ_by_a_band_and_by_their_noise() -> None:
+    kept = {step: 100.0 + 5 * (-1) ** step for step in range(9)}
+    assert beside({0: 9.0, 1: 9.0, 7: 97.0, 8: 103.0}, kept) == (7, 8, 100.0, 100.0, pytest.approx(5 + 3 * 2))
+    with pytest.raises(UserError, match="7 steps are not enough"):
+        beside({6: 1.0, 7: 1.0}, kept)
+
+
 @pytest.mark.slow
 @real_data
 def test_a_table_is_the_mean_over_its_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,6 +142,7 @@ def test_a_table_is_the_mean_over_its_folds(tmp_path: Path, monkeypatch: pytest.
     [
         (["nade_binarised_mnist"], "did you mean 'nade_binarized_mnist'?"),
         (["nade_binarized_mnist", "optimizer.lrr=1"], "did you mean 'lr'?"),
+        (["--smoke"], "--smoke takes the NAME of a row"),
         (["trainer.max_epochs=1"], "give the NAME of a row"),
         (["nade_binarized_mnist", "--page"], "leave out the name"),
     ],
