@@ -40,10 +40,11 @@ from ar_lightning.nn.rotary import turns
 from ar_lightning.nn.streaming import Streaming
 from ar_lightning.nn.tokens import TokenReader
 
-__all__ = ["Transformer"]
+__all__ = ["EMBEDDED", "SEQUENCE_BASE", "Layer", "Transformer", "initialise", "rms_norm"]
 
 EMBEDDED = 0.3  # initial standard deviation of what a token is the sum of
 Norm = Callable[[int], nn.Module]
+rms_norm = partial(nn.RMSNorm, eps=1e-6)
 SEQUENCE_BASE, IMAGE_BASE = 10_000.0, 100.0  # slowest turn of a rotary position: 1 / base radians a site
 
 
@@ -85,7 +86,7 @@ class Transformer(SequenceModel):
         shapes: Shapes,
         orders: int = 1,
         rotary: bool = True,
-        norm: Norm = partial(nn.RMSNorm, eps=1e-6),  # noqa: B008 (it makes layers)
+        norm: Norm = rms_norm,
         *,
         width: PositiveInt = 128,
         layers: PositiveInt = 4,
@@ -113,18 +114,7 @@ class Transformer(SequenceModel):
         self._initialise(layers)
 
     def _initialise(self, layers: int) -> None:
-        """GPT-2's initial weights, but scaled to the width: its 0.02 suits 768 features and more."""
-        for name, module in self.named_modules():
-            if isinstance(module, nn.Linear):
-                std = module.in_features**-0.5
-                if name.endswith(("attention.out", "mlp.down")):  # 2L of these are summed: the sum stays as large
-                    std *= (2 * layers) ** -0.5
-                nn.init.normal_(module.weight, std=std)
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, std=EMBEDDED)
-            elif isinstance(module, GivenBias):
-                module.initialise(EMBEDDED)
+        initialise(self, layers)
         if self.read.linear is not None:
             nn.init.normal_(self.read.linear.weight, std=EMBEDDED)
         if self.places.nothing is not None:
@@ -161,6 +151,21 @@ class Transformer(SequenceModel):
     def _tied(self, h: Tensor) -> Tensor:
         """Score levels by their own embeddings; the first row of the table stands for no value yet."""
         return F.linear(h * h.shape[2] ** -0.5, self.read.table.weight[1:], self.bias)
+
+
+def initialise(network: nn.Module, layers: int) -> None:
+    """Draw GPT-2's initial weights of so many layers, but scaled to the width: its 0.02 suits 768 features and more."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Linear):
+            std = module.in_features**-0.5
+            if name.endswith(("attention.out", "mlp.down")):  # 2L of these are summed: the sum stays as large
+                std *= (2 * layers) ** -0.5
+            nn.init.normal_(module.weight, std=std)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=EMBEDDED)
+        elif isinstance(module, GivenBias):
+            module.initialise(EMBEDDED)
 
 
 class Layer(nn.Module):

@@ -147,3 +147,8 @@ class MaskedMLP(Streaming):
         if self.past["direct"] is not None:
             h = h.addmm(self.past["direct"][new, : ends[0][n + 1]], values[0][: ends[0][n + 1]])
         return h.T
+
+    def keep(self, rows: Tensor) -> None:
+        if self.past:  # examples are last
+            biases = self.past["biases"] if self.class_biases is None else [b[:, rows] for b in self.past["biases"]]
+            self.past.update(biases=biases, values=[v[:, rows] for v in self.past["values"]])

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
 from tests.support.cases import Case, random_values
@@ -40,7 +41,53 @@ def test_independent_channels_depend_on_earlier_frames_alone() -> None:
     assert changed.tolist() == [[False, True, True, True], *[[False, False, True, True]] * 2]
 
 
-@pytest.mark.parametrize("options", [{"frame": "independent"}, {"frame": "nade", "cell": "gru"}])
+@torch.no_grad()
+def test_a_made_in_a_frame_is_one_whose_units_are_given_the_state() -> None:
+    """By the masks of the paper: a path leads from a channel to later ones alone, and from the state to all."""
+    density = build(frame="made", frame_layers=2, layers=1)
+    model, x = density.model, random_values(FRAMES, 5)
+    mlp, masks = model.units.mlp, []
+    degrees = list(model.units.degrees.split(model.units.widths))
+    for above, below in zip(degrees[1:], degrees, strict=False):
+        masks.append((below <= above[:, None]).double())
+    z = density.encode(x).transpose(1, 2)  # (B, T, C)
+    states = model.states.recurrent(torch.nn.functional.pad(z, (0, 0, 1, 0))[:, :-1])
+    h = z
+    for i, (layer, mask) in enumerate(zip(mlp.layers, masks, strict=True)):
+        h = h @ (layer.weight * mask).T + layer.bias + states @ mlp.class_biases[i].context
+        if i < 2:
+            h = torch.sigmoid(h)
+    h = h + z @ (mlp.direct.weight * torch.ones(3, 3).tril(-1)).T
+    assert torch.allclose(density.parameters_of(x, None, 0).transpose(1, 2), h, atol=1e-9)
+
+
+@torch.no_grad()
+def test_a_transformer_over_frames_reads_all_before_and_is_for_any_length() -> None:
+    density, x = build(cell="transformer", frame="independent"), random_values(FRAMES, 1)
+    longer = build(DataSpec((3, 9), 2), cell="transformer", frame="independent")
+    longer.load_state_dict(density.state_dict())
+    twice = longer.terms(torch.cat([x, 1 - x, x[..., :1]], 2))
+    assert torch.allclose(twice[..., :4], density.terms(x), atol=1e-9)
+    for t in range(4):
+        other = x.clone()
+        other[:, 0, t] = 1 - x[:, 0, t]
+        assert (density.terms(x) != density.terms(other))[0, 1].tolist() == [s > t for s in range(4)]
+
+
+def test_layers_of_a_made_are_no_nades() -> None:
+    with pytest.raises(UserError, match="frame=made"):
+        build(frame_layers=2)
+
+
+WAYS = [
+    {"frame": "independent"},
+    {"frame": "nade", "cell": "gru"},
+    {"frame": "nade", "cell": "transformer"},
+    {"frame": "made", "frame_layers": 2},
+]
+
+
+@pytest.mark.parametrize("options", WAYS)
 @torch.no_grad()
 def test_any_pieces_give_what_a_full_pass_does(options: dict[str, object]) -> None:
     """A start that ends within a frame is read, and then value after value."""

@@ -39,7 +39,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "transformer": {"width": 8, "layers": 2, "heads": 2},
     "any_order_transformer": {"width": 8, "layers": 2, "heads": 2},
     "rnn": {"hidden": 6, "layers": 2, "embedding": 5},
-    "rnn_nade": {"hidden": 6, "layers": 2, "frame_hidden": 7},
+    "rnn_nade": {"hidden": 6, "layers": 2, "heads": 2, "frame_hidden": 7},
     "wavenet": {"channels": 6, "skip": 8, "layers": 5, "stacks": 2},
 }
 CLASSES = 3
@@ -163,6 +163,11 @@ def variants(model: str) -> list[dict[str, Any]]:
         "kernel": [{"kernel": 5}],
         "mlp": [{"mlp": "swiglu"}],
         "cell": [{"cell": "gru", "position": True}, {"cell": "rnn"}],
+        "frame": [
+            {"cell": "transformer"},
+            {"frame": "made"},
+            {"cell": "transformer", "frame": "made", "frame_layers": 2},
+        ],
         "masks": [{"masks": 3}, {"masks": 2, "vary_order": True}],
         "ensemble": [{"ensemble": 3}],
     }
