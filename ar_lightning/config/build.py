@@ -37,6 +37,7 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> "Density":
     """Build the density that the `model` and `likelihood` sections describe, for data of this spec."""
     from ar_lightning.density.density import Density
     from ar_lightning.density.orderless import OrderlessDensity
+    from ar_lightning.likelihoods.ends import WithEnds
     from ar_lightning.models.orders import site_order
 
     model_class = find("model", config["model"]["name"])
@@ -48,6 +49,8 @@ def build_density(config: dict[str, Any], spec: DataSpec) -> "Density":
         chosen["encoding"] = model_class.encoding
     with _keys_of("likelihood", chosen):
         likelihood = find("likelihood", name)(spec, **chosen)
+    if spec.ends and spec.levels is None:
+        likelihood = WithEnds(likelihood, spec)
     if model_class.blind:
         likelihood.freeze_encoders()
     shapes = Shapes(

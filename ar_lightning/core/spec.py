@@ -1,7 +1,7 @@
 """What a dataset holds and what a model is built for: shapes and supports, in plain Python."""
 
 from dataclasses import dataclass, replace
-from math import inf, isfinite, log, prod
+from math import isfinite, log, prod
 from typing import Any
 
 from ar_lightning.core.medium import Medium, MixedTable, Table, medium_from_dict, medium_to_dict
@@ -26,8 +26,8 @@ class DataSpec:
             an example; the latter is 0 for one that never varies, which is not read. Empty for none.
         ends: examples are sequences of different lengths, at most that of the shape: the last level is the end of one,
             a value that is predicted, scored and drawn as others are, and all values after it are that level again.
-            Examples `(1 + C, T)` are frames of C binary channels: the first channel says whether one has ended, and
-            then holds 1 to the end, and the others 0.
+            Examples `(1 + C, T)` are frames of C channels, binary or real: the first channel says whether one has
+            ended, and then holds 1 to the end, and the others 0.
     """
 
     shape: tuple[int, ...]
@@ -43,7 +43,7 @@ class DataSpec:
     @property
     def end(self) -> int | None:
         """The level that is the end of an example; None where all examples are of one length."""
-        return self.levels - 1 if self.ends and self.levels else None
+        return (self.levels or 2) - 1 if self.ends else None
 
     @property
     def values(self) -> int | None:
@@ -127,7 +127,8 @@ class DataSpec:
         size = f"{'at most ' * self.ends}{'x'.join(map(str, self.shape))}"
         levels = f"{self.levels} levels{', the end among them' * self.ends}"
         if self.ends and self.shape[0] > 1:
-            return f"at most {self.shape[1]} frames of {self.shape[0] - 1} binary values"
+            kind = values[self.support]
+            return f"at most {self.shape[1]} frames of {self.shape[0] - 1} {kind}"
         return f"{size} with {values.get(self.support, levels) if not self.ends else levels}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -155,8 +156,8 @@ class DataSpec:
             raise ValueError(f"data: {len(spec.labels)} labels of {spec.classes} classes")
         if not all(type(label) in (int, str) for label in spec.labels):
             raise ValueError("data: labels that are neither whole numbers nor text")
-        most = 2 if spec.shape[0] > 1 else inf
-        if spec.ends and (len(spec.shape) != 2 or not 2 <= (spec.levels or 0) <= most):
+        can_end = spec.levels in (2, None) if spec.shape[0] > 1 else (spec.levels or 0) >= 2
+        if spec.ends and (len(spec.shape) != 2 or not can_end or spec.quantised):
             raise ValueError(f"data: examples {spec.shape} of {spec.levels} levels that end")
         for pair in spec.context:
             if len(pair) != 2 or not all(type(v) in (int, float) and isfinite(v) for v in pair) or pair[1] < 0:

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.notice import notice
@@ -36,17 +37,18 @@ def frames_of(
     return Frames(x.reshape(-1, x.shape[-1])[flat.values], flat.sizes)
 
 
-def with_ends(frames: np.ndarray, sizes: np.ndarray, length: int) -> np.ndarray:
+def with_ends(frames: np.ndarray, sizes: np.ndarray, length: int, kind: DTypeLike = np.uint8) -> np.ndarray:
     """Return examples `(N, 1 + C, length)` of so many frames each, `(N,)`, which lie one after another `(sum, C)`.
 
-    The first channel is 1 where an example is over. Those of `length` frames or more are cut there, and have no end.
+    They are of the type `kind`. The first channel is 1 where an example is over. Those of `length` frames or more are
+    cut there, and have no end.
 
     Example:
         >>> with_ends(np.array([[0, 1], [1, 1], [1, 0]]), np.array([1, 2]), 3)[1].tolist()
         [[0, 0, 1], [1, 1, 0], [1, 0, 0]]
     """
     n, channels = frames.shape
-    kinds = np.zeros((n + 1, 1 + channels), np.uint8)
+    kinds = np.zeros((n + 1, 1 + channels), kind)
     kinds[:n, 1:] = frames
     kinds[n, 0] = 1
     rows = ragged(np.arange(n), sizes, length, n)[:, 0]
@@ -76,9 +78,10 @@ def frames_for(
         return x.transpose(0, 2, 1)
     if lengths is None and offsets is None:
         raise UserError(f"{where}: this density takes examples of different lengths: save how many frames each has too")
-    if not np.isin(found.values, (0, 1)).all():
+    if spec.levels and not np.isin(found.values, (0, 1)).all():
         raise UserError(f"{where} holds other values than 0 and 1, which the channels of this density are; mend them")
     if cut := int((found.sizes >= length).sum()):
         most = f"{cut} of {len(found.sizes)} examples are cut to their first {length} frames"
         notice(f"{where}: {most}: this density was trained on none that are longer, and log p is of what is left")
-    return with_ends(found.values, found.sizes, length)
+    kind = np.uint8 if spec.levels else np.float32 if found.values.dtype.kind != "f" else found.values.dtype
+    return with_ends(found.values, found.sizes, length, kind)

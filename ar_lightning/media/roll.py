@@ -1,14 +1,17 @@
-"""Frames of channels: piano rolls to look at, and to listen to where channels are keys."""
+"""Frames of channels: piano rolls to look at and, where channels are keys, to listen to; lines where they are real."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
+from ar_lightning.core.files import written
 from ar_lightning.core.medium import Roll
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.media.base import Files, Media, as_completions, prefix_of
+from ar_lightning.media.channels import draw_channels
 from ar_lightning.media.images import BACKGROUND, UNKNOWN, save_png
 from ar_lightning.media.sound import WAVS, write_wavs
 
@@ -36,12 +39,13 @@ class Rolls(Media):
         super().__init__(spec)
         assert isinstance(spec.medium, Roll)
         self.rate, self.lowest = spec.medium.rate, spec.medium.lowest
+        self.levels = spec.without_noise().levels
 
     def frames(self, x: Tensor) -> list[np.ndarray]:
-        """Return the frames `(C, n)` of each example, n as many as it has, as shades 0 to 1."""
-        values, levels = self.without_noise(x).detach().cpu().double().numpy(), self.spec.without_noise().levels
-        low, high = (0, levels - 1) if levels else (values.min(initial=0), values.max(initial=0))
-        values = (values - low) / max(high - low, 1e-12)
+        """Return the frames `(C, n)` of each example, n as many as it has, as shades 0 to 1, or as they are if real."""
+        values = self.without_noise(x).detach().cpu().double().numpy()
+        if self.levels:
+            values = values / (self.levels - 1)
         if not self.spec.ends:
             return list(values)
         return [example[1:, example[0] == 0] for example in values]
@@ -49,9 +53,14 @@ class Rolls(Media):
     def write_samples(
         self, x: Tensor, stem: Path, data: Tensor | None = None, columns: int = 0, known: int = 0
     ) -> Files:
-        """Write a sheet of the first samples, `STEM.png`; and of keys, how they sound, `STEM-0.wav`, `STEM-1.wav` .."""
+        """Write a sheet of the first samples, `STEM.png`, and of keys how they sound, `STEM-0.wav`, `STEM-1.wav` .."""
         sheet = stem.with_name(f"{stem.name}.png")
-        save_png(self.sheet(x[:ROWS], known // self.spec.shape[0]), sheet)
+        told = known // self.spec.shape[0]
+        if self.levels:
+            save_png(self.sheet(x[:ROWS], told), sheet)
+        else:
+            with written(sheet) as partial:
+                draw_channels(self.frames(x[:ROWS]), self.spec.shape[1], self.rate, partial, told)
         if self.lowest is None:
             return {"samples": sheet}
         sounds = [synthesised(frames, self.rate, self.lowest) for frames in self.frames(x[:WAVS])]
@@ -66,7 +75,11 @@ class Rolls(Media):
         """Return a sheet as a picture."""
         from PIL import Image
 
-        return Image.fromarray(self.sheet(x))
+        if self.levels:
+            return Image.fromarray(self.sheet(x))
+        content = BytesIO()
+        draw_channels(self.frames(x), self.spec.shape[1], self.rate, content)
+        return Image.open(content)
 
     def sheet(self, x: Tensor, known: int = 0) -> np.ndarray:
         """Return a picture `(height, width, 3)`, a roll below another: the highest key on top, grey after an end."""

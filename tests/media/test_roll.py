@@ -46,6 +46,17 @@ def test_channels_that_are_no_keys_have_no_sound(tmp_path: Path) -> None:
     assert set(media.write_samples(X[:, 1:], tmp_path / "s")) == {"samples"}
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_real_channels_are_lines(ends: bool, tmp_path: Path) -> None:
+    media = media_of(DataSpec((4, 5), None, medium=Roll(1.0), ends=ends))
+    x = X.double() * torch.tensor([1.0, -2.0, 0.5, 3.0])[:, None]
+    assert [frames.shape for frames in media.frames(x)] == ([(3, 3), (3, 0)] if ends else [(4, 5)] * 2)
+    assert set(media.write_samples(x, tmp_path / "s")) == {"samples"}
+    masks = (torch.arange(5) < 2).expand(1, 4, 5)
+    assert set(media.write_completions(x, masks, x[:, None, None], tmp_path / "c")) == {"completions"}
+    assert media.show(x).width == 1000
+
+
 @pytest.mark.parametrize("key", [0, 12])
 def test_a_key_sounds_at_its_pitch_while_it_is_held(key: int) -> None:
     frames = np.zeros((13, 6), np.uint8)

@@ -61,6 +61,7 @@ SPECS = {
 }
 ENDS = DataSpec((1, 4), 3, CLASSES, ends=True)  # sequences of up to four of two symbols, or three and an end
 FRAMES = DataSpec((3, 3), 2, CLASSES, medium=Roll(4.0, 60), ends=True)  # up to three frames of two channels, and ends
+REAL_FRAMES = DataSpec((3, 3), None, CLASSES, medium=Roll(4.0), ends=True)  # the same, of real channels
 BINARY = SPECS["binary"]
 CONTEXT = ((30.0, 20.0), (-1.0, 0.5), (7.0, 0.0))  # the last number never varied
 # A vector is given too, with a label or without.
@@ -266,6 +267,7 @@ ENDS_CASES = cover(
     list(filter(None, map(from_left_to_right, possible([ENDS, FRAMES])))),
     lambda case: {(case.model, case.variant), (case.model, case.data)},
 )
+REAL_ENDS_CASES = cover(list(filter(None, map(from_left_to_right, possible([REAL_FRAMES])))), each_statistic)
 # Large enough for every row, kernel and colour to matter; too large to enumerate.
 LARGE = [DataSpec((1, 4, 4), 2, CLASSES), DataSpec((3, 3, 4), 2, CLASSES)]
 LARGE_CASES = cover(possible(LARGE), each_network)

@@ -2,6 +2,8 @@
 
 from functools import cached_property
 
+import numpy as np
+
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import FrameRate, Key, NonNegativeInt
 from ar_lightning.core.medium import Roll
@@ -15,10 +17,10 @@ __all__ = ["FramesFile"]
 
 
 class FramesFile(NpzArrays):
-    """Your own frames from an .npz file: channels of 0 and 1 a step, of different lengths or one; or of real values.
+    """Your own frames from an .npz file: channels of 0 and 1 a step, or of real values; of different lengths or one.
 
-    The file is that of `data.name=npz`, but `train` is `(N, T, C)`, T frames of C channels. Those of 0 and 1 may be of
-    different lengths: then `train_lengths` `(N,)` says how many frames each example has; or `train` is `(sum, C)`, all
+    The file is that of `data.name=npz`, but `train` is `(N, T, C)`, T frames of C channels. They may be of different
+    lengths: then `train_lengths` `(N,)` says how many frames each example has; or `train` is `(sum, C)`, all
     examples one after another, and `train_offsets` `(N + 1,)` says where each begins. The end is then a channel of its
     own, which is predicted and drawn. So for `valid` and `test`; labels and vectors are as of `data.name=npz`.
 
@@ -69,12 +71,16 @@ class FramesFile(NpzArrays):
             problem = f"{self._named('train')} holds other values than 0 and 1 of keys; remove it"
             raise UserError(f"data.lowest_key: {problem}")
         if lengths or offsets:
-            if levels != 2:
-                what = "frames of different lengths hold 0 and 1 alone"
-                raise UserError(f"{self._named('train')}: {what}; binarise them, or cut them to one length")
+            if levels not in (2, None):
+                what = "frames of different lengths hold 0 and 1 alone, or real values"
+                raise UserError(f"{self._named('train')}: {what}; binarise or standardise them, or cut to one length")
             sizes = {name: part.sizes for name, part in frames.items()}
             length = max(rows_of(size, None)[0] for size in sizes.values())
-            x = {name: with_ends(part.values, part.sizes, length) for name, part in frames.items()}
+            kind = np.uint8 if levels else np.float32
+            x = {}
+            for name, part in frames.items():
+                values = part.values if levels else as_float32(part.values, self._named(name), name == "train")
+                x[name] = with_ends(values, part.sizes, length, kind)
             return self._content_of(x, found, levels, {}, sizes, "frames")
         if wrong := next((name for name, array in x.items() if array.shape[1:] != x["train"].shape[1:]), None):
             raise UserError(f"{self._named(wrong)} is of shape {x[wrong].shape}; make T and C those of 'train'")

@@ -123,7 +123,8 @@ class NpzArrays(Images):
         levels = self._levels_of(x)
         if sizes:
             if levels is None:
-                raise UserError(f"{self._named('train')}: real values have no level for an end; quantise them")
+                problem = f"{self._named('train')}: real values have no level for an end"
+                raise UserError(f"{problem}; quantise them, or save them as frames (N, T, C) for data.name=frames")
             length = max(rows_of(size, None)[0] for size in sizes.values())
             x = {name: ragged(array, sizes[name], length, levels)[:, 0] for name, array in x.items()}
             levels += 1

@@ -120,7 +120,12 @@ def _synthetic(kind: str, spec: DataSpec, train: np.ndarray, n: int, random: np.
         return np.quantile(train, random.random_sample(n), axis=0).astype(np.float32)
     low, high = (extreme(train, axis=None if media.shift_invariant else 0) for extreme in (np.min, np.max))
     uniform = random.random_sample(shape if kind == "noise" else one)
-    return np.broadcast_to(low + (high - low) * uniform, shape).astype(np.float32)
+    drawn = np.broadcast_to(low + (high - low) * uniform, shape).astype(np.float32)
+    if spec.end is not None:  # they end where training examples do
+        drawn[:, 0] = train[random.randint(len(train), size=n), 0]
+        x = torch.from_numpy(drawn)
+        drawn = torch.where(after_end(x, spec.end), blank(x, spec.end), x).numpy()
+    return drawn
 
 
 def _between(train: np.ndarray, at: np.ndarray, table: MixedTable) -> np.ndarray:

@@ -93,8 +93,8 @@ def independent_nll(train: np.ndarray, x: np.ndarray, spec: DataSpec) -> np.ndar
     """
     if isinstance(spec.medium, MixedTable):
         return _independent_cells(train[:, 0], x[:, 0], spec.medium)
-    if spec.levels and spec.ends:
-        return _independent_symbols(train, x, spec.levels)
+    if spec.end is not None:
+        return _independent_channels(train, x, spec.levels, spec.end)
     distributions = (train.shape[1], -1) if media_of(spec).shift_invariant else (-1, 1)
     train, x = (values.reshape(len(values), *distributions) for values in (train, x))
     levels = spec.without_noise().levels
@@ -112,14 +112,27 @@ def independent_nll(train: np.ndarray, x: np.ndarray, spec: DataSpec) -> np.ndar
     return np.concatenate([nll[bins].sum((1, 2)) for bins in _bins(x, levels)])
 
 
-def _independent_symbols(train: np.ndarray, x: np.ndarray, levels: int) -> np.ndarray:
-    """Return -log p `(N,)` of sequences that end: each symbol of a channel, the end among them, by its frequency."""
-    there = [~after_end(torch.from_numpy(part), levels - 1).numpy() for part in (train, x)]
+def _independent_channels(train: np.ndarray, x: np.ndarray, levels: int | None, end: int) -> np.ndarray:
+    """Return -log p `(N,)` of sequences that end: what there is of a channel, by its frequency or as Gaussian."""
+    there = [~after_end(torch.from_numpy(part), end).numpy() for part in (train, x)]
     found = np.zeros(len(x))
     for c in range(x.shape[1]):
-        counts = 1 + np.bincount(train[:, c][there[0][:, c]], minlength=levels)
-        found += (-np.log(counts / counts.sum())[x[:, c]] * there[1][:, c]).sum(1)
+        known, values = train[:, c][there[0][:, c]], x[:, c]
+        if levels is None and c:
+            terms = _gaussian(known, values)
+        else:
+            counts = 1 + np.bincount(known.astype(int), minlength=levels or 2)
+            terms = -np.log(counts / counts.sum())[values.astype(int)]
+        found += (terms * there[1][:, c]).sum(1)
     return found
+
+
+def _gaussian(known: np.ndarray, x: np.ndarray, unit: float = 1.0) -> np.ndarray:
+    """Return -log p, elementwise, by the mean and deviation of known values; in units of which one is so many."""
+    mean, std = (known.mean(dtype=np.float64), known.std(dtype=np.float64)) if len(known) else (0.0, 1.0)
+    std = max(std, 1e-6)
+    nll: np.ndarray = 0.5 * ((x - mean) / std) ** 2 + math.log(std * unit * math.sqrt(2 * math.pi))
+    return nll
 
 
 def _independent_cells(train: np.ndarray, x: np.ndarray, table: MixedTable) -> np.ndarray:
@@ -134,9 +147,7 @@ def _independent_cells(train: np.ndarray, x: np.ndarray, table: MixedTable) -> n
             counts = 1 + np.bincount(known.astype(int), minlength=len(column.levels))
             terms = -np.log(counts / counts.sum())[np.nan_to_num(cells).astype(int)]
         else:
-            mean, std = (known.mean(dtype=np.float64), known.std(dtype=np.float64)) if len(known) else (0.0, 1.0)
-            std = max(std, 1e-6)
-            terms = 0.5 * ((cells - mean) / std) ** 2 + math.log(std * column.unit * math.sqrt(2 * math.pi))
+            terms = _gaussian(known, cells, column.unit)
         nll += np.where(np.isnan(cells), 0.0, terms)
     return nll
 
