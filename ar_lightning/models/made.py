@@ -86,7 +86,7 @@ class MADE(SequenceModel):
                 self.units.begin(self.unit_degrees(), len(past), cond)
             return torch.stack([self.units.read(token) for token in past.unbind(1)], 1)
         params = self.units(self._inputs(past), self.unit_degrees(), cond).unflatten(1, (self.shapes.tokens, -1))
-        return params[:, self.places().argsort()]
+        return params if len(self.orders) == 1 else params[:, self.places().argsort()]
 
     def hidden_units(self, z: Tensor, cond: Given = None, only: str | None = None) -> dict[str, Tensor]:
         """Return the hidden units `(B, 1, H)` of every layer: each has read some of the example, and has no site."""
@@ -96,13 +96,15 @@ class MADE(SequenceModel):
     def _inputs(self, past: Tensor) -> Tensor:
         """Return what the network reads `(B, tokens * E)`, given the token before each in order."""
         known = F.pad(past[:, 1:], (0, 0, 0, 1))  # the last token of the order is read by none
-        return known[:, self.places()].flatten(1)
+        return (known if len(self.orders) == 1 else known[:, self.places()]).flatten(1)
 
     def places(self) -> Tensor:
         """Return where in this member's order each token is, `(tokens,)`, the tokens in the order of the first member.
 
         Weights lie in the order of the first member, and belong to the same values in all.
         """
+        if len(self.orders) == 1:
+            return torch.arange(self.shapes.tokens, device=self.orders.device)
         first, order = (token_order(o, self.shapes) for o in (self.orders[0], self.order))
         return order.argsort()[first]
 

@@ -35,6 +35,7 @@ from ar_lightning.models.base import SequenceModel
 from ar_lightning.models.orders import token_order
 from ar_lightning.nn.attention import CausalSelfAttention
 from ar_lightning.nn.given import GivenBias, given_bias
+from ar_lightning.nn.kernels.rms_norm import RMSNorm
 from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.rotary import turns
 from ar_lightning.nn.streaming import Streaming
@@ -44,7 +45,7 @@ __all__ = ["EMBEDDED", "SEQUENCE_BASE", "Layer", "Transformer", "initialise", "r
 
 EMBEDDED = 0.3  # initial standard deviation of what a token is the sum of
 Norm = Callable[[int], nn.Module]
-rms_norm = partial(nn.RMSNorm, eps=1e-6)
+rms_norm = partial(RMSNorm, eps=1e-6)
 SEQUENCE_BASE, IMAGE_BASE = 10_000.0, 100.0  # slowest turn of a rotary position: 1 / base radians a site
 
 

@@ -29,10 +29,10 @@ class CausalSelfAttention(Streaming):
         `(n, 2, 1, width / heads // 2, 2)`, or with B before n where examples have positions of their own.
         """
         qkv = self.qkv(x).unflatten(2, (3, self.heads, -1))  # (B, n, 3, heads, width / heads)
-        qk, v = qkv.tensor_split([2], 2)
+        qk, v = qkv.split([2, 1], 2)  # whose gradients are put together in one piece
         qk = qk if turns is None else rotate(qk, turns)
         q, k = qk.permute(2, 0, 3, 1, 4)  # (B, heads, n, width / heads)
-        v = v[:, :, 0].transpose(1, 2)
+        v = v.squeeze(2).transpose(1, 2)
         if self.past is None:
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:
