@@ -4,6 +4,8 @@ Training steps and sampling of each model against the straightforward way of its
 computes the same likelihood, and against what the machine allows (`benchmarks/limits.py`); how sampling grows with an
 image and with the number of samples; WaveNet against real time; what the Trainer costs beside a bare loop. All that is
 compared is timed in turn, A B A B ..., and medians are kept. Writes speed.json, speed.md and speed.png.
+
+`python -m benchmarks peers --checkouts FOLDER` measures public code beside ours: see `benchmarks/peers`.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from ar_lightning.core.files import write_json, written
 from ar_lightning.training.provenance import machine
 from benchmarks.limits import rates
 from benchmarks.overhead import overhead
+from benchmarks.peers.command import main as peers
 from benchmarks.report import plot, tables
 from benchmarks.speed import Setup, growth, sampling, start_up, training, wavenet_sampling
 from benchmarks.works import WORKS
@@ -28,6 +31,10 @@ from benchmarks.works import WORKS
 
 def main(argv: list[str] | None = None) -> None:
     """Measure, print the tables and write them."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["peers"]:
+        peers(argv[1:])
+        return
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -10,13 +10,13 @@ import torch
 __all__ = ["in_turn", "seconds_of"]
 
 
-def seconds_of(call: Callable[[], Any]) -> float:
-    """Return the seconds that a call takes, work on a GPU included."""
+def seconds_of(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Return the seconds that a call takes, work on a GPU included, by a clock."""
     synchronise()
-    start = time.perf_counter()
+    start = clock()
     call()
     synchronise()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def synchronise() -> None:
@@ -24,12 +24,14 @@ def synchronise() -> None:
         torch.cuda.synchronize()
 
 
-def in_turn(calls: Mapping[str, Callable[[], Any]], rounds: int, warm: int = 1) -> dict[str, float]:
+def in_turn(
+    calls: Mapping[str, Callable[[], Any]], rounds: int, warm: int = 1, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Return the median seconds of each call, called A B A B ..., after `warm` rounds that are not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for i in range(warm + rounds):
         for name, call in calls.items():
-            passed = seconds_of(call)
+            passed = seconds_of(call, clock)
             if i >= warm:
                 seconds[name].append(passed)
     return {name: median(times) for name, times in seconds.items()}

@@ -1,0 +1,1 @@
+"""Ours beside public code that a user would pick: `python -m benchmarks peers --checkouts FOLDER`."""
