@@ -116,16 +116,18 @@ def sample_raster(model: RasterModel, draw: Draw, x: Tensor, cond: Any = None) -
     above = torch.zeros_like(draw.encode(x[:, :, :1]))
     nothing = above[:, :, 0, 0]  # what lies left of the first pixel
     no_colour = nothing.chunk(groups, 1)[0] if groups > 1 else None
-    modules = [m for m in model.modules() if isinstance(m, Streaming)]
     with streaming(model):
+        walk = model.begin(len(x), width)
         for i in range(height):
-            for m in modules:
-                m.start_row(len(x), width)
+            walk.start_row(i)
             left, row = nothing, []
             for j, column in enumerate(model.columns(model.row(above, cond))):
+                walk.move(j, 0)
                 pixel = model.pixel(left, column, cond)
                 colours: list[Tensor] = []
                 for g in range(groups):
+                    if g:
+                        walk.move(j, g)
                     earlier = colours[-1] if colours else no_colour
                     params = model.colour(earlier, _group(pixel, g, groups), cond)
                     colours.append(draw.fill(x, params, g * sites + i * width + j))

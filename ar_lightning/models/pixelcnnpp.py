@@ -79,6 +79,11 @@ class PixelCNNpp(RasterModel):
         for _ in range(downsamplings + 1):
             level = Level(filters, resnets, level, dropout, self.given_sizes)
         self.level: Any = level
+        scale = 1
+        while level and (level := level.coarser):
+            scale *= 2
+            for m in level.modules():  # the coarser levels again, twice as coarse
+                m.scale = scale
         self.head = Pointwise(filters, shapes.outputs)
         normalise_weights(self)
 
@@ -207,14 +212,10 @@ class Border(Streaming):
         """Map `(B, C, h, w)` to `(B, C + 1, h, w)`; of one pixel while streaming, `(B, C)`."""
         ones = torch.ones_like(x[:, :1])
         if x.ndim == 2:  # one pixel
-            ones.fill_(self.advance(1) > 0)
+            ones.fill_(self.place.column > 0)
         elif self.advance(x.shape[self.dim]) == 0:
             ones.narrow(self.dim, 0, 1).zero_()
         return torch.cat([x, ones], 1)
-
-    def start_row(self, batch: int, width: int) -> None:
-        if self.past is not None and self.dim == 3:
-            self.past["position"] = 0
 
 
 Conv = Callable[[int, int], nn.Module]

@@ -6,14 +6,13 @@ streaming, each call reads one group of one pixel, `(B, n)`.
 """
 
 from itertools import pairwise
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ar_lightning.core.spec import Shapes
-from ar_lightning.nn.streaming import Streaming, as_row, as_steps, with_past
+from ar_lightning.nn.streaming import Row, Steps, Streaming, with_past
 
 __all__ = ["CausalConv", "FirstConv", "Pointwise", "RowConv", "odd", "output_layers", "round_up"]
 
@@ -49,10 +48,13 @@ class CausalConv(nn.Conv2d, Streaming):
         """Map `(B, channels, h, w)` to `(B, out, h, w)`; while streaming, the next group of a pixel, `(B, n)`."""
         if x.ndim == 4:
             return self.parallel(x)
-        past = self.past or {}
-        if self.pointwise:
-            return torch.addmm(past["bias"][0], x, past["matrices"][0])
-        return self._step(past, x)
+        assert self.past is not None
+        row, above, matrices = self.past["row"], self.past["above"], self.past["matrices"]
+        if row is None:
+            return torch.addmm(above[0], x, matrices[0])
+        place = self.place
+        addend = above[place.step] if self.above else above[place.group]
+        return torch.addmm(addend, row.read(x, place), matrices[place.group])
 
     def parallel(self, x: Tensor) -> Tensor:
         """Map a whole image, or any part of it that the kernel does not reach beyond, without reading the past."""
@@ -67,17 +69,29 @@ class CausalConv(nn.Conv2d, Streaming):
         """Return the kernel `(out, channels, above + 1, left + 1 + right)` with zeros where it may not see."""
         return self.weight if self.mask is None else self.weight * self.mask
 
-    def start_row(self, batch: int, width: int) -> None:
+    def begin(self, batch: int, width: int) -> None:
+        """Make the rows above and the current one, and what the former add to each step of it: their bias if none."""
+        assert self.past is not None
+        channels, new = self.weight.shape[1], self.weight.new_zeros
+        bias = new(len(self.weight)) if self.bias is None else self.bias
+        steps = (width * self.colours, batch, len(bias) // self.colours)
+        self.past.update(
+            matrices=self._matrices(),
+            row=None if self.pointwise else Row(new(batch, self.left + width, channels), self.left, self.colours),
+            rows=new(batch, channels, self.above, width),
+            above=Steps(new(steps)) if self.above else bias.chunk(self.colours),
+        )
+
+    def start_row(self) -> None:
         """Convolve the finished rows at once into what the pixels of the next row read of them."""
-        past = self.past
-        if past is None or past.get("pixels") == []:  # an image of lower resolution may have no pixels in a row
+        if not self.past or not self.above:
             return
-        if "matrices" not in past:
-            bias = self.weight.new_zeros(len(self.weight)) if self.bias is None else self.bias
-            past.update(matrices=self._matrices(), bias=bias.chunk(self.colours))
-        finished = past.get("pixels")
-        past["above"] = self._rows_above(past, finished) if finished and self.above else past["bias"] * width
-        past.update(pixels=[], here=[], before=[self.weight.new_zeros(batch, self.weight.shape[1])] * self.left)
+        if self.place.row:  # one is finished
+            finished = self.past["row"].row()[:, :, None]
+            self.past["rows"] = torch.cat([self.past["rows"][:, :, 1:], finished], 2)
+        rows = F.pad(self.past["rows"], (self.left, self.right))
+        added = F.conv2d(rows, self.weight[:, :, : self.above], self.bias)
+        self.past["above"].fill(added[:, :, 0], self.colours)
 
     def _matrices(self) -> list[Tensor]:
         """Return, for each group of outputs, the matrix that maps the pixels before and the groups so far to it."""
@@ -85,26 +99,6 @@ class CausalConv(nn.Conv2d, Streaming):
         out, channels = self.weight.shape[0] // self.colours, self.weight.shape[1]
         rows = [self.left * channels + (k + 1) * channels // self.colours for k in range(self.colours)]
         return [weight[:n, k * out : (k + 1) * out].contiguous() for k, n in enumerate(rows)]
-
-    def _rows_above(self, past: dict[str, Any], finished: list[Tensor]) -> list[Tensor]:
-        """Return what the rows above add to each step of the next row, bias included."""
-        row = as_row(finished, self.colours)[:, :, None]
-        rows = torch.cat([past["rows"], row], 2) if "rows" in past else row
-        past["rows"] = rows = rows[:, :, -self.above :]
-        rows = F.pad(rows, (self.left, self.right, self.above - rows.shape[2], 0))
-        return as_steps(F.conv2d(rows, self.weight[:, :, : self.above], self.bias)[:, :, 0], self.colours)
-
-    def _step(self, past: dict[str, Any], x: Tensor) -> Tensor:
-        """Map the next group of a pixel, `(B, channels / colours)`, to its outputs."""
-        n, group, read = len(past["pixels"]), len(past["here"]), [*past["before"], *past["here"], x]
-        past["pixels"].append(x)
-        past["here"].append(x)
-        if group + 1 == self.colours:
-            if self.left:
-                past["before"] = [*past["before"], torch.cat(past["here"], 1) if group else x][1:]
-            past["here"] = []
-        window = torch.cat(read, 1) if len(read) > 1 else x
-        return torch.addmm(past["above"][n], window, past["matrices"][group])
 
 
 class Pointwise(CausalConv):

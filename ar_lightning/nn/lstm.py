@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ar_lightning.nn.conv import CausalConv, Pointwise
 from ar_lightning.nn.kernels.lstm_scans import diagonal_scan, row_scan
-from ar_lightning.nn.streaming import Streaming, as_row, as_steps
+from ar_lightning.nn.streaming import Steps, Streaming
 
 __all__ = ["DiagonalLSTMLayer", "RowLSTMLayer", "diagonal_reference", "row_reference"]
 
@@ -56,6 +56,10 @@ def diagonal_reference(v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: 
 
 def lstm_cell(gates: Tensor, c: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     """Return state and cell `(B, n, ...)`, given the cell before and gates `(B, 4 * n, ...)`, four in each group."""
+    if groups == 1:  # with half as many views
+        o, f, i, g = gates.chunk(4, 1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
     o, f, i, g = gates.unflatten(1, (groups, 4, -1)).unbind(2)
     c = torch.sigmoid(f) * c.unflatten(1, (groups, -1)) + torch.sigmoid(i) * torch.tanh(g)
     h = torch.sigmoid(o) * torch.tanh(c)
@@ -83,16 +87,19 @@ class RowLSTMLayer(Streaming):
         self.h0 = nn.Parameter(torch.zeros(hidden, 1))
         self.c0 = nn.Parameter(torch.zeros(hidden, 1))
 
-    def start_row(self, batch: int, width: int) -> None:
+    def begin(self, batch: int, width: int) -> None:
+        """Make the states and cells of the row above, which the current one replaces, and what is read of them."""
+        assert self.past is not None
+        hidden = len(self.h0) // self.colours
+        h, c, above = (self.h0.new_empty(width * self.colours, batch, n) for n in (hidden, hidden, 4 * hidden))
+        self.past.update(h=Steps(h), c=Steps(c), above=Steps(above))
+        for name, state in (("h", self.h0), ("c", self.c0)):
+            self.past[name].fill(state.expand(batch, -1, width), self.colours)
+
+    def start_row(self) -> None:
         """Convolve the finished row at once into what the pixels of the next one read of it."""
-        if self.past is None:
-            return
-        if "h" in self.past:
-            h, c = as_row(self.past["h"], self.colours), self.past["c"]
-        else:
-            h = self.h0.expand(batch, -1, width)
-            c = as_steps(self.c0.expand(batch, -1, width), self.colours)
-        self.past.update(above=as_steps(self.state_to_state(h), self.colours), c_above=c, h=[], c=[])
+        if self.past:
+            self.past["above"].fill(self.state_to_state(self.past["h"].row(self.colours)), self.colours)
 
     def forward(self, v: Tensor) -> Tensor:
         """Map `(B, channels, h, w)` to states `(B, hidden, h, w)`."""
@@ -106,10 +113,10 @@ class RowLSTMLayer(Streaming):
 
     def _step(self, past: dict[str, Any], gates: Tensor) -> Tensor:
         """Return the state of the next group of a pixel of the current row, `(B, hidden / colours)`."""
-        n = len(past["h"])
-        h, c = lstm_cell(gates + past["above"][n], past["c_above"][n], 1)
-        past["h"].append(h)
-        past["c"].append(c)
+        step = self.place.step
+        h, c = lstm_cell(gates + past["above"][step], past["c"][step], 1)
+        past["h"].write(step, h)
+        past["c"].write(step, c)
         return h
 
 
@@ -142,24 +149,39 @@ class DiagonalLSTMLayer(Streaming):
         there, back = diagonal_scan(v, torch.stack(rows), torch.stack(biases), h0, c0).permute(0, 4, 1, 2, 3)
         return there + F.pad(back.flip(3)[:, :, :-1], (0, 0, 1, 0))
 
-    def start_row(self, batch: int, width: int) -> None:
+    def begin(self, batch: int, width: int) -> None:
+        """Make the inputs and states of a row, what the next one reads of these, and the state to the left of a pixel.
+
+        Those of the LSTM from right to left are of the row above, which `start_row` runs it over.
+        """
+        assert self.past is not None
+        colours, hidden, new = self.colours, self.h0.shape[3] // self.colours, self.h0.new_zeros
+        names = {"v": self.input_to_state[0].weight.shape[1] // colours, "h": hidden, "above": 4 * hidden}
+        self.past.update({name: Steps(new(width * colours, batch, n)) for name, n in names.items()})
+        self.past.update(
+            shifted=Steps(new(width * colours, batch, hidden)), back=new(batch, 4 * hidden * colours, width),
+            h_side=new(batch, hidden * colours), c_side=Steps(new(colours, batch, hidden)),
+            kernels=self.side[0].chunk(colours, 1),
+        )  # fmt: skip
+
+    def start_row(self) -> None:
         """Run the right-to-left LSTM over the finished row, and prepare what the next row reads of it."""
         past = self.past
-        if past is None:
+        if not past:
             return
+        batch, width = past["back"].shape[::2]
         h0, c0 = (s[:, 0].expand(-1, batch, -1) for s in (self.h0, self.c0))  # (2, B, h)
-        if "h" in past:
-            v, rows = as_row(past["v"], self.colours), [as_row(past["h"], self.colours)]
-            rows.append(self._right_to_left(v, past["back"], h0[1], c0[1]))
-            past["shifted"] = as_steps(rows[1], self.colours)
+        if self.place.row:
+            rows = [past["h"].row(self.colours)]
+            rows.append(self._right_to_left(past["v"].row(self.colours), past["back"], h0[1], c0[1]))
+            past["shifted"].fill(rows[1], self.colours)
         else:
             rows = [h[..., None].expand(-1, -1, width) for h in h0]
-            past["shifted"] = as_steps(torch.zeros_like(rows[0]), self.colours)
         above = [torch.einsum("bhw,hg->bgw", row, kernel) for row, kernel in zip(rows, self.above, strict=True)]
-        past.update(above=as_steps(above[0], self.colours), back=above[1], h=[], v=[])
-        past.update(
-            h_side=h0[0], c_side=list(c0[0].chunk(self.colours, 1)), kernels=self.side[0].chunk(self.colours, 1)
-        )
+        past["above"].fill(above[0], self.colours)
+        past["back"].copy_(above[1])
+        past["h_side"].copy_(h0[0])
+        past["c_side"].fill(c0[0][..., None], self.colours)
 
     def _right_to_left(self, v: Tensor, above: Tensor, h: Tensor, c: Tensor) -> Tensor:
         """Return the states `(B, h, W)` of a whole row, given its input and what it reads of the row above."""
@@ -172,12 +194,12 @@ class DiagonalLSTMLayer(Streaming):
 
     def _step(self, past: dict[str, Any], v: Tensor) -> Tensor:
         """Return the sum of both states at the next group of a pixel, `(B, hidden / colours)`."""
-        n, k = len(past["h"]), len(past["h"]) % self.colours
-        gates = self.input_to_state[0](v) + past["above"][n]
-        if k == 0 and n:
-            past["h_side"] = torch.cat(past["h"][n - self.colours :], 1)
-        h, c = lstm_cell(torch.addmm(gates, past["h_side"], past["kernels"][k]), past["c_side"][k], 1)
-        past["c_side"][k] = c
-        past["h"].append(h)
-        past["v"].append(v)
-        return h + past["shifted"][n]
+        step, group = self.place.step, self.place.group
+        gates = self.input_to_state[0](v) + past["above"][step]
+        h, c = lstm_cell(torch.addmm(gates, past["h_side"], past["kernels"][group]), past["c_side"][group], 1)
+        past["c_side"].write(group, c)
+        past["h"].write(step, h)
+        past["v"].write(step, v)
+        if group + 1 == self.colours:  # the pixel is finished
+            past["h_side"].copy_(torch.cat([past["h"][step - k] for k in reversed(range(self.colours))], 1))
+        return h + past["shifted"][step]

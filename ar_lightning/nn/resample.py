@@ -7,7 +7,7 @@ is at an even row and column. A pixel is `(B, C)`, and None where there is none.
 from torch import Tensor, nn
 
 from ar_lightning.nn.conv import CausalConv, RowConv
-from ar_lightning.nn.streaming import Streaming, with_past
+from ar_lightning.nn.streaming import Steps, Streaming, with_past
 
 __all__ = ["DownConv", "DownRowConv", "UpConv", "UpRowConv"]
 
@@ -56,14 +56,10 @@ class DownConv(CausalConv):
         """Map `(B, C, h, W)` to `(B, out, h / 2, W / 2)`; while streaming, a pixel of an odd row or column to None."""
         if self.past is None:
             return self.parallel(x)
-        odd = len(self.past["pixels"]) % 2 or self.past["rows_read"] % 2
-        y = super().forward(x)
-        return None if odd else y
-
-    def start_row(self, batch: int, width: int) -> None:
-        if self.past is not None:
-            self.past["rows_read"] = self.past.get("rows_read", 0) + bool(self.past.get("pixels"))
-        super().start_row(batch, width)
+        if self.place.row % 2 or self.place.column % 2:
+            self.past["row"].read(x, self.place)
+            return None
+        return super().forward(x)
 
 
 class UpConv(Streaming):
@@ -83,15 +79,13 @@ class UpConv(Streaming):
             assert x is not None
             height, width = like.shape[2:]
             return self.conv(x)[:, :, :height, :width]  # type: ignore[no-any-return]
-        j = past["column"]
-        past["column"] = j + 1
+        i, j = self.place.row, self.place.column
         if x is not None:
-            block = self.conv(x[..., None, None])  # (B, out, 2, 2)
-            past["upper"] = True
-            past["blocks"] = [*past["blocks"], block] if j else [block]
-        i = 0 if past["upper"] else 1
-        return past["blocks"][j // 2][:, :, i, j % 2]  # type: ignore[no-any-return]
+            past["blocks"].write(j // 2, self.conv(x[..., None, None]).permute(0, 2, 3, 1).flatten(1))
+        return past["blocks"][j // 2].unflatten(1, (2, 2, -1))[:, i % 2, j % 2]  # type: ignore[no-any-return]
 
-    def start_row(self, batch: int, width: int) -> None:
-        if self.past is not None:
-            self.past.update(column=0, upper=False)
+    def begin(self, batch: int, width: int) -> None:
+        """Make what the coarse pixels of a row become, two pixels of two rows each."""
+        assert self.past is not None
+        weight = self.conv.weight
+        self.past["blocks"] = Steps(weight.new_zeros(-(-width // 2), batch, 4 * weight.shape[1]))

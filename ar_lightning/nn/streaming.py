@@ -2,6 +2,9 @@
 
 The memory takes the place of the padding before the first site. It exists only inside the context,
 only in eval mode, is never part of a `state_dict`, and is gone on exit or error.
+
+Modules that read images say once, in `begin`, which tensors they need for a batch; their step reads and writes these in
+place at a `Place` that all of them share. Its column is a number, or a tensor in a step that is exported.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,16 +16,92 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-__all__ = ["Streaming", "as_row", "as_steps", "mapped", "streaming", "with_past"]
+__all__ = ["Place", "Row", "Steps", "Streaming", "as_row", "as_steps", "mapped", "streaming", "with_past"]
+
+
+class Place:
+    """Where a model is in an image: a row, a pixel of it, and the group of channels that is read there."""
+
+    row: int = -1
+    column: Any = 0  # a number, or a tensor `()`
+    group: int = 0
+    step: Any = 0  # of the row, which has one for each group of each pixel
+
+    def move(self, column: Any, group: int, groups: int) -> None:
+        """Go to a group of a pixel of the row."""
+        self.column, self.group, self.step = column, group, column * groups + group
+
+
+class Steps:
+    """A tensor `(steps, B, n)`, read and written at one step: a view of it where that is a number."""
+
+    def __init__(self, data: Tensor) -> None:
+        self.data = data
+        self.views: tuple[Tensor, ...] = ()  # made once: making one takes as long as computing with it
+
+    def __getitem__(self, step: Any) -> Tensor:
+        if isinstance(step, Tensor):
+            return self.data.index_select(0, step.view(1))[0]
+        self.views = self.views or self.data.unbind()
+        return self.views[step]
+
+    def write(self, step: Any, x: Tensor) -> None:
+        """Write `(B, n)` at a step."""
+        if isinstance(step, Tensor):
+            self.data.index_copy_(0, step.view(1), x[None])
+        else:
+            self[step].copy_(x)
+
+    def fill(self, row: Tensor, colours: int) -> None:
+        """Write all steps of a row, which is a map `(B, colours * n, W)`."""
+        self.data.unflatten(0, (-1, colours)).copy_(row.unflatten(1, (colours, -1)).permute(3, 1, 0, 2))
+
+    def row(self, colours: int) -> Tensor:
+        """Return all steps as a map `(B, colours * n, W)`."""
+        return self.data.unflatten(0, (-1, colours)).permute(2, 1, 3, 0).flatten(1, 2).contiguous()
+
+
+class Row:
+    """The pixels of a row and `left` zeros before them, `(B, left + W, C)`: a window of them is a view too."""
+
+    def __init__(self, data: Tensor, left: int, colours: int) -> None:
+        self.data, self.left, self.colours = data, left, colours
+        self.size = data.shape[2] // colours
+        self.views: list[tuple[Tensor, Tensor]] = []  # of each step: its group of its pixel, and what is seen there
+
+    def read(self, x: Tensor, place: Place) -> Tensor:
+        """Write a group `(B, n)` of a pixel; return the pixels before and the groups so far, one after another."""
+        group, width = place.group, self.data.shape[2]
+        seen = self.left * width + (group + 1) * self.size
+        if isinstance(place.column, Tensor):
+            here = self.data[:, :, group * self.size : (group + 1) * self.size]
+            here.index_copy_(1, (place.column + self.left).view(1), x[:, None])
+            columns = place.column + torch.arange(self.left + 1, device=x.device)
+            return self.data.index_select(1, columns).flatten(1)[:, :seen]
+        if not self.views:
+            flat, size, before = self.data.flatten(1), self.size, self.left * width
+            for start in range(0, flat.shape[1] - before, size):  # of what is seen, which ends with the group itself
+                first, end = start // width * width, start + before + size
+                self.views.append((flat[:, end - size : end], flat[:, first:end]))
+        here, window = self.views[place.column * self.colours + group]
+        here.copy_(x)
+        return window
+
+    def row(self) -> Tensor:
+        """Return the pixels as a map `(B, C, W)`."""
+        return self.data[:, self.left :].transpose(1, 2).contiguous()
 
 
 class Streaming(nn.Module):
     """A module that keeps its past while streaming.
 
-    `past` is None in the parallel mode; while streaming it is a dict, empty until the first step.
+    `past` is None in the parallel mode; while streaming it is a dict, empty until the first step. A module that reads
+    pixels shares its `place` with all others that have as many: one for `scale` x `scale` of the image.
     """
 
     past: dict[str, Any] | None = None
+    place: Place
+    scale: int = 1
 
     def advance(self, n: int) -> int:
         """Return the position of the first of `n` new sites: 0 in parallel mode, else how many were read before."""
@@ -37,8 +116,11 @@ class Streaming(nn.Module):
         if self.past:
             self.past.update({key: mapped(value, lambda t: t[rows]) for key, value in self.past.items()})
 
-    def start_row(self, batch: int, width: int) -> None:
-        """Prepare for the next row of `batch` images of `width` pixels, before its first pixel, while streaming."""
+    def begin(self, batch: int, width: int) -> None:
+        """Make the memory for `batch` images of `width` pixels in a row."""
+
+    def start_row(self) -> None:
+        """Compute what the pixels of the next row read of the finished rows, before the first of them."""
 
 
 @contextmanager

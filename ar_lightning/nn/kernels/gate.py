@@ -17,8 +17,14 @@ def gate(maps: Tensor, groups: int = 1, added: Tensor | None = None) -> Tensor:
 
     Maps `(B, groups * 2 * n, *sites)`, and what is `added` to them, become `(B, groups * n, *sites)`.
     """
-    gated: Tensor = Gate.apply(maps, groups, added)
-    return gated
+    if torch.is_grad_enabled():
+        gated: Tensor = Gate.apply(maps, groups, added)
+        return gated
+    h = maps.clone() if added is None else maps + added
+    t, s = h.chunk(2, 1) if groups == 1 else halves(h, groups)
+    activate_(h, t, s)
+    gated = t * s
+    return gated if groups == 1 else gated.flatten(1, 2)
 
 
 def halves(maps: Tensor, groups: int) -> tuple[Tensor, Tensor]:
