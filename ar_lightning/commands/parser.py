@@ -3,12 +3,12 @@
 import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from ar_lightning.commands import COMMANDS
 from ar_lightning.config.values import conform, type_name
 from ar_lightning.core.errors import UserError, did_you_mean
-from ar_lightning.core.fields import Count, Temperature
+from ar_lightning.core.fields import Count, Engine, Temperature
 from ar_lightning.core.program import program
 from ar_lightning.tracking.console import console
 from ar_lightning.training.zoo import checked_name, is_zoo
@@ -76,6 +76,10 @@ def add_drawing(parser: Parser, n: int, things: str, default_class: str) -> None
     parser.add_argument(
         "--seed", type=number(int), default=0, help=f"same seed, same {things}, in any number (default 0)"
     )
+    parser.add_argument(
+        "--engine", choices=get_args(Engine), default="auto",
+        help="compiled: machine code, made once in about a minute; auto: where that saves time (default)",
+    )  # fmt: skip
     parser.add_argument("--out", metavar="FILE", help="path of the files (default: in RUN/samples)")
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "Count",
     "Decay",
     "Dropout",
+    "Engine",
     "Fraction",
     "FrameRate",
     "Hours",
@@ -65,6 +66,7 @@ Minutes = Hours
 Threads = Annotated[int, Range(low=1, high=4096)]
 FrameRate = Annotated[float, Range(low=0.1, high=1000)]  # frames a second
 Key = Annotated[int, Range(low=0, high=127)]  # of an instrument, as MIDI numbers them
+Engine = Literal["auto", "eager", "compiled"]
 Temperature = Annotated[float, Range(low=1e-6, high=1e6)]  # beyond, logits divided by it are no numbers any more
 Decay = Annotated[float, Range(low=0, high=1, open_high=True)]
 Dropout = Decay

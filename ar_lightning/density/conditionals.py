@@ -8,13 +8,27 @@ weighted by how likely each member is given the values before,
 Members with orders of their own share no `x_<i`, so that their mixture has no such factors.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
-__all__ = ["mixture"]
+__all__ = ["members_of", "mixture"]
+
+
+def members_of(model: Any, member: int | None) -> Sequence[int]:
+    """Return which members to look at, all where None; raise `ValueError` if these share no conditionals."""
+    members, orders = model.members, model.orders
+    if member is not None and not 0 <= member < members:
+        raise ValueError(f"expected a member in 0..{members - 1}, got {member}")
+    if member is None and members > 1 and not bool((orders == orders[0]).all()):
+        raise ValueError(
+            f"the {members} members of this density visit the values in different orders, so that their mixture "
+            f"has no p(x_i | x_<i) in any one order: choose one, `member=0` to `member={members - 1}`"
+        )
+    return range(members) if member is None else [member]
 
 
 def mixture(parts: list[Any], x: Tensor, order: Tensor) -> Distribution:

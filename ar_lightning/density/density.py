@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ar_lightning.core.condition import Condition, Given, as_condition, rows_of
+from ar_lightning.core.fields import Engine
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.density.conditionals import mixture
+from ar_lightning.density.compiled import choose_loop
+from ar_lightning.density.conditionals import members_of, mixture
 from ar_lightning.density.draw import Draw
 from ar_lightning.density.given import check_given, read_of
 from ar_lightning.density.lengths import after_end, blank, check_ends, ended, to_the_end
@@ -102,19 +104,11 @@ class Density(nn.Module):
         """
         self.check_values(x)
         self.check_condition(len(x), cond)
-        members, orders = self.model.members, self.model.orders
-        if member is not None and not 0 <= member < members:
-            raise ValueError(f"expected a member in 0..{members - 1}, got {member}")
-        if member is None and members > 1 and not bool((orders == orders[0]).all()):
-            raise ValueError(
-                f"the {members} members of this density visit the values in different orders, so that their mixture "
-                f"has no p(x_i | x_<i) in any one order: choose one, `member=0` to `member={members - 1}`"
-            )
-        ks = range(members) if member is None else [member]
+        ks = members_of(self.model, member)
         parts = [self.likelihood.distribution(self.parameters_of(x, cond, k), x) for k in ks]
         if (end := self.spec.end) is not None:
             parts = [ended(part, x, end) for part in parts]
-        return parts[0] if len(parts) == 1 else mixture(parts, x, orders[0])
+        return parts[0] if len(parts) == 1 else mixture(parts, x, self.model.orders[0])
 
     def class_log_probs(self, x: Tensor, cond: Given = None) -> Tensor:
         """Return log p(x | y) in nats for every class y of a conditional density, a forward pass each.
@@ -189,17 +183,10 @@ class Density(nn.Module):
         return mask
 
     def sample(
-        self,
-        n: int,
-        cond: Given = None,
-        known: Tensor | None = None,
-        mask: Tensor | None = None,
-        temperature: float = 1.0,
-        generator: torch.Generator | None = None,
-        noise: Tensor | None = None,
-        naive: bool = False,
-        progress: Callable[[int], Any] | None = None,
-    ) -> Tensor:
+        self, n: int, cond: Given = None, known: Tensor | None = None, mask: Tensor | None = None,
+        temperature: float = 1.0, generator: torch.Generator | None = None, noise: Tensor | None = None,
+        naive: bool = False, progress: Callable[[int], Any] | None = None, engine: Engine = "auto",
+    ) -> Tensor:  # fmt: skip
         """Draw n examples `(n, C, *sites)`, or complete known ones.
 
         Completion is exact, a draw from p(unknown | known), where the known values come first in the model's order
@@ -216,8 +203,11 @@ class Density(nn.Module):
             noise: the noise itself, instead of a generator; a part of `self.noise(...)` gives that part of the samples.
             naive: a full forward pass per value; for tests and comparisons.
             progress: called with the number of values that were just chosen, of `n * spec.dims` in all.
+            engine: how steps run: `eager`, or `compiled` into machine code, which the user's cache keeps; the samples
+                are the same up to rounding. `auto` compiles where that takes less time than it saves.
 
         Raises:
+            UserError: `engine="compiled"`, and the model or the machine cannot.
             ValueError: shapes that do not fit, a temperature that is not positive, labels missing.
         """
         if not temperature > 0:
@@ -231,6 +221,7 @@ class Density(nn.Module):
         if (given := self.spec.given) and (mask is None or not bool(mask[:, :, :given].all())):
             raise ValueError(f"this density is of what follows {given} given columns: `known` must hold these")
         self.check_condition(n, cond)
+        loop = choose_loop(engine, self.model, n)
         dims, kind = self.spec.dims, self.dtype if self.spec.levels is None else torch.long
 
         @torch.inference_mode()
@@ -242,7 +233,7 @@ class Density(nn.Module):
             u = uniforms[rows].to(self.device)
             draw = Draw(self.likelihood, u[:, :dims], values, fixed, temperature, self.dtype, progress, self.spec.end)
             x = torch.zeros(len(rows), *self.spec.shape, dtype=kind, device=self.device)
-            return self.fill(draw, x, Condition(*map(part, as_condition(cond))), u[:, dims:], naive)
+            return self.fill(draw, x, Condition(*map(part, as_condition(cond))), u[:, dims:], naive, loop)
 
         was_training = self.training
         self.eval()
@@ -251,12 +242,13 @@ class Density(nn.Module):
         finally:
             self.train(was_training)
 
-    def fill(self, draw: Draw, x: Tensor, cond: Condition, u: Tensor, naive: bool = False) -> Tensor:
+    def fill(self, draw: Draw, x: Tensor, cond: Condition, u: Tensor, naive: bool = False, loop: Any = None) -> Tensor:
         """Fill a batch of zeros `x` (B, C, *sites) with samples: those of one member are drawn together.
 
-        Where there are several, uniforms `u` `(B, 1, ...)` choose them; `naive` is a full forward pass per value.
+        Where there are several, uniforms `u` `(B, 1, ...)` choose them; `naive` is a full forward pass per value,
+        `loop` another way to stream.
         """
-        loop = sample_naive if naive else loop_of(self.model)
+        loop = sample_naive if naive else loop or loop_of(self.model)
         if self.spec.end is not None:
             x = blank(x, self.spec.end)
         members = draw_members(self, draw, cond, u)

@@ -64,7 +64,8 @@ class Draw:
             written.append(value)
             if self.progress:
                 self.progress(len(x))
-        return self.encode(torch.stack(written, 1)[..., None], token)[..., 0]
+        group = torch.stack(written, 1)[..., None] if len(written) > 1 else written[0].view(-1, 1, 1)
+        return self.encode(group, token)[..., 0]
 
     def begin(self, x: Tensor, order: Tensor) -> int:
         """Write the values into `x` that come first in `order` and are known of every example; return their number."""

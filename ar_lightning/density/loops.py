@@ -15,9 +15,11 @@ from ar_lightning.core.condition import rows_of
 from ar_lightning.density.draw import Draw
 from ar_lightning.models.base import RasterModel, SequenceModel
 from ar_lightning.models.orders import token_order
-from ar_lightning.nn.streaming import Streaming, streaming
+from ar_lightning.nn.streaming import Streaming, Walk, streaming
 
-__all__ = ["in_batches", "loop_of", "sample_naive", "sample_orderless", "sample_orderless_naive"]
+__all__ = [
+    "group_of", "in_batches", "loop_of", "sample_naive", "sample_orderless", "sample_orderless_naive", "sample_raster",
+]  # fmt: skip
 
 FINISHED = 7 / 8  # of a batch: where no more are left that have not ended, these go on alone
 
@@ -117,7 +119,7 @@ def sample_raster(model: RasterModel, draw: Draw, x: Tensor, cond: Any = None) -
     nothing = above[:, :, 0, 0]  # what lies left of the first pixel
     no_colour = nothing.chunk(groups, 1)[0] if groups > 1 else None
     with streaming(model):
-        walk = model.begin(len(x), width)
+        walk = Walk(model, len(x), width, groups)
         for i in range(height):
             walk.start_row(i)
             left, row = nothing, []
@@ -129,7 +131,7 @@ def sample_raster(model: RasterModel, draw: Draw, x: Tensor, cond: Any = None) -
                     if g:
                         walk.move(j, g)
                     earlier = colours[-1] if colours else no_colour
-                    params = model.colour(earlier, _group(pixel, g, groups), cond)
+                    params = model.colour(earlier, group_of(pixel, g, groups), cond)
                     colours.append(draw.fill(x, params, g * sites + i * width + j))
                 left = torch.cat(colours, 1) if groups > 1 else colours[0]
                 row.append(left)
@@ -137,10 +139,10 @@ def sample_raster(model: RasterModel, draw: Draw, x: Tensor, cond: Any = None) -
     return x
 
 
-def _group(features: Any, g: int, groups: int) -> Any:
+def group_of(features: Any, g: int, groups: int) -> Any:
     """Return the channels of group g of a feature map, or of each of a list of them."""
     if groups == 1:
         return features
     if isinstance(features, Tensor):
         return features.chunk(groups, 1)[g]
-    return [_group(f, g, groups) for f in features]
+    return [group_of(f, g, groups) for f in features]

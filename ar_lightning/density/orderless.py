@@ -134,12 +134,12 @@ class OrderlessDensity(Density):
         """Whether completion is exact where `mask` is known: always."""
         return True
 
-    def fill(self, draw: Draw, x: Tensor, cond: Condition, u: Tensor, naive: bool = False) -> Tensor:
+    def fill(self, draw: Draw, x: Tensor, cond: Condition, u: Tensor, naive: bool = False, loop: Any = None) -> Tensor:
         """Fill a batch, each example in an order of its own: known values first."""
         known = None if draw.mask is None else draw.mask.view_as(x)
         orders = orders_of(self.model, draw_members(self, draw, cond, u), self.visited_first(x, known))
-        loop = sample_orderless_naive if naive else sample_orderless
-        return loop(self.model, draw, x, orders, self.condition_of(cond))
+        fill = sample_orderless_naive if naive else sample_orderless
+        return fill(self.model, draw, x, orders, self.condition_of(cond))
 
 
 def orders_of(model: Any, members: Tensor, first: Tensor | None) -> Tensor:

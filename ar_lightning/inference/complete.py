@@ -10,7 +10,9 @@ from tqdm import tqdm
 
 from ar_lightning.core.condition import Given, as_condition, rows_of
 from ar_lightning.core.errors import UserError, did_you_mean, first_line
+from ar_lightning.core.fields import Engine
 from ar_lightning.core.notice import notice
+from ar_lightning.density.compiled import choose_loop
 from ar_lightning.density.density import Density
 from ar_lightning.density.lengths import first_part, lengths_of
 from ar_lightning.inference.evaluate import check_data, translator
@@ -31,7 +33,7 @@ MASKS = ("top-half", "bottom-half", "left", "right", "first-half")
 
 def complete(
     run: str, source: str, mask: str | None = None, n: int = 8, temperature: float = 1.0, seed: int = 0,
-    label: int | str | None = None, out: str | None = None, overrides: Sequence[str] = (),
+    label: int | str | None = None, out: str | None = None, overrides: Sequence[str] = (), engine: Engine = "auto",
 ) -> dict[str, Path]:  # fmt: skip
     """Draw the unknown values of an example given the known ones, exactly, and write them beside the example.
 
@@ -45,6 +47,7 @@ def complete(
         label: the class of the example, for a conditional density; null for the one that it has.
         out: path of the files, without their endings; `samples/completed-SEED` in the run directory if null.
         overrides: `key=value` of the run's data, and of where to compute.
+        engine: how steps run, as of `Density.sample`; not of a mixed table.
 
     Returns:
         The files by kind: one picture; a sheet and recordings; a text; a table. In all but pictures, the example itself
@@ -60,6 +63,7 @@ def complete(
     if density.spec.support == "mixed":
         if mask is not None:
             raise UserError(f"--mask {mask}: a table is completed where its cells are missing; leave it out")
+        choose_loop(engine, density.model, n)  # which refuses to compile
         number = class_of(density, label)
         return fill_table(opened, _rows(opened, source), source, n, temperature, seed, number, stem)
     x, own = _example(opened, source)
@@ -69,7 +73,9 @@ def complete(
     cond = rows_of(given._replace(labels=_label(density, given.labels, label)), rows)
     generator = torch.Generator().manual_seed(seed)
     with tqdm(total=n * density.spec.dims, desc="drawing", unit=" values", leave=False, disable=None) as bar:
-        drawn = density.sample(n, cond, x[rows], known, temperature, generator, progress=bar.update).cpu()
+        drawn = density.sample(
+            n, cond, x[rows], known, temperature, generator, progress=bar.update, engine=engine
+        ).cpu()
     if density.spec.medium is None:
         files = media.write_completions(x, known[None], drawn[None, None], stem)
     else:

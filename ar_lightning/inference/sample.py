@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from ar_lightning.core.condition import Condition, as_condition, repeated, rows_of
 from ar_lightning.core.errors import UserError, nearest
+from ar_lightning.core.fields import Engine
 from ar_lightning.core.files import write_npz
 from ar_lightning.core.medium import MixedTable, Roll
 from ar_lightning.core.notice import notice
@@ -34,7 +36,7 @@ ENDINGS = (".png", ".npz", ".wav", ".csv", ".txt")
 def sample(
     run: str, n: int = 16, label: int | str | None = None, temperature: float = 1.0, seed: int = 0,
     given: str | None = None, prompt: str | None = None, keep: float | None = None, length: int | None = None,
-    out: str | None = None, device: str = "auto", overrides: Sequence[str] = (),
+    out: str | None = None, device: str = "auto", overrides: Sequence[str] = (), engine: Engine = "auto",
 ) -> dict[str, Path]:  # fmt: skip
     """Draw from a trained density, write the samples for people and return the files by kind.
 
@@ -53,6 +55,7 @@ def sample(
         out: path of the files, without their endings; `samples/drawn-SEED` in the run directory if null.
         device: where to draw: PyTorch devices, parted by commas, which share the samples; auto for all GPUs.
         overrides: `data.*=value`, where the run's data was moved.
+        engine: how steps run, as of `Density.sample`.
 
     Raises:
         UserError: the run, the class, the prompt, the length or the device cannot be used.
@@ -65,7 +68,7 @@ def sample(
     if mask is None or prompt is not None:
         known, mask = _known(density, prompt, keep, n, background_of(saved.config))
     noise = density.noise(n, torch.Generator().manual_seed(seed))
-    x = _drawn(densities, noise, cond, known, mask, temperature)
+    x = _drawn(densities, noise, cond, known, mask, temperature, engine)
     if density.spec.end is not None and (cut := int(x[:, 0, -1].ne(density.spec.end).sum())):
         unit = "frames" if x.shape[1] > 1 else "values"
         notice(f"{cut} of {n} samples have not ended after {x.shape[2]} {unit}, and are cut; --length takes more")
@@ -114,13 +117,14 @@ def _compared(saved: SavedRun) -> Tensor | None:
 
 def _drawn(
     densities: Sequence[Density], noise: Tensor, cond: Condition, known: Tensor | None, mask: Tensor | None,
-    temperature: float,
+    temperature: float, engine: Engine,
 ) -> Tensor:  # fmt: skip
     """Share the samples among copies of a density, each on its device; each sample is a function of its noise alone."""
 
     def draw(density: Density, rows: Tensor) -> Tensor:
         kept, where = (None if t is None else t[rows] for t in (known, mask))
-        given, more = rows_of(cond, rows), {"noise": noise[rows], "progress": bar.update}
+        given = rows_of(cond, rows)
+        more: dict[str, Any] = {"noise": noise[rows], "progress": bar.update, "engine": engine}
         return density.sample(len(rows), given, kept, where, temperature, **more).cpu()
 
     parts = torch.arange(len(noise)).tensor_split(len(densities))

@@ -22,7 +22,7 @@ from ar_lightning.core.fields import Order
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.orders import site_order, token_order
 from ar_lightning.nn.given import GivenBias, GivenSizes
-from ar_lightning.nn.streaming import Place, Streaming, as_steps, with_past
+from ar_lightning.nn.streaming import as_steps, with_past
 
 __all__ = ["Model", "RasterModel", "SequenceModel", "check_images"]
 
@@ -54,6 +54,7 @@ class Model(nn.Module, ABC):
     carries: bool = False  # can read on from one window of a stream to the next
     initialises: bool = False  # sets its weights from the first batch, by `initialise`
     reads_context: bool = False  # reads the numbers given with an example, where it is conditional: see `nn/given.py`
+    exports: bool = False  # its step at a pixel is a function of tensors alone, which can be compiled
     blocks: str = ""  # the module that holds its layers, where it is a stack of alike ones
     hidden_layers: tuple[str, ...] = ()  # patterns of the modules that return hidden units, see `hidden_units`
 
@@ -272,14 +273,6 @@ class RasterModel(Model):
             return as_steps(features[:, :, 0], 1)
         return [list(column) for column in zip(*(self.columns(f) for f in features), strict=True)]
 
-    def begin(self, batch: int, width: int) -> "Walk":
-        """Make the memory for `batch` images of `width` pixels in a row, while streaming."""
-        modules = [m for m in self.modules() if isinstance(m, Streaming)]
-        walk = Walk(modules, self.shapes.groups)
-        for m in modules:
-            m.begin(batch, -(-width // m.scale))
-        return walk
-
     def forward(self, z: Tensor, cond: Any = None) -> Tensor:
         above = F.pad(z, (0, 0, 1, 0))[:, :, :-1]
         left = F.pad(z, (1, 0))[..., :-1]
@@ -291,29 +284,6 @@ class RasterModel(Model):
     def by_example(self, output: Tensor) -> Tensor:
         """Return a map `(B, F, h, w)` as `(B, h * w, F)`."""
         return output.flatten(2).transpose(1, 2)
-
-
-class Walk:
-    """The way of a model over an image, pixel by pixel; modules of a lower resolution have places of their own."""
-
-    def __init__(self, modules: list[Streaming], groups: int) -> None:
-        self.modules, self.groups = modules, groups
-        self.places = {m.scale: Place() for m in modules}
-        for m in modules:
-            m.place = self.places[m.scale]
-
-    def start_row(self, row: int) -> None:
-        """Let the modules that have pixels in a row prepare for them."""
-        for scale, place in self.places.items():
-            place.row = row // scale
-        for m in self.modules:
-            if row % m.scale == 0:
-                m.start_row()
-
-    def move(self, column: Any, group: int) -> None:
-        """Go to a group of a pixel of the row."""
-        for scale, place in self.places.items():
-            place.move(column // scale, group, self.groups)
 
 
 def check_images(shapes: Shapes) -> None:

@@ -52,6 +52,7 @@ class GatedPixelCNN(RasterModel):
     encoding = "scaled"
     reads_context = True
     dims = 2
+    exports = True
     hidden_layers = ("first.*", "layers.*", "head.[0-4]")
 
     def __init__(

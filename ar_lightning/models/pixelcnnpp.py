@@ -83,7 +83,8 @@ class PixelCNNpp(RasterModel):
         while level and (level := level.coarser):
             scale *= 2
             for m in level.modules():  # the coarser levels again, twice as coarse
-                m.scale = scale
+                if isinstance(m, Streaming):
+                    m.scale = scale
         self.head = Pointwise(filters, shapes.outputs)
         normalise_weights(self)
 

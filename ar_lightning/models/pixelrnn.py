@@ -57,6 +57,7 @@ class PixelNetwork(RasterModel):
     encoding = "scaled"
     reads_context = True
     dims = 2
+    exports = True
     blocks = "branches"
     hidden_layers = ("first.*", "branches.*", "head.[0-4]")
     layout: torch.memory_format = torch.contiguous_format  # of the maps and kernels

@@ -69,7 +69,7 @@ class CausalConv(nn.Conv2d, Streaming):
         """Return the kernel `(out, channels, above + 1, left + 1 + right)` with zeros where it may not see."""
         return self.weight if self.mask is None else self.weight * self.mask
 
-    def begin(self, batch: int, width: int) -> None:
+    def start(self, batch: int, width: int) -> None:
         """Make the rows above and the current one, and what the former add to each step of it: their bias if none."""
         assert self.past is not None
         channels, new = self.weight.shape[1], self.weight.new_zeros
@@ -88,7 +88,7 @@ class CausalConv(nn.Conv2d, Streaming):
             return
         if self.place.row:  # one is finished
             finished = self.past["row"].row()[:, :, None]
-            self.past["rows"] = torch.cat([self.past["rows"][:, :, 1:], finished], 2)
+            self.past["rows"].copy_(torch.cat([self.past["rows"][:, :, 1:], finished], 2))
         rows = F.pad(self.past["rows"], (self.left, self.right))
         added = F.conv2d(rows, self.weight[:, :, : self.above], self.bias)
         self.past["above"].fill(added[:, :, 0], self.colours)

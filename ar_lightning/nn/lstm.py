@@ -87,7 +87,7 @@ class RowLSTMLayer(Streaming):
         self.h0 = nn.Parameter(torch.zeros(hidden, 1))
         self.c0 = nn.Parameter(torch.zeros(hidden, 1))
 
-    def begin(self, batch: int, width: int) -> None:
+    def start(self, batch: int, width: int) -> None:
         """Make the states and cells of the row above, which the current one replaces, and what is read of them."""
         assert self.past is not None
         hidden = len(self.h0) // self.colours
@@ -149,7 +149,7 @@ class DiagonalLSTMLayer(Streaming):
         there, back = diagonal_scan(v, torch.stack(rows), torch.stack(biases), h0, c0).permute(0, 4, 1, 2, 3)
         return there + F.pad(back.flip(3)[:, :, :-1], (0, 0, 1, 0))
 
-    def begin(self, batch: int, width: int) -> None:
+    def start(self, batch: int, width: int) -> None:
         """Make the inputs and states of a row, what the next one reads of these, and the state to the left of a pixel.
 
         Those of the LSTM from right to left are of the row above, which `start_row` runs it over.

@@ -84,7 +84,7 @@ class UpConv(Streaming):
             past["blocks"].write(j // 2, self.conv(x[..., None, None]).permute(0, 2, 3, 1).flatten(1))
         return past["blocks"][j // 2].unflatten(1, (2, 2, -1))[:, i % 2, j % 2]  # type: ignore[no-any-return]
 
-    def begin(self, batch: int, width: int) -> None:
+    def start(self, batch: int, width: int) -> None:
         """Make what the coarse pixels of a row become, two pixels of two rows each."""
         assert self.past is not None
         weight = self.conv.weight

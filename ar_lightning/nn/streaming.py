@@ -3,7 +3,7 @@
 The memory takes the place of the padding before the first site. It exists only inside the context,
 only in eval mode, is never part of a `state_dict`, and is gone on exit or error.
 
-Modules that read images say once, in `begin`, which tensors they need for a batch; their step reads and writes these in
+Modules that read images say once, in `start`, which tensors they need for a batch; their step reads and writes these in
 place at a `Place` that all of them share. Its column is a number, or a tensor in a step that is exported.
 """
 
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-__all__ = ["Place", "Row", "Steps", "Streaming", "as_row", "as_steps", "mapped", "streaming", "with_past"]
+__all__ = ["Place", "Row", "Steps", "Streaming", "Walk", "as_steps", "mapped", "streaming", "with_past"]
 
 
 class Place:
@@ -116,11 +116,36 @@ class Streaming(nn.Module):
         if self.past:
             self.past.update({key: mapped(value, lambda t: t[rows]) for key, value in self.past.items()})
 
-    def begin(self, batch: int, width: int) -> None:
+    def start(self, batch: int, width: int) -> None:
         """Make the memory for `batch` images of `width` pixels in a row."""
 
     def start_row(self) -> None:
         """Compute what the pixels of the next row read of the finished rows, before the first of them."""
+
+
+class Walk:
+    """The way of a model over `batch` images, pixel by pixel; modules of a lower resolution have their own places."""
+
+    def __init__(self, model: nn.Module, batch: int, width: int, groups: int) -> None:
+        self.groups = groups
+        self.modules = [m for m in model.modules() if isinstance(m, Streaming)]
+        self.places = {m.scale: Place() for m in self.modules}
+        for m in self.modules:
+            m.place = self.places[m.scale]
+            m.start(batch, -(-width // m.scale))
+
+    def start_row(self, row: int) -> None:
+        """Let the modules that have pixels in a row prepare for them."""
+        for scale, place in self.places.items():
+            place.row = row // scale
+        for m in self.modules:
+            if row % m.scale == 0:
+                m.start_row()
+
+    def move(self, column: Any, group: int) -> None:
+        """Go to a group of a pixel of the row."""
+        for scale, place in self.places.items():
+            place.move(column // scale if scale > 1 else column, group, self.groups)
 
 
 @contextmanager
@@ -146,9 +171,13 @@ def streaming(model: nn.Module) -> Iterator[None]:
 
 
 def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Return what is remembered, a tensor or a tuple of such, changed; anything else as it is."""
-    if isinstance(value, tuple):
+    """Return what is remembered, a tensor or several of them, changed; anything else as it is."""
+    if isinstance(value, (tuple, list)):
         return tuple(change(t) for t in value)
+    if isinstance(value, Steps):
+        return Steps(change(value.data))
+    if isinstance(value, Row):
+        return Row(change(value.data), value.left, value.colours)
     return change(value) if isinstance(value, Tensor) else value
 
 
@@ -165,12 +194,7 @@ def with_past(past: dict[str, Any] | None, x: Tensor, dim: int, n: int) -> Tenso
     return window
 
 
-def as_row(steps: list[Tensor], colours: int) -> Tensor:
-    """Join the groups of the pixels of a row, `(B, n)` each, into a map `(B, colours * n, W)`."""
-    return torch.stack(steps, 2).unflatten(2, (-1, colours)).permute(0, 3, 1, 2).flatten(1, 2)
-
-
 def as_steps(row: Tensor, colours: int) -> list[Tensor]:
-    """Take a map `(B, colours * n, W)` apart into the groups of its pixels, `(B, n)` each; inverse of `as_row`."""
+    """Take a map `(B, colours * n, W)` apart into the groups of its pixels, `(B, n)` each."""
     steps = row.unflatten(1, (colours, -1)).permute(3, 1, 0, 2).flatten(0, 1)
     return list(steps.contiguous().unbind(0))

@@ -1,0 +1,125 @@
+"""Functions of tensors as machine code, kept in the user's cache.
+
+`torch.export` traces a function once, and AOTInductor compiles it: nothing of Python is left inside, nor are guards.
+All tensors are inputs, weights too, so that the code serves any weights.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import ar_lightning
+from ar_lightning.core.files import write_bytes
+from ar_lightning.core.notice import notice
+
+__all__ = ["SECONDS", "has_compiler", "machine_code"]
+
+SECONDS = 60.0  # that compiling takes, about
+INPUTS = "inputs.json"  # which of the tensors the code reads
+Code = Callable[[Sequence[Tensor]], Any]
+LOADED: dict[Path, Code] = {}
+
+
+def has_compiler() -> bool:
+    """Return whether this machine has a C++ compiler."""
+    return any(shutil.which(c) for c in (os.environ.get("CXX", "g++"), "g++", "clang++"))
+
+
+def machine_code(
+    function: nn.Module, tensors: Sequence[Tensor], architecture: str, make: bool = True
+) -> Code | None:  # fmt: skip
+    """Return the compiled form of a function of tensors on the CPU, which it may change in place.
+
+    Args:
+        function: called with the tensors, one by one; it returns a tensor.
+        tensors: an example of these, for their shapes. The code takes as many, of the same shapes.
+        architecture: all else that the function depends on.
+        make: compile it if it is not in the cache; else None is returned then.
+    """
+    shapes = [(str(t.dtype), *t.shape) for t in tensors]
+    key = json.dumps([_program(), torch.__version__, _processor(), architecture, shapes])
+    folder = _cache() / hashlib.sha256(key.encode()).hexdigest()[:32]
+    if folder not in LOADED:
+        if not (folder / INPUTS).exists():
+            if not make:
+                return None
+            _compile(function, tensors, folder)
+        LOADED[folder] = _loaded(folder)
+    return LOADED[folder]
+
+
+def _loaded(folder: Path) -> Code:
+    inputs = json.loads((folder / INPUTS).read_bytes())
+    loader = torch._inductor.aoti_load_package(str(folder / "step.pt2")).loader
+
+    def run(tensors: Sequence[Tensor]) -> Any:
+        return loader.run([tensors[i] for i in inputs])
+
+    return run
+
+
+def _compile(function: nn.Module, tensors: Sequence[Tensor], folder: Path) -> None:
+    """Compile a function of tensors into a folder, of those alone that it reads."""
+    notice("compiling the step of the sampler, once for this architecture; it takes about a minute")
+    folder.mkdir(parents=True, exist_ok=True)
+    with torch.inference_mode(False), torch.no_grad(), tempfile.TemporaryDirectory(dir=folder) as building:
+        examples = [torch.zeros(t.shape, dtype=t.dtype) for t in tensors]
+        exported = torch.export.export(_Of(function, examples, range(len(examples))), tuple(examples))
+        nodes = [node for node in exported.graph.nodes if node.op == "placeholder"]
+        read = [i for i, node in enumerate(nodes[-len(examples) :]) if node.users]
+        needed = tuple(examples[i] for i in read)
+        exported = torch.export.export(_Of(function, examples, read), needed)
+        package = Path(building) / "step.pt2"
+        settings = {"cpp.threads": 1}  # a step is too small to share
+        torch._inductor.aoti_compile_and_package(exported, package_path=str(package), inductor_configs=settings)
+        package.replace(folder / package.name)
+    write_bytes(json.dumps(read).encode(), folder / INPUTS)
+
+
+class _Of(nn.Module):
+    """A function of some of its tensors; it does not read the others."""
+
+    def __init__(self, function: nn.Module, examples: Sequence[Tensor], read: Sequence[int]) -> None:
+        super().__init__()
+        self.function, self.examples, self.read = function, tuple(examples), tuple(read)
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        every = list(self.examples)
+        for i, t in zip(self.read, tensors, strict=True):
+            every[i] = t
+        result: Tensor = self.function(*every)
+        return result
+
+
+def _cache() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(home).expanduser() / "ar_lightning" / "compiled"
+
+
+@cache
+def _program() -> str:
+    """Return a digest of the code of this program that a step may be made of."""
+    package, digest = Path(ar_lightning.__file__).parent, hashlib.sha256()
+    for folder in ("nn", "models", "likelihoods", "density"):
+        for path in sorted((package / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def _processor() -> str:
+    """Return what the code is compiled for: the processor and its instructions."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else [platform.processor(), platform.machine()]
+    chosen = {line for line in lines if line.startswith(("flags", "Features", "model name"))} or set(lines)
+    return "\n".join(sorted(chosen))
