@@ -11,6 +11,7 @@ import pytest
 
 from ar_lightning.config.resolve import load_config
 from benchmarks import init_from
+from benchmarks.peers import command as peers
 from benchmarks.report import tables
 from benchmarks.tables import adult, imputation, scale
 from benchmarks.tables.mammography import report
@@ -120,6 +121,14 @@ def test_the_tables_of_speed_are_those_of_the_results() -> None:
     measured = read("speed.json")
     lines = [line for line in tables(measured).splitlines() if line]
     assert len(lines) > 30
+    assert [line for line in lines if line not in PAGES["speed"].splitlines()] == []
+    assert measured["machine"] in TEXT["speed"]
+
+
+def test_the_table_of_peers_is_that_of_the_results() -> None:
+    measured = read("peers.json")
+    lines = peers.report(measured).splitlines()
+    assert len(lines) > 2
     assert [line for line in lines if line not in PAGES["speed"].splitlines()] == []
     assert measured["machine"] in TEXT["speed"]
 
