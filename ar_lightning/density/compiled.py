@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ar_lightning.core.condition import rows_of
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Engine
+from ar_lightning.core.notice import notice
 from ar_lightning.density.draw import Draw
 from ar_lightning.density.loops import group_of, sample_raster
 from ar_lightning.density.machine_code import SECONDS, has_compiler, machine_code
@@ -49,13 +50,22 @@ class Loop:
     """
 
     def __init__(self, always: bool, examples: int) -> None:
-        self.left, self.make, self.size = examples, always, 1
+        self.left, self.always, self.make, self.size = examples, always, always, 1
+        self.able = True
 
     def __call__(self, model: Any, draw: Draw, x: Tensor, cond: Any = None) -> Tensor:
         """Fill `x` (B, C, H, W), as `sample_raster` does."""
         self.left -= len(x)
         self.size = max(self.size, 1 << (len(x) - 1).bit_length())  # one for all batches: the last may be smaller
-        filled = sample_compiled(model, draw, x, cond, self.size, self.make)
+        filled = None
+        if self.able:
+            try:
+                filled = sample_compiled(model, draw, x, cond, self.size, self.make)
+            except UserError as error:  # of the compiler, before anything is drawn
+                if self.always:
+                    raise
+                notice(f"{error}; drawing without")
+                self.able = False
         if filled is None:
             start = time.perf_counter()
             filled = sample_raster(model, draw, x, cond)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 import ar_lightning
+from ar_lightning.core.errors import UserError, first_line
 from ar_lightning.core.files import write_bytes
 from ar_lightning.core.notice import notice
 
@@ -45,16 +46,23 @@ def machine_code(
         tensors: an example of these, for their shapes. The code takes as many, of the same shapes.
         architecture: all else that the function depends on.
         make: compile it if it is not in the cache; else None is returned then.
+
+    Raises:
+        UserError: the compiler fails, or what is in the cache cannot be loaded.
     """
     shapes = [(str(t.dtype), *t.shape) for t in tensors]
     key = json.dumps([_program(), torch.__version__, _processor(), architecture, shapes])
     folder = _cache() / hashlib.sha256(key.encode()).hexdigest()[:32]
     if folder not in LOADED:
-        if not (folder / INPUTS).exists():
-            if not make:
-                return None
-            _compile(function, tensors, folder)
-        LOADED[folder] = _loaded(folder)
+        there = (folder / INPUTS).exists()
+        if not there and not make:
+            return None
+        try:
+            if not there:
+                _compile(function, tensors, folder)
+            LOADED[folder] = _loaded(folder)
+        except Exception as error:  # of the compiler, the linker or the loader
+            raise UserError(f"the step of the sampler does not compile here: {first_line(error)}") from error
     return LOADED[folder]
 
 

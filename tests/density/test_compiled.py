@@ -9,7 +9,7 @@ import torch
 
 from ar_lightning.config.registry import MODELS, find
 from ar_lightning.core.errors import UserError
-from ar_lightning.density import compiled
+from ar_lightning.density import compiled, machine_code
 from ar_lightning.density.compiled import choose_loop
 from tests.support.cases import (
     CONTEXT_CASES,
@@ -81,6 +81,22 @@ def test_auto_compiles_where_the_rest_takes_longer(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(compiled, "SECONDS", seconds)
         assert torch.equal(density.sample(6, GATED.labels(6), generator=seeded(1)), eager)
         assert made == expected
+
+
+def test_a_compiler_that_fails_leaves_auto_eager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: Any) -> None:
+        raise RuntimeError("no omp.h\nsecond line")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(machine_code, "_compile", fails)
+    monkeypatch.setattr(compiled, "has_compiler", lambda: True)
+    monkeypatch.setattr(compiled, "SECONDS", -1.0)
+    monkeypatch.setattr("ar_lightning.density.density.BATCH", 2)
+    density, labels = GATED.build(), GATED.labels(6)
+    eager = density.sample(6, labels, generator=seeded(1), engine="eager")
+    assert torch.equal(density.sample(6, labels, generator=seeded(1)), eager)
+    with pytest.raises(UserError, match=r"the step of the sampler does not compile here: no omp\.h$"):
+        density.sample(6, labels, engine="compiled")
 
 
 @pytest.mark.slow
