@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["plot", "tables"]
+__all__ = ["plot", "table", "tables"]
 
 Measured = dict[str, Any]
 COLUMNS = ("work", "reference, s", "ours, s", "times faster", "aim", "limit, s", "of the limit")
@@ -14,12 +14,12 @@ COLUMNS = ("work", "reference, s", "ours, s", "times faster", "aim", "limit, s",
 
 def tables(measured: Measured) -> str:
     """Return Markdown tables of everything that was measured."""
-    parts = [_table(COLUMNS, [_row(r) for r in measured.get("training", [])], "training step, forward and backward")]
-    parts.append(_table(COLUMNS, [_row(r) for r in measured.get("sampling", [])], "sampling"))
+    parts = [table(COLUMNS, [_row(r) for r in measured.get("training", [])], "training step, forward and backward")]
+    parts.append(table(COLUMNS, [_row(r) for r in measured.get("sampling", [])], "sampling"))
     for axis, title in (("side", "seconds for 16 samples, by side"), ("batch", "seconds for 28x28, by samples")):
         grown = measured.get("growth", {})
         head = [title, *next(iter(grown.values()), {axis: {}})[axis]]
-        parts.append(_table(head, [[name, *(f"{s:.3g}" for s in g[axis].values())] for name, g in grown.items()]))
+        parts.append(table(head, [[name, *(f"{s:.3g}" for s in g[axis].values())] for name, g in grown.items()]))
     columns = (
         "WaveNet, 30 layers, one core: receptive field", "at once", "recomputed, samples/s", "ours, samples/s",
         "times faster", "real time at 8 kHz", "limit, samples/s",
@@ -29,15 +29,15 @@ def tables(measured: Measured) -> str:
          f"{r['samples_per_second'] / r['recomputed']:,.0f}", f"{r['real_time']:.2f}", f"{r['limit']:,.0f}"]
         for r in measured.get("wavenet", [])
     ]  # fmt: skip
-    parts.append(_table(columns, rows))
+    parts.append(table(columns, rows))
     rows = [
         [r["work"], f"{r['bare']:.4g}", f"{r['trainer']:.4g}", f"{r['trainer'] / r['bare'] - 1:.1%}"]
         for r in measured.get("overhead", [])
     ]
-    parts.append(_table(("Trainer, data and metrics", "bare loop, s a step", "Trainer, s a step", "more"), rows))
+    parts.append(table(("Trainer, data and metrics", "bare loop, s a step", "Trainer, s a step", "more"), rows))
     if s := measured.get("start_up"):
         row = ["answer to a misspelt key", f"{s['reference']:.3g}", f"{s['ours']:.3g}", f"{ratio(s):.0f}"]
-        parts.append(_table(("start", "importing Lightning, s", "ours, s", "times faster"), [row]))
+        parts.append(table(("start", "importing Lightning, s", "ours, s", "times faster"), [row]))
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -52,7 +52,8 @@ def _row(row: Measured) -> list[str]:
     return [row["work"], *seconds, f"{ratio(row):.1f}", aim, *limit]
 
 
-def _table(columns: Any, rows: list[list[str]], title: str = "") -> str:
+def table(columns: Any, rows: list[list[str]], title: str = "") -> str:
+    """Return a Markdown table, or nothing where it has no rows; `title` stands in place of the first column's."""
     if not rows:
         return ""
     head = [title or columns[0], *columns[1:]]

@@ -76,9 +76,9 @@ def fill(study: Study, count: int) -> None:
     trials = []
     for _ in range(count):
         params = points.ask(distributions).params
-        trials.append(
-            create_trial(params=params, distributions=distributions, value=1 + abs(params["optimizer.weight_decay"]))
-        )
+        value = 1 + abs(params["optimizer.weight_decay"])
+        written = {"settings": params}  # as a worker does, or the study is taken for damaged
+        trials.append(create_trial(params=params, distributions=distributions, value=value, user_attrs=written))
     study.add_trials(trials)
 
 

@@ -1,0 +1,1 @@
+"""Past one machine, measured where it can be and computed where it cannot: `python -m benchmarks scale`."""
