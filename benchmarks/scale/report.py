@@ -30,12 +30,12 @@ def tables(measured: dict[str, Any]) -> str:
     parts.append(table(columns, rows))
     columns = (
         "memory in MiB, config", "weights, gradients, moments", "kept once", "for each image", "measured", "batch",
-        "a step",
+        "a step of it",
     )  # fmt: skip
     rows = [
         [row["config"], f"{(row['weights'] + row['gradients'] + row['moments']) / MIB:,.0f}",
          f"{row['kept_once'] / MIB:,.0f}", f"{row['kept_each'] / MIB:,.0f}", f"{row['measured_each'] / MIB:,.0f}",
-         f"{row['batch']}", f"{row['step'] / MIB:,.0f}"]
+         f"{row['batch']}", f"{row['step'] / MIB:,.0f} to {row['step_at_most'] / MIB:,.0f}"]
         for row in measured.get("memory", [])
     ]  # fmt: skip
     parts.append(table(columns, rows))

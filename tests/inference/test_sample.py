@@ -180,6 +180,17 @@ def test_samples_are_shared_among_devices(runs: Path, name: str) -> None:
     assert len(one) == 7 and np.allclose(one, three, atol=1e-5)
 
 
+def test_shards_of_seeds_are_one_run(runs: Path) -> None:
+    """Many machines draw a seed each; put together, that is what one draws of all their noise."""
+    density, shards, noise = load(runs / "random"), [], []
+    for seed in (2, 0, 1):
+        drawn(runs, str(runs / "random"), "--n", "3", "--seed", str(seed), "--out", str(runs / f"shard{seed}"))
+        shards.append(np.load(runs / f"shard{seed}.npz")["train"])
+        noise.append(density.noise(3, torch.Generator().manual_seed(seed)))
+    whole = density.sample(9, noise=torch.cat(noise)).numpy()
+    assert (whole == np.concatenate(shards)).all() and len(np.unique(whole, axis=0)) == 9
+
+
 def test_batches_are_halved_until_there_is_memory(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     density = load(runs / "image")
     labels, seed = torch.arange(20) % 10, torch.Generator().manual_seed(3)

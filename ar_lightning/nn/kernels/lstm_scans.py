@@ -9,6 +9,7 @@ sigmoid gives all gates. Cells are computed in float32 or better, also under aut
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -223,15 +224,16 @@ class DiagonalScan(torch.autograd.Function):
                 diagonal(out, d).copy_(state.unflatten(2, (-1, batch)))
                 if keep:
                     steps.append((read, a, c, tanh))
-        ctx.save_for_backward(weight)
-        ctx.steps, ctx.shape, ctx.dtype = steps, x.shape, v.dtype
+        ctx.save_for_backward(weight, *chain.from_iterable(steps))
+        ctx.shape, ctx.dtype = x.shape, v.dtype
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        (weight,) = ctx.saved_tensors
-        (_, channels, H, W, batch), h, dtype = ctx.shape, weight.shape[1] // 4, ctx.steps[0][0].dtype
+        weight, *kept = ctx.saved_tensors
+        steps = [kept[i : i + 4] for i in range(0, len(kept), 4)]
+        (_, channels, H, W, batch), h, dtype = ctx.shape, weight.shape[1] // 4, kept[0].dtype
         grad, transposed = grad.contiguous(), weight.to(dtype).mT.contiguous()
         dx = transposed.new_empty(ctx.shape)
         dstates, dcells = dx.new_zeros(2, h, (H + 1) * batch), dx.new_zeros(2, h, H * batch)
@@ -239,7 +241,7 @@ class DiagonalScan(torch.autograd.Function):
         with uncast(dx):
             for d in reversed(range(H + W - 1)):
                 beside, above = neighbours(d, H, W, batch)
-                read, a, c, tanh = ctx.steps[d]
+                read, a, c, tanh = steps[d]
                 own, da, dh = dstates[..., beside], torch.empty_like(a), diagonal(grad, d).flatten(2)
                 cell_backward_(
                     a[:, : 3 * h], a.chunk(4, 1), c, tanh, dh + own, dcells[..., above], da[:, : 3 * h], da.chunk(4, 1)
