@@ -5,7 +5,8 @@ computes the same likelihood, and against what the machine allows (`benchmarks/l
 image and with the number of samples; WaveNet against real time; what the Trainer costs beside a bare loop. All that is
 compared is timed in turn, A B A B ..., and medians are kept. Writes speed.json, speed.md and speed.png.
 
-`python -m benchmarks peers --checkouts FOLDER` measures public code beside ours: see `benchmarks/peers`.
+`python -m benchmarks peers --checkouts FOLDER` measures public code beside ours, `python -m benchmarks scale` what lies
+past one machine: each has its own `--help`.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from benchmarks.limits import rates
 from benchmarks.overhead import overhead
 from benchmarks.peers.command import main as peers
 from benchmarks.report import plot, tables
+from benchmarks.scale.command import main as scale
 from benchmarks.speed import Setup, growth, sampling, start_up, training, wavenet_sampling
 from benchmarks.works import WORKS
 
@@ -32,8 +34,8 @@ from benchmarks.works import WORKS
 def main(argv: list[str] | None = None) -> None:
     """Measure, print the tables and write them."""
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["peers"]:
-        peers(argv[1:])
+    if argv[:1] in (["peers"], ["scale"]):
+        {"peers": peers, "scale": scale}[argv[0]](argv[1:])
         return
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

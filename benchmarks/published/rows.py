@@ -15,7 +15,7 @@ from ar_lightning.config.resolve import explicit_settings, load_config
 from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.files import write_json, written
 from ar_lightning.core.reading import samples_of
-from ar_lightning.inference.compare.published import Published, published_for, published_like
+from ar_lightning.inference.compare.published import PUBLISHED, Published, published_for, published_like
 
 __all__ = ["ROOT", "Reproduction", "changed", "keep", "kept_in", "read_reproduction", "read_reproductions"]
 
@@ -58,11 +58,17 @@ class Reproduction:
         return published_like(self.config)
 
     @property
+    def unit(self) -> str:
+        """That of the published value; where there is none, that of the values that are published of these data."""
+        known = [p.unit for p in PUBLISHED if p.data == self.config["data.name"]]
+        return self.published.unit if self.published else next(iter(known), "bits/dim")
+
+    @property
     def ours(self) -> str:
         """Our value in the unit of the published one, with the standard error over folds; empty if not run yet."""
         if self.result is None:
             return ""
-        if self.published is None or self.published.unit == "bits/dim":
+        if self.unit == "bits/dim":
             return f"{self.result['test/bpd']:.3f} bits/dim"
         error = f" ± {self.result['standard_error_of_test']:.2f}" if self.folded else ""
         return f"{self.result['test/nll']:.2f}{error} nats"

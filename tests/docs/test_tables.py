@@ -102,6 +102,7 @@ ROW_OF = {
     "independent": "`independent`, 784 parameters",
     "nade": "`nade`, 500 hidden units, one random order",
     "made": "`made`, one layer of 2000 units, one mask",
+    "any_order_transformer": "`any_order_transformer`, 4 layers of 64 features, the mean of 4 orders",
     "gated_pixelcnn": "`gated_pixelcnn`, 12 layers of 16 channels, kernels of 5",
     "row_lstm": "`row_lstm`, 3 layers of 24 units, kernels of 7",
     "row_lstm_7x24": "`row_lstm`, 7 layers of 24 units, kernels of 3",
