@@ -6,7 +6,8 @@ import torch
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.density.density import Density
-from tests.support.cases import Case, random_values
+from tests.support.cases import FRAMES as ENDS
+from tests.support.cases import Case, random_values, seeded
 
 FRAMES = DataSpec((3, 4), 2)
 
@@ -72,6 +73,13 @@ def test_a_transformer_over_frames_reads_all_before_and_is_for_any_length() -> N
         other = x.clone()
         other[:, 0, t] = 1 - x[:, 0, t]
         assert (density.terms(x) != density.terms(other))[0, 1].tolist() == [s > t for s in range(4)]
+
+
+@torch.no_grad()
+def test_within_a_frame_a_made_goes_on_with_those_that_have_not_ended() -> None:
+    density = Case("rnn_nade", "bernoulli", ENDS, {"frame": "made", "cell": "transformer"}).build(seed=2)
+    noise = density.noise(200, seeded(0))
+    assert torch.equal(density.sample(200, noise=noise), density.sample(200, noise=noise, naive=True))
 
 
 def test_layers_of_a_made_are_no_nades() -> None:
