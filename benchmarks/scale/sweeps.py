@@ -28,7 +28,7 @@ from benchmarks.sweeps import fill, sweep
 __all__ = ["saturation"]
 
 EACH = 4  # trials for each worker, on average
-LEAST = 64  # trials, at least
+LEAST = 24  # trials, at least
 PATIENCE = 1800.0  # seconds for all workers to be there
 
 

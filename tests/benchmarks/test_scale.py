@@ -55,5 +55,5 @@ def test_two_processes_sum_all_gradients(small: Path) -> None:
 def test_workers_lose_and_double_nothing() -> None:
     with postgres_server() as server:
         row = saturation(server.new_database(), workers=3, recorded=5)
-    assert (row["lost"], row["twice"], row["trials"]) == (0, 0, 64)
-    assert "| 3 | 1 | 5 | 64 |" in tables({"sweeps": [row]})
+    assert (row["lost"], row["twice"], row["trials"]) == (0, 0, 24)
+    assert "| 3 | 1 | 5 | 24 |" in tables({"sweeps": [row]})
