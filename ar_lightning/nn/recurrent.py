@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["Cell", "Recurrent"]
@@ -40,7 +41,11 @@ class Recurrent(Streaming):
         if self.past:
             states = tuple(s.transpose(0, 1).contiguous() for s in self.past["state"])
             state = states if len(states) > 1 else states[0]  # as PyTorch's layers take it
-        read, state = self.layers(x, state)
+        if x.is_cpu:  # whose LSTMs in bfloat16 some processors alone have
+            with uncast(x):
+                read, state = self.layers(x.to(self.layers.weight_ih_l0.dtype), state)
+        else:
+            read, state = self.layers(x, state)
         if self.past is not None:
             states = state if isinstance(state, tuple) else (state,)
             self.past["state"] = tuple(s.transpose(0, 1) for s in states)  # (B, layers, hidden): lanes first

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ar_lightning.nn.precision import uncast
+
 __all__ = ["RMSNorm"]
 
 
@@ -29,7 +31,8 @@ class Norm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:  # type: ignore[override]
-        r = (torch.linalg.vecdot(x, x)[..., None] / x.shape[-1] + eps).rsqrt_()
+        with uncast(x):  # which would square in bfloat16
+            r = (torch.linalg.vecdot(x, x)[..., None] / x.shape[-1] + eps).rsqrt_()
         ctx.save_for_backward(x, r, weight)
         return (x * r).mul_(weight)
 
@@ -41,4 +44,5 @@ class Norm(torch.autograd.Function):
         dx, dweight, _ = torch.ops.aten.native_layer_norm_backward(
             grad, x, weight.shape, zeros, r, weight, None, wanted
         )
-        return dx.add_((grad @ weight)[..., None].div_(x.shape[-1]).mul_(r)), dweight, None
+        with uncast(x):
+            return dx.add_((grad @ weight)[..., None].div_(x.shape[-1]).mul_(r)), dweight, None
