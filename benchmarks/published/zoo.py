@@ -60,8 +60,11 @@ def put_in_zoo(name: str, run: str | Path, root: Path = ROOT) -> Path:
 
 @torch.no_grad()
 def quick_nll(density: Density, data: ArrayDataModule, n: int = FEW) -> tuple[int, float]:
-    """Return how many test examples, at most n and spread over all, are scored, and their mean nats in float32."""
-    x, given = data.split("test", n)
+    """Return how many test examples, spread over all, are scored, and their mean nats in float32.
+
+    They are n at most; of a mixture fewer, since each member takes a pass of its own.
+    """
+    x, given = data.split("test", n // density.model.members)
     parts = torch.arange(len(x)).split(BATCH)
     total = sum(float(-density.log_prob(x[rows], rows_of(given, rows)).double().sum()) for rows in parts)
     return len(x), total / len(x)
