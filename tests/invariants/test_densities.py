@@ -14,8 +14,8 @@ from tests.invariants.test_causality import parameters
 from tests.support.cases import CLASSES, REAL_CASES, Case, cover, each, each_statistic, random_values, seeded
 
 SAMPLES = 1000
-FINE = torch.linspace(-6, 6, 801, dtype=torch.float64).sinh()  # to 200, densely around zero
-GRID = FINE[::2]
+FINE = torch.linspace(-6, 6, 1601, dtype=torch.float64).sinh()  # to 200, densely around zero
+GRID = FINE[::4]
 COARSE = torch.linspace(-4, 4, 161, dtype=torch.float64).sinh()
 GREY = [case for case in REAL_CASES if case.spec.shape[0] == 1 and not case.conditional]
 # A mixture of orders has no conditionals in any.
