@@ -22,6 +22,8 @@ from ar_lightning.nn.streaming import Walk, mapped, streaming
 
 __all__ = ["choose_loop", "sample_compiled"]
 
+PLAIN = (bool, int, float, str, tuple, list)  # settings of modules; others have no lasting form
+
 
 def choose_loop(engine: Engine, model: Any, examples: int) -> "Loop | None":
     """Return the loop that draws so many examples, None for one without compiled code.
@@ -73,6 +75,11 @@ class Loop:
         return filled
 
 
+def _settings(module: nn.Module) -> tuple[str, list[tuple[str, str]]]:
+    plain = {k: v for k, v in vars(module).items() if k[0] != "_" and isinstance(v, PLAIN)}
+    return str(type(module)), sorted((k, repr(v)) for k, v in plain.items())
+
+
 class PixelStep(nn.Module):
     """A pixel as a function of tensors: it reads the pixel to the left, draws the values of this one and moves on.
 
@@ -100,9 +107,11 @@ class PixelStep(nn.Module):
 
     @property
     def architecture(self) -> str:
-        """What it does, but for the shapes of its tensors."""
+        """What it does, but for the shapes of its tensors: each setting of a module, whether that prints it or not."""
         model, likelihood = self.held
-        return f"{type(model)} {model} {model.shapes} {type(likelihood)} {likelihood} {self.temperature} {self.dtype}"
+        settings = [(name, *_settings(m)) for module in self.held for name, m in module.named_modules()]
+        constants = [(name, t.tolist()) for name, t in likelihood.named_buffers()]  # which are no inputs
+        return repr((str(model), str(likelihood), model.shapes, settings, constants, self.temperature, self.dtype))
 
     def maps_of(self, features: Any) -> list[Tensor]:
         """Return the features of a row as `(W, B, n)` each."""

@@ -62,6 +62,7 @@ def machine_code(
                 _compile(function, tensors, folder)
             LOADED[folder] = _loaded(folder)
         except Exception as error:  # of the compiler, the linker or the loader
+            shutil.rmtree(folder, ignore_errors=True)  # what is damaged is made anew the next time
             raise UserError(f"the step of the sampler does not compile here: {first_line(error)}") from error
     return LOADED[folder]
 

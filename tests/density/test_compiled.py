@@ -99,6 +99,43 @@ def test_a_compiler_that_fails_leaves_auto_eager(tmp_path: Path, monkeypatch: py
         density.sample(6, labels, engine="compiled")
 
 
+def test_code_is_of_all_settings_and_of_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of those that a module, such as a likelihood of the user's own, does not print."""
+    keys: list[str] = []
+
+    def code(function: Any, tensors: Any, architecture: str, make: bool) -> Any:
+        keys.append(architecture)
+        return uncompiled(function, tensors)
+
+    monkeypatch.setattr(compiled, "machine_code", code)
+    monkeypatch.setattr(compiled, "has_compiler", lambda: True)
+    for seed, secret in ((0, 1), (1, 1), (0, 2)):
+        density = GATED.build(seed=seed)
+        density.likelihood.secret = secret
+        density.sample(1, GATED.labels(1), engine="compiled")
+    assert keys[0] == keys[1] != keys[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", EXPORTING)
+def test_no_weight_is_a_constant_of_the_code(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are inputs, or the code would go on with those that it was made of."""
+    programs = []
+
+    def code(function: Any, tensors: Any, architecture: str, make: bool) -> Any:
+        with torch.inference_mode(False), torch.no_grad():
+            examples = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in tensors)
+            every = machine_code._Of(function, examples, range(len(examples)))
+            programs.append(torch.export.export(every, examples))
+        return uncompiled(function, tensors)
+
+    monkeypatch.setattr(compiled, "machine_code", code)
+    monkeypatch.setattr(compiled, "has_compiler", lambda: True)
+    case = next(case for case in LARGE_CASES if case.model == model)
+    case.build().sample(1, case.labels(1), engine="compiled")
+    assert [(dict(p.constants), dict(p.state_dict)) for p in programs[:1]] == [({}, {})]
+
+
 @pytest.mark.slow
 def test_compiled_code_serves_any_weights_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not compiled.has_compiler():
