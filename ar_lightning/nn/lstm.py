@@ -56,14 +56,11 @@ def diagonal_reference(v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: 
 
 def lstm_cell(gates: Tensor, c: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     """Return state and cell `(B, n, ...)`, given the cell before and gates `(B, 4 * n, ...)`, four in each group."""
-    if groups == 1:  # with half as many views
-        o, f, i, g = gates.chunk(4, 1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        return torch.sigmoid(o) * torch.tanh(c), c
-    o, f, i, g = gates.unflatten(1, (groups, 4, -1)).unbind(2)
-    c = torch.sigmoid(f) * c.unflatten(1, (groups, -1)) + torch.sigmoid(i) * torch.tanh(g)
+    whole = groups == 1  # which takes half as many views
+    o, f, i, g = gates.chunk(4, 1) if whole else gates.unflatten(1, (groups, 4, -1)).unbind(2)
+    c = torch.sigmoid(f) * (c if whole else c.unflatten(1, (groups, -1))) + torch.sigmoid(i) * torch.tanh(g)
     h = torch.sigmoid(o) * torch.tanh(c)
-    return h.flatten(1, 2), c.flatten(1, 2)
+    return (h, c) if whole else (h.flatten(1, 2), c.flatten(1, 2))
 
 
 def whole_gates(weight: Tensor, groups: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Recurrent layers that keep their state while streaming."""
 
+from contextlib import nullcontext
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -41,11 +42,9 @@ class Recurrent(Streaming):
         if self.past:
             states = tuple(s.transpose(0, 1).contiguous() for s in self.past["state"])
             state = states if len(states) > 1 else states[0]  # as PyTorch's layers take it
-        if x.is_cpu:  # whose LSTMs in bfloat16 some processors alone have
-            with uncast(x):
-                read, state = self.layers(x.to(self.layers.weight_ih_l0.dtype), state)
-        else:
-            read, state = self.layers(x, state)
+        # Some processors have no LSTM in bfloat16, so that those on a CPU leave autocast.
+        with uncast(x) if x.is_cpu else nullcontext():
+            read, state = self.layers(x.to(self.layers.weight_ih_l0.dtype) if x.is_cpu else x, state)
         if self.past is not None:
             states = state if isinstance(state, tuple) else (state,)
             self.past["state"] = tuple(s.transpose(0, 1) for s in states)  # (B, layers, hidden): lanes first

@@ -20,10 +20,14 @@ def gate(maps: Tensor, groups: int = 1, added: Tensor | None = None) -> Tensor:
     if torch.is_grad_enabled():
         gated: Tensor = Gate.apply(maps, groups, added)
         return gated
-    h = maps.clone() if added is None else maps + added
-    t, s = h.chunk(2, 1) if groups == 1 else halves(h, groups)
-    activate_(h, t, s)
-    gated = t * s
+    return activated_(maps.clone() if added is None else maps + added, groups)
+
+
+def activated_(maps: Tensor, groups: int) -> Tensor:
+    """Return the gated maps `(B, groups * n, *sites)`; halves are overwritten by their tanh and their sigmoid."""
+    a, b = maps.chunk(2, 1) if groups == 1 else halves(maps, groups)  # with fewer views, if it can be
+    activate_(maps, a, b)
+    gated = a * b
     return gated if groups == 1 else gated.flatten(1, 2)
 
 
@@ -50,11 +54,10 @@ class Gate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, groups: int, added: Tensor | None) -> Tensor:  # type: ignore[override]
         h = maps.clone() if added is None else maps + added
-        t, s = halves(h, groups)
-        activate_(h, t, s)
+        gated = activated_(h, groups)
         ctx.save_for_backward(h)
         ctx.groups, ctx.added = groups, added is not None
-        return (t * s).flatten(1, 2)
+        return gated
 
     @staticmethod
     @once_differentiable
