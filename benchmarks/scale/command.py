@@ -60,7 +60,11 @@ def _sweeps(args: argparse.Namespace) -> list[dict[str, Any]]:
         print("sweeps are left out: name a server with --postgres", file=sys.stderr)
         return []
     places = sorted({1, args.hosts})
-    runs = [(w, r, h) for h in places for r in args.recorded for w in args.workers if w * r <= MOST]
+    sizes = [(w, r) for r in args.recorded for w in args.workers]
+    for workers, recorded in sizes:
+        if workers * recorded > MOST:
+            print(f"{workers} workers, {recorded:,} trials before: left out, too much memory", file=sys.stderr)
+    runs = [(w, r, h) for h in places for w, r in sizes if w * r <= MOST]
     return [saturation(args.postgres, *run) for run in _shown(runs, "sweeps")]
 
 
