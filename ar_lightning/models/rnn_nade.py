@@ -34,7 +34,7 @@ from ar_lightning.nn.given import GivenSizes, given_bias
 from ar_lightning.nn.masked import MaskedMLP, spread_degrees
 from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.recurrent import Recurrent
-from ar_lightning.nn.rotary import turns
+from ar_lightning.nn.rotary import for_heads, turns
 from ar_lightning.nn.streaming import Streaming, with_past
 
 __all__ = ["RNNNADE"]
@@ -172,6 +172,7 @@ class FrameTransformer(Streaming):
 
     def __init__(self, inputs: int, width: int, layers: int, heads: int, frames: int, dropout: float) -> None:
         super().__init__()
+        self.heads = heads
         self.read = nn.Linear(inputs, width)
         self.layers = nn.ModuleList(Layer(width, heads, frames, "gelu", dropout, rms_norm) for _ in range(layers))
         self.norm = rms_norm(width)
@@ -184,7 +185,7 @@ class FrameTransformer(Streaming):
         """Map frames `(B, n, inputs)` to `(B, n, width)`; while streaming, the next n of them."""
         n = frames.shape[1]
         start = self.advance(n)
-        turned = self.turns[start : start + n, None, None]  # queries and keys alike
+        turned = for_heads(self.turns[start : start + n, None, None], self.heads)  # queries and keys alike
         h = self.read(frames)
         for layer in self.layers:
             h = layer(h, turned)

@@ -37,7 +37,7 @@ from ar_lightning.nn.attention import CausalSelfAttention
 from ar_lightning.nn.given import GivenBias, given_bias
 from ar_lightning.nn.kernels.rms_norm import RMSNorm
 from ar_lightning.nn.precision import uncast
-from ar_lightning.nn.rotary import turns
+from ar_lightning.nn.rotary import for_heads, turns
 from ar_lightning.nn.streaming import Streaming
 from ar_lightning.nn.tokens import TokenReader
 
@@ -107,7 +107,7 @@ class Transformer(SequenceModel):
         self.class_bias = given_bias(self.given_sizes, width)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(Layer(width, heads, shapes.tokens, mlp, dropout, norm) for _ in range(layers))
-        self.places = Places(shapes, width, width // heads, position, rotary)
+        self.places = Places(shapes, width, heads, position, rotary)
         self.norm = norm(width)
         self.out = nn.Linear(width, shapes.params) if not tie else None
         self.bias = nn.Parameter(torch.zeros(shapes.params)) if tie else None
@@ -216,14 +216,14 @@ class Places(nn.Module):
     where: Tensor
     turns: Tensor
 
-    def __init__(self, shapes: Shapes, width: int, features: int, position: bool, rotary: bool) -> None:
+    def __init__(self, shapes: Shapes, width: int, heads: int, position: bool, rotary: bool) -> None:
         super().__init__()
         sizes, axes = [*shapes.data[1:], shapes.groups], len(shapes.data) - 1
         places = torch.cartesian_prod(*map(torch.arange, [sizes[-1], *sizes[:-1]])).roll(-1, 1)  # (tokens, axes + 1)
-        self.start, self.rotary = shapes.tokens, rotary
+        self.start, self.rotary, self.heads = shapes.tokens, rotary, heads
         base = SEQUENCE_BASE if axes == 1 else IMAGE_BASE
         sites = F.pad(places[:, :axes], (0, 0, 0, 1), value=-1).double()  # the start is a step before all of them
-        self.register_buffer("turns", turns(sites, features, base).float(), persistent=False)
+        self.register_buffer("turns", turns(sites, width // heads, base).float(), persistent=False)
         embedded = slice(0 if position else axes, axes + (rotary or shapes.groups > 1))  # of channels at least
         where = torch.cat([places, torch.tensor(sizes)[None] * rotary])  # of the start the last, which is new
         self.register_buffer("where", where.T[embedded], persistent=False)
@@ -240,5 +240,5 @@ class Places(nn.Module):
         return torch.stack(read + predicted).sum(0)
 
     def turned(self, came: Tensor, here: Tensor) -> Tensor | None:
-        """Return the turns of queries and keys, `(..., 2, 1, pairs, 2)`; None where places are learned alone."""
-        return self.turns[torch.stack([here, came], -1), None] if self.rotary else None
+        """Return the turns of queries and keys, `(..., 2, heads, pairs, 2)`; None where places are learned alone."""
+        return for_heads(self.turns[torch.stack([here, came], -1), None], self.heads) if self.rotary else None

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ar_lightning.nn.rotary import rotate
+from ar_lightning.nn.kernels.turned import turned
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["CausalSelfAttention"]
@@ -25,14 +25,11 @@ class CausalSelfAttention(Streaming):
     def forward(self, x: Tensor, turns: Tensor | None = None) -> Tensor:
         """Map tokens `(B, n, width)` to `(B, n, width)`; while streaming, the next n of them.
 
-        Where positions are rotary, `turns` are those of the queries and of the keys, as `rotate` takes them:
-        `(n, 2, 1, width / heads // 2, 2)`, or with B before n where examples have positions of their own.
+        Where positions are rotary, `turns` are those of the queries and of the keys, as `for_heads` gives them:
+        `(n, 2, heads, width / heads // 2, 2)`, or with B before n where examples have positions of their own.
         """
         qkv = self.qkv(x).unflatten(2, (3, self.heads, -1))  # (B, n, 3, heads, width / heads)
-        qk, v = qkv.split([2, 1], 2)  # whose gradients are put together in one piece
-        qk = qk if turns is None else rotate(qk, turns)
-        q, k = qk.permute(2, 0, 3, 1, 4)  # (B, heads, n, width / heads)
-        v = v.squeeze(2).transpose(1, 2)
+        q, k, v = turned(qkv, turns)  # (B, heads, n, width / heads)
         if self.past is None:
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:

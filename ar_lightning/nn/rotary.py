@@ -6,7 +6,7 @@ Su et al., "RoFormer: Enhanced transformer with rotary position embedding", 2021
 import torch
 from torch import Tensor
 
-__all__ = ["rotate", "turns"]
+__all__ = ["for_heads", "rotate", "turns"]
 
 
 def turns(places: Tensor, features: int, base: float) -> Tensor:
@@ -18,6 +18,14 @@ def turns(places: Tensor, features: int, base: float) -> Tensor:
     rates = base ** -(pair // axes * (2 * axes / features))  # (pairs,)
     angles = places[:, pair % axes] * rates  # (N, pairs)
     return torch.stack([angles.cos(), angles.sin()], -1)
+
+
+def for_heads(turn: Tensor, heads: int) -> Tensor:
+    """Repeat turns `(..., 1 or 2, 1, pairs, 2)` for queries and keys and for all heads, `(..., 2, heads, pairs, 2)`.
+
+    In one piece: so many short products, one for each head, would take twice as long.
+    """
+    return turn.expand(*turn.shape[:-4], 2, heads, *turn.shape[-2:]).contiguous()
 
 
 def rotate(x: Tensor, turn: Tensor) -> Tensor:

@@ -31,8 +31,8 @@ class Norm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:  # type: ignore[override]
-        with uncast(x):  # which would square in bfloat16
-            r = (torch.linalg.vecdot(x, x)[..., None] / x.shape[-1] + eps).rsqrt_()
+        # A norm reads x once, and writes nothing as large: x * x would.
+        r = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, r, weight)
         return (x * r).mul_(weight)
 
@@ -44,5 +44,5 @@ class Norm(torch.autograd.Function):
         dx, dweight, _ = torch.ops.aten.native_layer_norm_backward(
             grad, x, weight.shape, zeros, r, weight, None, wanted
         )
-        with uncast(x):
+        with uncast(x):  # which would sum in bfloat16
             return dx.add_((grad @ weight)[..., None].div_(x.shape[-1]).mul_(r)), dweight, None
