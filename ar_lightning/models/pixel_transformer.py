@@ -73,7 +73,7 @@ class PixelTransformer(Transformer):
     ) -> None:
         check_images(shapes)
         super().__init__(
-            shapes, rotary=False, norm=nn.LayerNorm, width=width, layers=layers, heads=heads, dropout=dropout,
+            shapes, rotary=False, norm="layer", width=width, layers=layers, heads=heads, dropout=dropout,
             conditional=conditional,
         )  # fmt: skip
         self.register_load_state_dict_pre_hook(_renamed)

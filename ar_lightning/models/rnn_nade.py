@@ -29,7 +29,7 @@ from ar_lightning.core.fields import Activation, Dropout, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import SequenceModel
 from ar_lightning.models.nade import PrefixHidden
-from ar_lightning.models.transformer import EMBEDDED, SEQUENCE_BASE, Layer, initialise, rms_norm
+from ar_lightning.models.transformer import EMBEDDED, SEQUENCE_BASE, Layer, initialise, norm_of
 from ar_lightning.nn.given import GivenSizes, given_bias
 from ar_lightning.nn.masked import MaskedMLP, spread_degrees
 from ar_lightning.nn.precision import uncast
@@ -174,8 +174,8 @@ class FrameTransformer(Streaming):
         super().__init__()
         self.heads = heads
         self.read = nn.Linear(inputs, width)
-        self.layers = nn.ModuleList(Layer(width, heads, frames, "gelu", dropout, rms_norm) for _ in range(layers))
-        self.norm = rms_norm(width)
+        self.layers = nn.ModuleList(Layer(width, heads, frames, "gelu", dropout) for _ in range(layers))
+        self.norm = norm_of("rms", width)
         initialise(self, layers)
         nn.init.normal_(self.read.weight, std=EMBEDDED)
         places = torch.arange(frames, dtype=torch.float64)[:, None]

@@ -20,8 +20,6 @@ class is embedded in every token when conditional; features are divided by the r
 score them. No published number is reproduced here.
 """
 
-from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
 import torch
@@ -41,11 +39,10 @@ from ar_lightning.nn.rotary import for_heads, turns
 from ar_lightning.nn.streaming import Streaming
 from ar_lightning.nn.tokens import TokenReader
 
-__all__ = ["EMBEDDED", "SEQUENCE_BASE", "Layer", "Transformer", "initialise", "rms_norm"]
+__all__ = ["EMBEDDED", "SEQUENCE_BASE", "Layer", "Transformer", "initialise", "norm_of"]
 
 EMBEDDED = 0.3  # initial standard deviation of what a token is the sum of
-Norm = Callable[[int], nn.Module]
-rms_norm = partial(RMSNorm, eps=1e-6)
+Norm = Literal["rms", "layer"]
 SEQUENCE_BASE, IMAGE_BASE = 10_000.0, 100.0  # slowest turn of a rotary position: 1 / base radians a site
 
 
@@ -59,8 +56,6 @@ class Transformer(SequenceModel):
 
     Args:
         orders: number of orders that the values may be visited in, if random.
-        rotary: turn queries and keys by their places; else one embedding, not those of each axis, stands before all.
-        norm: makes the layers that normalise so many features.
         width: features of a token.
         layers: pairs of an attention and an MLP layer.
         heads: attention heads; divides width.
@@ -68,6 +63,9 @@ class Transformer(SequenceModel):
         dropout: probability of dropping a feature, of the tokens and of what each layer adds to them.
         position: also read an embedding of the site to be predicted; without, the length is free, as of a text.
         tie: score levels by the embeddings that they are read by; needs likelihood.encoding=index.
+        rotary: turn queries and keys by their places; else one embedding, not those of each axis, stands before all.
+        norm: RMSNorm, or LayerNorm.
+        bias: learn biases in the layers; GPT-2's are those without rotary, with LayerNorm and with biases.
         order: raster, or one fixed random permutation of all values.
         order_seed: chooses the permutation.
         conditional: condition on the data's labels and vectors.
@@ -86,8 +84,6 @@ class Transformer(SequenceModel):
         self,
         shapes: Shapes,
         orders: int = 1,
-        rotary: bool = True,
-        norm: Norm = rms_norm,
         *,
         width: PositiveInt = 128,
         layers: PositiveInt = 4,
@@ -96,6 +92,9 @@ class Transformer(SequenceModel):
         dropout: Dropout = 0.0,
         position: bool = True,
         tie: bool = False,
+        rotary: bool = True,
+        norm: Literal["rms", "layer"] = "rms",
+        bias: bool = True,
         order: Order = "raster",
         order_seed: NonNegativeInt = 0,
         conditional: bool = False,
@@ -106,9 +105,9 @@ class Transformer(SequenceModel):
         self.read = TokenReader(shapes, width)
         self.class_bias = given_bias(self.given_sizes, width)
         self.dropout = nn.Dropout(dropout)
-        self.layers = nn.ModuleList(Layer(width, heads, shapes.tokens, mlp, dropout, norm) for _ in range(layers))
+        self.layers = nn.ModuleList(Layer(width, heads, shapes.tokens, mlp, dropout, norm, bias) for _ in range(layers))
         self.places = Places(shapes, width, heads, position, rotary)
-        self.norm = norm(width)
+        self.norm = norm_of(norm, width, bias)
         self.out = nn.Linear(width, shapes.params) if not tie else None
         self.bias = nn.Parameter(torch.zeros(shapes.params)) if tie else None
         self.memory = Streaming()  # how many tokens have been read, while streaming
@@ -162,21 +161,29 @@ def initialise(network: nn.Module, layers: int) -> None:
             if name.endswith(("attention.out", "mlp.down")):  # 2L of these are summed: the sum stays as large
                 std *= (2 * layers) ** -0.5
             nn.init.normal_(module.weight, std=std)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=EMBEDDED)
         elif isinstance(module, GivenBias):
             module.initialise(EMBEDDED)
 
 
+def norm_of(kind: Norm, width: int, bias: bool = True) -> nn.Module:
+    """Return a layer that normalises so many features."""
+    return RMSNorm(width, eps=1e-6) if kind == "rms" else nn.LayerNorm(width, bias=bias)
+
+
 class Layer(nn.Module):
     """Attention, then an MLP on each token; both read normalised features and add to the features."""
 
-    def __init__(self, width: int, heads: int, tokens: int, mlp: str, dropout: float, norm: Norm) -> None:
+    def __init__(
+        self, width: int, heads: int, tokens: int, mlp: str, dropout: float, norm: Norm = "rms", bias: bool = True
+    ) -> None:
         super().__init__()
-        self.norm_attention, self.norm_mlp = norm(width), norm(width)
-        self.attention = CausalSelfAttention(width, heads, tokens)
-        self.mlp = MLP(width, gated=mlp == "swiglu")
+        self.norm_attention, self.norm_mlp = norm_of(norm, width, bias), norm_of(norm, width, bias)
+        self.attention = CausalSelfAttention(width, heads, tokens, bias)
+        self.mlp = MLP(width, mlp == "swiglu", bias)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, h: Tensor, turned: Tensor | None) -> Tensor:
@@ -188,11 +195,11 @@ class Layer(nn.Module):
 class MLP(nn.Module):
     """GELU units, or SwiGLU's, which are products of two; those are fewer, so that the weights are as many."""
 
-    def __init__(self, width: int, gated: bool) -> None:
+    def __init__(self, width: int, gated: bool, bias: bool) -> None:
         super().__init__()
         hidden = 8 * width // 3 if gated else 4 * width
-        self.up = nn.Linear(width, 2 * hidden if gated else hidden)
-        self.down = nn.Linear(hidden, width)
+        self.up = nn.Linear(width, 2 * hidden if gated else hidden, bias)
+        self.down = nn.Linear(hidden, width, bias)
         self.gated = gated
 
     def forward(self, h: Tensor) -> Tensor:

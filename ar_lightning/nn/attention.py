@@ -13,14 +13,14 @@ __all__ = ["CausalSelfAttention"]
 class CausalSelfAttention(Streaming):
     """Multi-head attention, in which each token reads itself and those before it, `width / heads` features a head."""
 
-    def __init__(self, width: int, heads: int, tokens: int) -> None:
+    def __init__(self, width: int, heads: int, tokens: int, bias: bool = True) -> None:
         super().__init__()
         if width % heads:
             nearest = min((d for d in range(1, width + 1) if width % d == 0), key=lambda d: abs(d - heads))
             raise ValueError(f"heads={heads} does not divide width={width}: take heads={nearest}")
         self.heads, self.tokens = heads, tokens
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        self.qkv = nn.Linear(width, 3 * width, bias)
+        self.out = nn.Linear(width, width, bias)
 
     def forward(self, x: Tensor, turns: Tensor | None = None) -> Tensor:
         """Map tokens `(B, n, width)` to `(B, n, width)`; while streaming, the next n of them.

@@ -1,8 +1,8 @@
 """karpathy/nanoGPT: its model at the setting for a CPU of its README, as it is.
 
 Tiny Shakespeare, 65 characters, windows of 64, 4 layers of 128 with 4 heads, batches of 12, AdamW and gradients clipped
-as train.py has them. Ours are `conf/published/transformer_shakespeare.yaml`'s sizes; its positions are rotary, and
-learned ones on each side of a token. The peer's `generate` reads the whole text again for each character.
+as train.py has them. Ours has the same layers, and then those of its defaults: rotary positions, RMSNorm, biases. The
+peer's `generate` reads the whole text again for each character.
 """
 
 import contextlib
@@ -25,12 +25,20 @@ __all__ = ["REPOSITORY", "pairs"]
 REPOSITORY = "karpathy/nanoGPT"
 CHARACTERS, WINDOW, BATCH = 65, 64, 12
 SIZES = {"layers": 4, "width": 128, "heads": 4}
+GPT2 = {"rotary": False, "norm": "layer", "bias": False}
 NUMBERS = (1, 16)
 
 
 def pairs(checkout: Path) -> Iterator[Pair]:
     """Give what is compared."""
-    work = Work("transformer, 4 x 128, 64 characters", {"name": "transformer", **SIZES}, (1, WINDOW), CHARACTERS, BATCH)
+    for options, title in ((GPT2, ""), ({}, ", rotary, RMSNorm, biases")):
+        model = {"name": "transformer", **SIZES, **options}
+        work = Work(f"transformer, 4 x 128, 64 characters{title}", model, (1, WINDOW), CHARACTERS, BATCH)
+        yield from of_work(checkout, work)
+
+
+def of_work(checkout: Path, work: Work) -> Iterator[Pair]:
+    """Give the pairs of one transformer of ours."""
     peer, optimizer = network(checkout)
     text = work.examples(BATCH)[:, 0]
     x, y = text.roll(1, 1), text
@@ -40,7 +48,7 @@ def pairs(checkout: Path) -> Iterator[Pair]:
         return nats
 
     ours = trained(work, partial(adamw, weight_decay=0.1, betas=(0.9, 0.99)), clip=1.0)
-    # Ours embeds places on both sides of a token, and has biases and an output layer of its own.
+    # Ours embeds places on both sides of a token, and has an output layer of its own.
     pair = stepped(work, Training(loss, peer, optimizer, clip=1.0), ours, apart=0.05)
     yield pair
     yield scored(pair)

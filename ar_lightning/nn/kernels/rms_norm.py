@@ -21,9 +21,21 @@ class RMSNorm(nn.RMSNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(..., n)` to the same shape."""
-        fast = x.is_cpu and x.requires_grad and x.dtype == self.weight.dtype
-        y: Tensor = Norm.apply(x, self.weight, self.eps) if fast else super().forward(x)
+        if not x.is_cpu or x.dtype != self.weight.dtype or (torch.is_grad_enabled() and not x.requires_grad):
+            return super().forward(x)
+        eps = torch.finfo(x.dtype).eps if self.eps is None else self.eps
+        y: Tensor = (Norm.apply if x.requires_grad else normalised)(x, self.weight, eps)
         return y
+
+
+def inverse_root(x: Tensor, eps: float) -> Tensor:
+    """Return r. A norm reads x once, and writes nothing as large; x * x would."""
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+
+
+def normalised(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Return y."""
+    return (x * inverse_root(x, eps)).mul_(weight)
 
 
 class Norm(torch.autograd.Function):
@@ -31,8 +43,7 @@ class Norm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:  # type: ignore[override]
-        # A norm reads x once, and writes nothing as large: x * x would.
-        r = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        r = inverse_root(x, eps)
         ctx.save_for_backward(x, r, weight)
         return (x * r).mul_(weight)
 

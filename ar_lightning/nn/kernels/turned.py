@@ -19,15 +19,19 @@ def turned(qkv: Tensor, turns: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
 
     `turns` are those of queries and of keys, as `for_heads` gives them; None where positions are not rotary.
     """
-    fast = turns is not None and qkv.is_cpu and qkv.requires_grad and qkv.dtype == turns.dtype and not qkv.shape[-1] % 2
+    if turns is None:
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        return q, k, v
+    fast = qkv.is_cpu and qkv.requires_grad and qkv.dtype == turns.dtype and not qkv.shape[-1] % 2
     q, k, v = Turned.apply(qkv, turns) if fast else split(qkv, turns)
     return q, k, v
 
 
-def split(qkv: Tensor, turns: Tensor | None) -> tuple[Tensor, ...]:
+def split(qkv: Tensor, turns: Tensor) -> tuple[Tensor, ...]:
     """Do the same by operations that autograd knows."""
-    qk = qkv[:, :, :2] if turns is None else rotate(qkv[:, :, :2], turns)
-    return tuple(t.transpose(1, 2) for t in (qk[:, :, 0], qk[:, :, 1], qkv[:, :, 2]))
+    qk, v = qkv.split([2, 1], 2)  # whose gradients are put together in one piece
+    q, k = rotate(qk, turns).permute(2, 0, 3, 1, 4)
+    return q, k, v.squeeze(2).transpose(1, 2)
 
 
 class Turned(torch.autograd.Function):
