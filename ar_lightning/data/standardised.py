@@ -75,20 +75,23 @@ class StandardisedTable(Dataset):
             with np.errstate(over="ignore"):
                 z = ((rows.x[name][:, keep] - offset) / scale).astype(np.float32)
             for i, d in np.argwhere(~np.isfinite(z))[:1]:
-                raise self._too_far(d, rows.x[name][i, keep[d]])
+                far = rows.x[name][i, keep[d]]
+                raise self._refused(d, f"{far:g} is too far from the values of the training data for single precision")
             splits[name] = Split(z[:, None], labels.get(name))
         z = splits["train"].x[:, 0]
         for d, column in enumerate(keep):
             different = len(np.unique(rows.x["train"][:, column]))
             if different > 2 * len(np.unique(z[:, d])):
-                raise self._too_far(d, rows.x["train"][np.abs(z[:, d]).argmax(), column])
+                far = rows.x["train"][np.abs(z[:, d]).argmax(), column]
+                equal = "is so far from its other values that these become equal in single precision"
+                raise self._refused(d, f"{far:g} {equal}")
         return splits
 
-    def _too_far(self, d: int, value: float) -> UserError:
+    def _refused(self, d: int, what: str) -> UserError:
         """Return what is wrong with a value of the column d of those that are kept."""
         rows, keep, _, _ = self._statistics
-        what = f"column {rows.columns[keep[d]]}: {value:g} is so far from its other values that these become equal"
-        return UserError(f"{what} in single precision", rows.source, "mend or remove that row, or leave the column out")
+        what = f"column {rows.columns[keep[d]]}: {what}"
+        return UserError(what, rows.source, "mend or remove that row, or leave the column out")
 
     @cached_property
     def _statistics(self) -> tuple[Rows, np.ndarray, np.ndarray, np.ndarray]:

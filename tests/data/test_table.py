@@ -248,16 +248,19 @@ def test_columns_of_any_scale_are_standardised(tmp_path: Path) -> None:
         np.testing.assert_allclose(data.load()[name].x, expected[name].x[..., :2], rtol=1e-5, atol=1e-6)
 
 
-def test_a_value_that_makes_the_others_equal_is_named(tmp_path: Path) -> None:
+def test_a_value_that_single_precision_cannot_hold_beside_the_others_is_named(tmp_path: Path) -> None:
     x = X.copy()
     x[:, 1] *= 1e-30
-    for i, message in ((0, "1e+30 is so far from its other values that these become equal"), (1, "column pH: 1e+30")):
+    for held, message in (
+        (shuffled(60, 0)[-1], "1e+30 is so far from its other values that these become equal in single precision"),
+        (shuffled(60, 0)[0], "1e+30 is too far from the values of the training data for single precision"),  # of valid
+    ):
         x[:, 1] = X[:, 1] * 1e-30
-        held = np.lexsort(shuffled(60, 0)[None])[0] if i else shuffled(60, 0)[-1]  # of valid, and of train
         x[held, 1] = 1e30
-        with pytest.raises(UserError) as info:
-            TableFile(path=saved(tmp_path, csv_text(x))).load()
-        assert message in one_line(info)
+        for types in (None, "real"):
+            with pytest.raises(UserError) as info:
+                TableFile(path=saved(tmp_path, csv_text(x)), types=types).load()
+            assert f"column pH: {message}" in one_line(info)
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian_mixture", "laplace_mixture"])
