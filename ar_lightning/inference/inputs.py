@@ -25,11 +25,9 @@ from ar_lightning.data.user.keys import Examples, beside, examples_in
 from ar_lightning.data.user.npz import channels_first
 from ar_lightning.data.user.reals import LIMITS, as_float32
 from ar_lightning.inference.ends import lines_in, rows_with_ends
-from ar_lightning.inference.rows import read_table_rows
 from ar_lightning.media.base import Media
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.images import Images
-from ar_lightning.media.mixed import MixedTables
 from ar_lightning.media.picture import SUFFIXES as IMAGES
 from ar_lightning.media.picture import Background, open_image
 from ar_lightning.media.recording import SUFFIXES as SOUNDS
@@ -100,7 +98,7 @@ def read_inputs(path: Path, spec: DataSpec, split: str = "test", background: Bac
     if not path.exists():
         raise UserError(f"{path}: no such file")
     refuse_pipe(path)
-    if path.suffix == ".npz" and spec.support != "mixed":
+    if path.suffix == ".npz":
         found = examples_in(npz_names(path), split, path)
         if found.left_out:
             notice(f"{path}: without {', '.join(found.left_out)}")
@@ -109,8 +107,6 @@ def read_inputs(path: Path, spec: DataSpec, split: str = "test", background: Bac
         beside_them = f"'test_context' of shape (N, {len(spec.context)})"
         raise UserError(f"{path}: this density reads vectors: give an .npz file of 'test' and {beside_them}")
     media = media_of(spec)
-    if isinstance(media, MixedTables):
-        return Inputs(Split(read_table_rows(path, spec, holes=True).x))
     remarks: Counter[str] = Counter()
     if path.is_file():
         legal = _legal(_examples(path, media, background, remarks), spec, path)

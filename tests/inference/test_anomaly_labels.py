@@ -219,6 +219,10 @@ def test_a_mixed_table_is_read_by_names_with_its_holes(tmp_path: Path) -> None:
     known = read_known(file, "odd", None, MIXED_SPEC, CONFIG)
     assert known.is_rare.tolist() == [False, True, False]
     np.testing.assert_array_equal(known.rows.x[:, 0], [[1, 2, 2], [0.5, np.nan, np.nan], [0, 0, 0]])
+    file.write_text("odd,colour,size,count\nno,blue,,12\nyes,red,4.0,9\nno,red,2.0,10\n")  # in training all had a size
+    assert np.isnan(read_known(file, "odd", None, MIXED_SPEC, CONFIG, holes=True).rows.x[0, 0, 0])
+    with pytest.raises(UserError, match="line 2, column size: a value is missing"):
+        read_known(file, "odd", None, MIXED_SPEC, CONFIG)
 
 
 def test_a_category_of_many_codes_is_read_as_text(tmp_path: Path) -> None:

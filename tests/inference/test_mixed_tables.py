@@ -30,7 +30,7 @@ def patients() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def orderless(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two steps that reads no missing cell."""
-    return train(tmp_path_factory.mktemp("orderless") / "run")
+    return train(tmp_path_factory.mktemp("orderless") / "run", "data.missing=[-9]")
 
 
 @pytest.fixture(scope="module")
@@ -291,6 +291,24 @@ def test_anomaly(name: str, against: str, request: pytest.FixtureRequest, tmp_pa
     assert run_here("anomaly", str(run), "--against", other, "--n", "10", "--out", str(tmp_path / "a")) == 0
     found = pd.read_csv(tmp_path / "a" / "scores.csv")
     assert len(found) == 20 and np.isfinite(found.drop(columns="set").to_numpy()).all()
+
+
+def test_outliers_of_a_file_have_the_holes_that_its_scores_have(
+    orderless: Path, ordered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What stands for a missing cell is that of the training; a model of one order needs all that had no holes."""
+    written(orderless, tmp_path / "rows.csv", "valid")
+    rows = pd.read_csv(tmp_path / "rows.csv", dtype=str)
+    rows.loc[:4, "dose"] = "-9"
+    rows.to_csv(tmp_path / "marked.csv", index=False)
+    marked = str(tmp_path / "marked.csv")
+    assert run_here("anomaly", str(orderless), "--against", marked, "--out", str(tmp_path / "a")) == 0
+    assert run_here("score", str(orderless), "--data", marked, "--out", str(tmp_path / "s.csv")) == 0
+    found = pd.read_csv(tmp_path / "a" / "scores.csv").query("set == 'outliers'")["likelihood"]
+    np.testing.assert_allclose(found, -pd.read_csv(tmp_path / "s.csv")["nats"], rtol=1e-5)
+    rows.replace("-9", "").to_csv(tmp_path / "holed.csv", index=False)
+    assert run_here("anomaly", str(ordered), "--against", str(tmp_path / "holed.csv")) == 2
+    assert "line 2, column dose: a value is missing; mend or remove that row" in said(capsys)
 
 
 def test_features_beside_raw_cells_with_holes(orderless: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ class Patients(Dataset):
         gaps: what a missing cell is.
         given: columns that are given; only the first ones can be.
         classes: whether rows have labels.
+        missing: what stands for a missing cell in files.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Patients(Dataset):
         gaps: Literal["none", "level", "unread"] = "unread",
         given: list[str] | None = None,
         classes: bool = False,
+        missing: list[str] | None = None,
     ) -> None:
         self.gaps, self.given, self.classes = gaps, len(given or ()), classes
 

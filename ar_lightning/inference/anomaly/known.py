@@ -32,7 +32,9 @@ class Known(NamedTuple):
     notes: tuple[str, ...]  # what was taken for what
 
 
-def read_known(path: Path, label: str, rare: str | None, spec: DataSpec, config: dict[str, Any]) -> Known:
+def read_known(
+    path: Path, label: str, rare: str | None, spec: DataSpec, config: dict[str, Any], holes: bool = False
+) -> Known:
     """Read the rows of a CSV, Parquet or Excel file, and which of them are the known rare cases.
 
     Args:
@@ -41,6 +43,7 @@ def read_known(path: Path, label: str, rare: str | None, spec: DataSpec, config:
         rare: the label of a rare case, where all others are the usual ones; null for the rarer of two.
         spec: of the density, whose columns are read.
         config: of its run, which says what stands for a missing cell.
+        holes: cells of a mixed table may be missing where the training data had none.
 
     Raises:
         UserError: the density is of no table, a column is not there, or the labels do not tell the rare cases.
@@ -73,7 +76,7 @@ def read_known(path: Path, label: str, rare: str | None, spec: DataSpec, config:
         for line in told:
             notice(f"{path}: {line}")
         others = Frame(frame.drop(columns=frame.columns[names.index(name)]), place, None, ())
-        rows = Split(rows_of_frame(others, spec, str(path), config).x)
+        rows = Split(rows_of_frame(others, spec, str(path), config, holes).x)
     else:
         rows = read_inputs(path, spec).split
     return Known(rows, [texts.values[code] for code in texts.codes], chosen, is_rare, (taken,))

@@ -89,7 +89,7 @@ def labelled(
     opened = open_run(run, overrides)
     behind = background_of_ratio(background, opened)
     spec, medium = opened.density.spec, opened.density.spec.medium
-    known = read_known(path, labels, rare, spec, opened.config)
+    known = read_known(path, labels, rare, spec, opened.config, opened.density.model.orderless)
     assert isinstance(medium, (Table, MixedTable))
     data = opened.data()
     train = training_examples(opened.density, data, MOST, opened.config["seed"])

@@ -30,6 +30,7 @@ from ar_lightning.density.lengths import after_end, blank
 from ar_lightning.inference.evaluate import translator
 from ar_lightning.inference.inputs import InputDataset, background_of, read_inputs
 from ar_lightning.inference.open import Run, open_run
+from ar_lightning.inference.rows import read_table_rows
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.images import is_image
 from ar_lightning.media.picture import fitted
@@ -85,6 +86,8 @@ def outliers(opened: Run, run: str, against: str, train: Split, own: Split, n: i
             raise UserError(f"--against {against}: no such file, dataset or synthetic data{hint}")
         if quantised := _quantised(path, density.spec):
             found, changes = quantised
+        elif density.spec.support == "mixed":
+            found = Split(read_table_rows(path, density.spec, opened.config, holes=density.model.orderless).x)
         else:
             split, _, notes = read_inputs(path, density.spec, background=background_of(opened.config))
             found = replace(split, x=_typed(torch.from_numpy(split.x), density.spec), labels=None)
