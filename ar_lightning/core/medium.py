@@ -4,7 +4,7 @@ Kept in every checkpoint, so that samples of a loaded density can be heard and r
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 __all__ = ["Audio", "Column", "Medium", "MixedTable", "Roll", "Table", "Text", "medium_from_dict", "medium_to_dict"]
@@ -134,10 +134,12 @@ class MixedTable:
     Args:
         columns: what they are.
         given: so many of them come first and are given: read, and neither scored nor drawn.
+        header: their names, and that of a label, in the order in which rows are written; empty for that of `columns`.
     """
 
     columns: tuple[Column, ...]
     given: int = 0
+    header: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -178,8 +180,9 @@ def medium_from_dict(plain: dict[str, Any]) -> Medium:
         case Table(tuple(columns), tuple(offset), tuple(scale)) if len(columns) == len(offset) == len(scale):
             if all(isinstance(v, (int, float)) for v in (*offset, *scale)) and all(isinstance(c, str) for c in columns):
                 return medium
-        case MixedTable(tuple(columns), int(given)) if columns and 0 <= given < len(columns):
-            return medium
+        case MixedTable(tuple(columns), int(given), tuple(header)) if columns and 0 <= given < len(columns):
+            if all(isinstance(name, str) for name in header):
+                return medium
     raise ValueError(f"data: a medium of kind {plain['kind']} that is not whole")
 
 

@@ -67,7 +67,9 @@ class MixedRows(Dataset):
         if roles.label in roles.given:
             raise UserError(f"data.given: {roles.label} is data.label, which is given as the class; leave it out here")
         self.found = infer_types(frame, index["train"], wishes, where, file.place)
-        self.table = MixedTable(tuple(self._columns(where)), len(roles.given))
+        columns = tuple(self._columns(where))
+        written = {roles.label, *(column.name for column in columns)}
+        self.table = MixedTable(columns, len(roles.given), tuple(name for name in names if name in written))
         self.x = np.empty((len(frame), 1, len(self.table.columns)), np.float32)
         for d, column in enumerate(self.table.columns):
             self.x[:, 0, d] = stored(frame[column.name], column, where, file.place)

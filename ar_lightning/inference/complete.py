@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from ar_lightning.inference.rows import TableRows, read_table_rows
 from ar_lightning.inference.sample import class_of, stem_of, written_arrays
 from ar_lightning.media.base import as_completions, prefix_of
 from ar_lightning.media.choose import media_of
-from ar_lightning.media.frames import to_frame
+from ar_lightning.media.frames import in_file_order, to_frame
 
 __all__ = ["complete", "mask_of"]
 
@@ -167,7 +168,8 @@ def _rows(opened: Run, source: str) -> TableRows:
     split, numbers = own_examples_of(source, own)
     x, cond = own.examples(split, numbers)
     x = translator(opened.density, own)(x, numbers)
-    frame = to_frame(x, spec.medium).set_axis(numbers.numpy())  # type: ignore[arg-type]
+    table: Any = spec.medium
+    frame = in_file_order(to_frame(x, table), table).set_axis(numbers.numpy())
     labels = as_condition(cond).labels
     return TableRows(x.numpy(), frame, "row", None if labels is None else labels.numpy())
 

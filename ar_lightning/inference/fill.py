@@ -17,7 +17,7 @@ from ar_lightning.density.density import Density
 from ar_lightning.inference.open import Run
 from ar_lightning.inference.rows import TableRows, label_column, table_of
 from ar_lightning.media.cells import number_of, texts_of
-from ar_lightning.media.frames import level_of, to_frame
+from ar_lightning.media.frames import in_file_order, level_of, to_frame
 from ar_lightning.media.mixed import write_frame
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ def _texts(cells: "pd.Series") -> np.ndarray:
 def _long(draws: Tensor, some: Tensor, table: MixedTable) -> "pd.DataFrame":
     """Return draws `(N, n, 1, D)` as a frame with a line for each, and the number of its row in the input."""
     n = draws.shape[1]
-    frame = to_frame(draws.flatten(0, 1), table)
+    frame = in_file_order(to_frame(draws.flatten(0, 1), table), table)
     frame.insert(0, "draw", np.tile(np.arange(n), len(draws)), allow_duplicates=True)
     frame.insert(0, "index", some.repeat_interleave(n).numpy(), allow_duplicates=True)
     return frame

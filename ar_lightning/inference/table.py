@@ -17,7 +17,7 @@ from ar_lightning.inference.cells import cell_scores
 from ar_lightning.inference.fill import Filled, draw_holes, fill, filled_once, holes_of
 from ar_lightning.inference.rows import TableRows, label_column, rows_of_frame, table_of
 from ar_lightning.media.cell_values import short
-from ar_lightning.media.frames import DAY, to_frame
+from ar_lightning.media.frames import DAY, in_file_order, to_frame
 from ar_lightning.training.checkpoints import read_checkpoint, rebuild
 from ar_lightning.training.locate import checkpoint_of
 
@@ -168,9 +168,9 @@ class TableDensity:
             x, holes = torch.from_numpy(rows.x)[i], holes_of(density, table, rows, "given")[i]
             drawn = draw_holes(density, x, holes, labels, 1, temperature, seed)[:, 0]
         frame = to_frame(drawn, table)
-        if labels is None:
-            return frame
-        return frame.assign(**{str(self.label): [density.spec.label_of(y) for y in labels.tolist()]})
+        if labels is not None:
+            frame = frame.assign(**{str(self.label): [density.spec.label_of(y) for y in labels.tolist()]})
+        return in_file_order(frame, table)
 
     def complete(self, frame: "pd.DataFrame", seed: int = 0, temperature: float = 1.0) -> "pd.DataFrame":
         """Return a frame whose missing cells are drawn given what is there in their row, so that they fit each other.

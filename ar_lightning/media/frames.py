@@ -15,7 +15,7 @@ from ar_lightning.media.cells import MISSING, dates_of, numbers_of, texts_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DAY", "FARTHEST", "from_frame", "level_of", "stored", "to_frame"]
+__all__ = ["DAY", "FARTHEST", "from_frame", "in_file_order", "level_of", "stored", "to_frame"]
 
 DAY = 86_400  # seconds
 FARTHEST = 2**24  # of a whole number from the offset: single precision holds all below it
@@ -33,6 +33,12 @@ def to_frame(x: Tensor, table: MixedTable) -> "pd.DataFrame":
 
     rows = x.detach().cpu().flatten(1).numpy()
     return pd.DataFrame({column.name: _cells(rows[:, d], column) for d, column in enumerate(table.columns)})
+
+
+def in_file_order(frame: "pd.DataFrame", table: MixedTable) -> "pd.DataFrame":
+    """Return a frame with its columns in the order of the training file, wherever the density has them."""
+    first = [name for name in table.header if name in frame.columns]
+    return frame[[*first, *(name for name in frame.columns if name not in first)]]
 
 
 def from_frame(

@@ -13,7 +13,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.media.associations import associations_png
 from ar_lightning.media.base import Files, Media
 from ar_lightning.media.cell_values import Side, side_of
-from ar_lightning.media.frames import from_frame, to_frame
+from ar_lightning.media.frames import from_frame, in_file_order, to_frame
 from ar_lightning.media.marginals import marginals_png
 from ar_lightning.media.mixed_pairs import mixed_pairs_png
 from ar_lightning.media.plots import drawn, evenly
@@ -45,9 +45,8 @@ class MixedTables(Media):
         self.table = spec.medium
 
     def frame(self, x: Tensor, more: Mapping[str, Sequence[object]] | None = None) -> "pd.DataFrame":
-        """Return rows as a frame in the types and units of the columns; `more` columns come last."""
-        frame = to_frame(x, self.table)
-        return frame.assign(**dict(more)) if more else frame
+        """Return rows as a frame in the types, units and order of the training file; `more` columns are labels."""
+        return in_file_order(to_frame(x, self.table).assign(**dict(more or {})), self.table)
 
     def write_samples(
         self, x: Tensor, stem: Path, data: Tensor | None = None, columns: int = 0, known: int = 0

@@ -66,7 +66,8 @@ def test_splits_hold_all_rows_once(tmp_path: Path) -> None:
         folded = TableFile(path=saved(tmp_path), folds=4, fold=fold)
         tests.append(to_frame(torch.from_numpy(folded.load()["test"].x), table_of(folded)))
     assert sorted_rows(pd.concat(tests)) == sorted_rows(FRAME)
-    assert DataSpec.from_dict(data.spec.to_dict()) == data.spec
+    again = DataSpec.from_dict(data.spec.to_dict())
+    assert again == data.spec and table_of(data).header == again.medium.header  # type: ignore[union-attr]
 
 
 def test_holes_are_nan_and_what_they_are_is_said(tmp_path: Path) -> None:
@@ -85,6 +86,7 @@ def test_holes_are_nan_and_what_they_are_is_said(tmp_path: Path) -> None:
 def test_given_columns_come_first_and_the_label_is_the_class(tmp_path: Path) -> None:
     data = TableFile(path=saved(tmp_path), given=["job", "age"], label="sex")
     assert table_of(data).names == ("job", "age", "income", "born") and data.spec.given == 2
+    assert [*table_of(data).header] == [name for name in FRAME.columns if name != "name"]
     assert data.spec.classes == 2 and data.spec.labels == ("f", "m")
     sex = {(row.age, row.job, row.born): row.sex for row in FRAME.itertuples()}
     for split in data.load().values():

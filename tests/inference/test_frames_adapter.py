@@ -13,7 +13,7 @@ from ar_lightning.config.registry import DATA
 from ar_lightning.core.errors import UserError
 from ar_lightning.inference.open import open_run
 from ar_lightning.media import mixed
-from ar_lightning.media.frames import to_frame
+from ar_lightning.media.frames import in_file_order, to_frame
 from tests.support.commands import QUICK, run_here
 from tests.support.mixed import train
 
@@ -84,7 +84,7 @@ def test_rows_that_are_drawn_come_back(orderless: Path) -> None:
     table = load_table(orderless)
     drawn = table.sample(300, seed=5)
     x = table.density.sample(300, generator=torch.Generator().manual_seed(5))
-    assert drawn.equals(to_frame(x, table.table))
+    assert drawn.equals(in_file_order(to_frame(x, table.table), table.table))
     with torch.no_grad():
         np.testing.assert_allclose(table.log_prob(drawn), table.density.log_prob(x), rtol=1e-3, atol=1e-3)
     assert drawn.equals(table.sample(300, seed=5)) and not drawn.equals(table.sample(300, seed=6))
@@ -103,7 +103,7 @@ def test_samples_have_cells_that_are_given(orderless: Path, ordered: Path, tmp_p
     assert (tmp_path / "drawn.csv").read_text() == (tmp_path / "s.csv").read_text()
     drawn = load_table(orderless).sample(4, pd.DataFrame({"age": [30, None], "smoker": ["yes", "no"]}))
     assert drawn["age"].tolist()[::2] == [30, 30] and drawn["smoker"].tolist() == ["yes", "no"] * 2
-    assert not drawn.isna().any(axis=None) and [*drawn] == ["ward", "age", "dose", "smoker", "seen"]
+    assert not drawn.isna().any(axis=None) and [*drawn] == ["age", "ward", "dose", "smoker", "seen"]
 
 
 def test_what_samples_are_given_bears_on_them(orderless: Path) -> None:
@@ -180,6 +180,7 @@ def test_a_label_is_a_column(labelled: Path) -> None:
     table = load_table(labelled)
     drawn = table.sample(6)
     assert drawn["label"].tolist() == ["ill", "well"] * 3
+    assert [*drawn.columns] == ["age", "ward", "label", "dose", "smoker", "seen"]  # as they are written
     x = open_run(labelled).data().split("test")[0]
     rows = to_frame(x, table.table)
     with torch.no_grad():

@@ -76,7 +76,7 @@ def test_cells_that_are_missing_are_not_counted(orderless: Path, ordered: Path) 
 
 def test_samples_while_training_have_given_values_of_the_data(ordered: Path) -> None:
     drawn = pd.read_csv(ordered / "samples" / "final.csv", keep_default_na=False)
-    assert list(drawn.columns) == ["ward", "age", "dose", "smoker", "seen"] and len(drawn) == 4
+    assert list(drawn.columns) == ["age", "ward", "dose", "smoker", "seen"] and len(drawn) == 4
     opened = open_run(ordered)
     x = opened.data().split("test", 4)[0]
     levels = np.array(opened.density.spec.medium.columns[0].levels)  # type: ignore[union-attr]
@@ -169,6 +169,7 @@ def test_holes_are_filled(orderless: Path, tmp_path: Path) -> None:
             assert int(line["5%"]) <= int(line["filled"]) <= int(line["95%"])
         if line["column"] == "ward":
             assert line["5%"] == "" and float(line["share"]) >= 1 / 3
+    assert [*draws] == ["index", "draw", "age", "ward", "dose", "smoker", "seen"]  # as the data has them
     incomplete = np.flatnonzero(holes.any(1))
     assert draws["index"].astype(int).tolist() == np.repeat(incomplete, 3).tolist()
     assert draws["draw"].tolist() == ["0", "1", "2"] * len(incomplete)
@@ -246,6 +247,7 @@ def test_samples_have_given_columns(ordered: Path, tmp_path: Path, capsys: pytes
     assert run_here(*command, "--given", str(tmp_path / "given.csv")) == 0
     drawn = pd.read_csv(tmp_path / "s.csv")
     assert drawn["ward"].tolist() == ["east", "north", "east", "north", "east"]
+    assert [*drawn] == ["age", "ward", "dose", "smoker", "seen"]  # its place in the data, though it comes first
     assert "given ward of 2 rows" in capsys.readouterr().err
     assert run_here(*command) == 0
     assert "given ward of rows of the test split" in capsys.readouterr().err

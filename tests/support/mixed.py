@@ -24,7 +24,7 @@ NO_DOSE = np.float32((0.0 - 1.0) / 2.0)
 
 
 class Patients(Dataset):
-    """Rows of five columns, two of them with gaps.
+    """Rows of five columns, two of them with gaps; they are written with the first two swapped.
 
     Args:
         gaps: what a missing cell is.
@@ -47,7 +47,9 @@ class Patients(Dataset):
     def spec(self) -> DataSpec:
         columns = tuple(replace(c, gaps=self.gaps) if c.name in ("age", "smoker") else c for c in COLUMNS)
         labels = {"classes": 2, "labels": ("ill", "well")} if self.classes else {}
-        return DataSpec((1, 5), None, medium=MixedTable(columns, self.given), **labels)  # type: ignore[arg-type]
+        header = ("age", "ward", *(("label",) if self.classes else ()), "dose", "smoker", "seen")
+        medium = MixedTable(columns, self.given, header)
+        return DataSpec((1, 5), None, medium=medium, **labels)  # type: ignore[arg-type]
 
     @property
     def regime(self) -> str:

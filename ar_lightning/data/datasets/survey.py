@@ -74,7 +74,8 @@ class Survey(Dataset):
     def spec(self) -> DataSpec:
         columns = [c for c in self._columns if c.name in self.given or not self.missing]
         holed = {c.name: replace(c, gaps=self.gaps) for c in self._columns if c not in columns}
-        table = MixedTable(tuple(holed.get(c.name, c) for c in self._columns), len(self.given))
+        header = tuple(column.name for column in COLUMNS)
+        table = MixedTable(tuple(holed.get(c.name, c) for c in self._columns), len(self.given), header)
         labels = next((c.levels for c in COLUMNS if c.name == self.label), ())
         return DataSpec((1, len(table.columns)), None, len(labels), medium=table, labels=labels)
 
