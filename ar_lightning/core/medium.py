@@ -100,6 +100,7 @@ class Column:
         spikes: of numbers: values that have a probability of their own, since many rows have just these.
         knots: of numbers: values in rising order, between which a network reads the others; see `knots_of`.
         days: of dates: they are whole days.
+        written: of dates: how a file has them, such as %d/%m/%Y; empty for the year first, as in ISO 8601.
         gaps: what a missing value is: `level`, a value as others are; `unread`, nothing known, which is neither read
             nor scored; `none` where there are none.
     """
@@ -114,6 +115,7 @@ class Column:
     spikes: tuple[float, ...] = ()
     knots: tuple[float, ...] = ()
     days: bool = False
+    written: str = ""
     gaps: Literal["none", "level", "unread"] = "none"
 
     @property
@@ -199,6 +201,7 @@ def _column(plain: dict[str, Any]) -> Column:
     )
     is_whole = (
         isinstance(column.name, str)
+        and isinstance(column.written, str)
         and all(isinstance(level, str) for level in column.levels)
         and all(isinstance(v, (int, float)) and math.isfinite(v) for v in numbers)
         and column.scale > 0

@@ -11,7 +11,8 @@ from ar_lightning.core.errors import UserError, did_you_mean
 from ar_lightning.core.medium import Column
 from ar_lightning.data.odd_cells import refuse_odd
 from ar_lightning.data.spikes import knots_of, spikes_of
-from ar_lightning.media.cells import MISSING, Texts, dates_of, is_date, is_missing, numbers_of, parsed, texts_of
+from ar_lightning.media.cells import MISSING, Texts, is_missing, numbers_of, parsed, texts_of
+from ar_lightning.media.dates import EXAMPLE, Dates, dates_in, dates_of
 from ar_lightning.media.frames import DAY, FARTHEST
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ ROWS = 10  # so many whole numbers that count the rows are no accident
 LARGEST = float(np.finfo(np.float32).max)
 ROUNDING = 8 * float(np.finfo(np.float64).eps)  # relative error of a few sums
 OTHER = "(other)"
+NO_DATES = Dates(None, "text")
 COUNTRIES = 10  # so many codes of two letters make NA one of them: Namibia
 
 
@@ -73,6 +75,7 @@ class _Cells(NamedTuple):
     texts: Texts | None  # None of columns that are numbers or dates already
     numbers: np.ndarray | None  # NaN where missing; None where some are none
     missing: np.ndarray  # (N,) bool
+    written: str = ""  # of dates
 
 
 def infer_types(
@@ -135,14 +138,18 @@ def _of_texts(series: "pd.Series", asked: Kind | None, where: str, place: str) -
         kind, why = _kind_of_numbers(numbers, asked)
         return cells, kind, why
     present = [text for text in texts.values if not is_missing(text)]
-    if asked == "date" or (asked is None and present and all(map(is_date, present))):
+    dates = dates_in(present) if asked in ("date", None) else NO_DATES
+    if asked == "date" and dates.undecided:
+        what = f"column {series.name}: of dates such as {dates.undecided} the day or the month may come first"
+        raise UserError(f"data.types: {what}", where, f"write dates as {EXAMPLE:%Y-%m-%d}")
+    if asked == "date" or dates.written is not None:
         absent = np.array([*map(is_missing, texts.values), True])
-        return _Cells(series, texts, None, absent[texts.codes]), "date", "dates of ISO 8601"
+        return _Cells(series, texts, None, absent[texts.codes], dates.written or ""), "date", dates.why
     markers = [text for text in texts.values if text in MISSING and not _is_value(text, present)]
     texts = texts_of(series, ("", *markers))
     if asked is None:
         refuse_odd(series, texts, None, where, place)
-    return _Cells(series, texts, None, texts.codes < 0), "category", "text"
+    return _Cells(series, texts, None, texts.codes < 0), "category", dates.why
 
 
 def _is_value(marker: str, others: list[str]) -> bool:
@@ -189,9 +196,9 @@ def _category(
         values = cells.numbers if cells.numbers is not None and not missing else None
         return Found(name, None, why, missing, range=_range(values) if values is not None else None)
     once = sum(n == 1 for n in counts.values())
-    if why == "text" and not is_asked and 2 * once > len(codes) - missing:
-        every = once == len(codes) - missing
-        return Found(name, None, f"text of its own in {'every' if every else 'most'} row{'s' * (not every)}", missing)
+    if why.startswith("text") and not is_asked and 2 * once > len(codes) - missing:
+        rows = "every row" if once == len(codes) - missing else "most rows"
+        return Found(name, None, f"text of its own in {rows}{why.removeprefix('text')}", missing)
     levels = sorted(counts, key=lambda text: (-counts[text], text))
     rare = 0
     if len(levels) > wishes.max_levels:
@@ -217,7 +224,7 @@ def _numbers(
 ) -> Found:  # fmt: skip
     """Return a column of numbers or dates: where it lies in the training rows, and its point masses there."""
     name, missing = str(cells.series.name), int(cells.missing.sum())
-    values = dates_of(cells.series, where, place) if kind == "date" else cells.numbers
+    values = dates_of(cells.series, where, place, cells.written) if kind == "date" else cells.numbers
     if values is None:
         raise UserError(f"data.types: column {name} holds dates, not numbers", where, f"give {name}: date")
     days = kind == "date" and bool((values[~cells.missing] % DAY == 0).all())
@@ -247,8 +254,8 @@ def _numbers(
     size = float(np.abs(rest).max()) or 1.0  # squares may be more than double precision holds
     offset, scale = float((rest / size).mean() * size), float((rest / size).std() * size) or 1.0
     column = Column(
-        name, kind, offset=round(offset) if whole else offset, scale=scale, days=days, spikes=spikes, gaps=gaps,
-        knots=knots_of(rest),
+        name, kind, offset=round(offset) if whole else offset, scale=scale, days=days, written=cells.written,
+        spikes=spikes, gaps=gaps, knots=knots_of(rest),
         lowest=0.0 if kind == "integer" and not (values < 0).any() else None,
     )  # fmt: skip
     shares = {spike: float((known == spike).mean()) for spike in spikes}

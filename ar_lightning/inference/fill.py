@@ -17,6 +17,7 @@ from ar_lightning.density.density import Density
 from ar_lightning.inference.open import Run
 from ar_lightning.inference.rows import TableRows, label_column, table_of
 from ar_lightning.media.cells import number_of, texts_of
+from ar_lightning.media.dates import as_texts
 from ar_lightning.media.frames import in_file_order, level_of, to_frame
 from ar_lightning.media.mixed import write_frame
 
@@ -71,7 +72,7 @@ def fill_table(
     parts = fill(opened.density, rows, where, n, temperature, seed)
     files = {kind: stem.with_name(f"{stem.name}{end}.csv") for kind, end in ENDS.items()}
     for kind, path in files.items():
-        write_frame(getattr(parts, kind), path)
+        write_frame(getattr(parts, kind), path, table_of(opened.density.spec))
     cells, some = len(parts.spread), parts.spread["index"].nunique()
     notice(f"{where}: {cells:,} missing cells of {some:,} rows, filled by what {max(n, DRAWS)} draws of each say")
     return files
@@ -234,7 +235,7 @@ def _mended(series: "pd.Series", cells: "pd.Series", here: np.ndarray, column: C
         when = cells.dt.tz_localize("UTC").dt.tz_convert(zone) if zone else cells
         return series.where(~here, when).array
     values = series.to_numpy(object, copy=True)
-    values[here] = _as_written(_texts(cells[here]), series, column)
+    values[here] = _as_written(_texts(cells[here], column), series, column)
     if isinstance(series.dtype, pd.CategoricalDtype) and {*values[here]} <= {*series.cat.categories}:
         return pd.Categorical(values, dtype=series.dtype)
     return pd.Series(values, dtype=object).infer_objects().array
@@ -258,12 +259,9 @@ def _as_written(cells: np.ndarray, series: "pd.Series", column: Column) -> np.nd
     return np.array([own.get(cell, cell) for cell in cells], object)
 
 
-def _texts(cells: "pd.Series") -> np.ndarray:
-    """Return cells as a file has them: dates as ISO 8601 writes them."""
-    if cells.dtype.kind == "M":
-        text = cells.dt.strftime("%Y-%m-%dT%H:%M:%S")
-        return text.str.removesuffix("T00:00:00").to_numpy(object)
-    return cells.to_numpy(object)
+def _texts(cells: "pd.Series", column: Column) -> np.ndarray:
+    """Return cells as a file has them."""
+    return (as_texts(cells, column) if cells.dtype.kind == "M" else cells).to_numpy(object)
 
 
 def _long(draws: Tensor, some: Tensor, table: MixedTable) -> "pd.DataFrame":
@@ -281,7 +279,9 @@ def _spread(
     """Return a frame with a line for each hole: its row and column, what fills it, and how sure that is."""
     import pandas as pd
 
-    middle, low, high = ([_texts(column) for _, column in to_frame(q, table).items()] for q in quantiles)
+    middle, low, high = (
+        [_texts(cells, table.columns[d]) for d, (_, cells) in enumerate(to_frame(q, table).items())] for q in quantiles
+    )
     same = (draws == quantiles[0][:, None]).double().mean(1)[:, 0]
     lines = []
     for i, d in holes[:, 0].nonzero().tolist():

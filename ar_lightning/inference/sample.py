@@ -81,7 +81,7 @@ def sample(
     files = media.write_samples(x, stem, data, columns if columns <= n else 0, prompted)
     if isinstance(media, MixedTables) and cond.labels is not None:
         labels = [density.spec.label_of(y) for y in cond.labels.tolist()]
-        write_frame(media.frame(x, {label_column(saved.config) or "label": labels}), files["samples"])
+        write_frame(media.frame(x, {label_column(saved.config) or "label": labels}), files["samples"], media.table)
     return files | written_arrays(x, cond, density.spec, stem)
 
 

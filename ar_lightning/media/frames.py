@@ -10,7 +10,8 @@ from torch import Tensor
 from ar_lightning.core.errors import UserError, nearest
 from ar_lightning.core.medium import Column, MixedTable
 from ar_lightning.core.notice import notice
-from ar_lightning.media.cells import MISSING, dates_of, numbers_of, texts_of
+from ar_lightning.media.cells import MISSING, numbers_of, texts_of
+from ar_lightning.media.dates import dates_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +83,8 @@ def stored(series: "pd.Series", column: Column, where: str, place: str = "row") 
     """Return the cells of one column as they are stored, `(N,)` float32; a `UserError` names what it cannot hold."""
     if column.kind == "category":
         return _codes(series, column, where, place)
-    values = (dates_of if column.kind == "date" else numbers_of)(series, where, place)
+    is_date = column.kind == "date"
+    values = dates_of(series, where, place, column.written) if is_date else numbers_of(series, where, place)
     if column.kind == "date" and column.days:
         values = values / DAY
 

@@ -13,6 +13,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.media.associations import associations_png
 from ar_lightning.media.base import Files, Media
 from ar_lightning.media.cell_values import Side, side_of
+from ar_lightning.media.dates import as_texts
 from ar_lightning.media.frames import from_frame, in_file_order, to_frame
 from ar_lightning.media.marginals import marginals_png
 from ar_lightning.media.mixed_pairs import mixed_pairs_png
@@ -53,7 +54,7 @@ class MixedTables(Media):
     ) -> Files:
         """Write rows as `STEM.csv`, and beside data three pictures: `STEM-marginals.png` and so on."""
         path = stem.with_name(f"{stem.name}.csv")
-        write_frame(self.frame(x), path)
+        write_frame(self.frame(x), path, self.table)
         if data is None or not len(x):
             return {"samples": path}
         files: Files = {}
@@ -83,7 +84,10 @@ class MixedTables(Media):
         return torch.from_numpy(from_frame(to_frame(x, other.table), self.table, "data", holes=True))
 
 
-def write_frame(frame: "pd.DataFrame", path: Path) -> None:
-    """Write a frame as CSV, in one step: missing cells are empty, dates as ISO 8601 writes them."""
+def write_frame(frame: "pd.DataFrame", path: Path, table: MixedTable | None = None) -> None:
+    """Write a frame as CSV, in one step: missing cells are empty, dates as a table has them, else as ISO 8601 does."""
+    for column in table.columns if table else ():
+        if column.written and column.name in frame and frame[column.name].dtype.kind == "M":
+            frame = frame.assign(**{column.name: as_texts(frame[column.name], column)})
     with written(path) as partial:
         frame.to_csv(partial, index=False)

@@ -142,6 +142,10 @@ CASES: dict[str, Case] = {
     "times": (csv(v=V, d=[f"{day}T0{i % 9}:30:00Z" for i, day in enumerate(DAYS)]), {}, {"v": "real", "d": "date"}),
     "days of an order that nobody knows": (
         csv(v=V, d=["01/02/03", "04/05/06"] * (N // 2)), {}, {"v": "real", "d": "category"}),
+    "days of an order that no day tells": (
+        csv(v=V, d=["01/02/2003", "04/05/2006"] * (N // 2)), {}, {"v": "real", "d": "category"}),
+    "the day first": (csv(v=V, d=["01/02/2003", "31/05/2006"] * (N // 2)), {}, {"v": "real", "d": "date"}),
+    "the month first": (csv(v=V, d=["1/2/2003", "5/31/2006"] * (N // 2)), {}, {"v": "real", "d": "date"}),
     "one day that is none": (
         csv(v=V, d=put(DAYS, _3="2024-02-30")), {"types": {"d": "date"}}, "'2024-02-30' is no date"),
     # what the user says

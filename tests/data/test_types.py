@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -143,13 +144,44 @@ def test_markers_are_missing_values_only_where_they_are(case: str) -> None:
 DATES = ["2024-01-31", "2024-02-01 12:30", "2024-02-01T12:30:05Z", "2024-02-01T12:30:05.5+01:00"]
 
 
-def test_dates_are_those_of_iso_alone() -> None:
+def test_dates_begin_with_the_year() -> None:
     assert column([DATES[0], "2020-02-29"]).days and not column(DATES).days
-    for cells in (["01/02/03", "02/02/03"] * 3, ["31.01.2026", "01.02.2026"] * 3, ["2026-02-30", "2026-02-28"] * 3):
+    assert column(["2020/01/31", "2020/02/29"]) == column(["2020-01-31", "2020-02-29"])
+    for cells in (["01/02/03", "02/02/03"] * 3, ["31.31.2026", "01.02.2026"] * 3, ["2026-02-30", "2026-02-28"] * 3):
         assert column(cells).kind == "category"
         with pytest.raises(UserError) as info:
             found(cells, Wishes({"a": "date"}))
         assert "line 0, column a: " in one_line(info) and "is no date; write dates as 2026-01-31" in one_line(info)
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("%d/%m/%Y", "dates, the day first"),
+        ("%m/%d/%Y", "dates, the month first"),
+        ("%d.%m.%Y %H:%M", "dates, the day first"),
+        ("%m-%d-%Y %I:%M:%S %p", "dates, the month first"),
+    ],
+)
+def test_a_day_above_12_tells_whether_days_or_months_come_first(written: str, why: str) -> None:
+    """Then all dates are what they are as ISO 8601 has them, also those that could be read either way."""
+    dates = [datetime(2019, 12, 28) + timedelta(days=i, minutes=137 * i * (" " in written)) for i in range(60)]
+    told = found([date.strftime(written) for date in dates])
+    assert told.why == why and told.column is not None and told.column.written == written
+    assert replace(told.column, written="") == column([date.isoformat() for date in dates])
+
+
+def test_dates_of_which_none_tells_stay_text_and_it_is_said() -> None:
+    either = [f"{i % 12 + 1}/{(7 * i) % 12 + 1}/{2000 + i}" for i in range(30)]
+    many = found(either)
+    assert many.column is None
+    assert many.why.startswith("text of its own in every row; of dates such as 1/1/2000 the day or the month")
+    few = found(either[:3] * 10)
+    assert few.column is not None and few.column.kind == "category" and "the month may come first: write" in few.why
+    with pytest.raises(UserError) as info:
+        found(either, Wishes({"a": "date"}))
+    assert "column a: of dates such as 1/1/2000 the day or the month may come first; write" in one_line(info)
+    assert found([*either, "13/1/2000", "1/13/2000"]).why == "text of its own in every row"  # no order fits all
 
 
 ASKED: dict[str, tuple[Any, Any, Any]] = {

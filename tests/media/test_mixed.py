@@ -11,6 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Column, MixedTable
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.media import marginals
@@ -78,6 +79,21 @@ def test_samples_are_read_as_they_were_drawn(tmp_path: Path) -> None:
     np.testing.assert_allclose(back[..., :4], x.numpy()[..., :4], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(back[..., 4], x.numpy()[..., 4], atol=1e-5)  # a second of 1e5
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_dates_are_written_as_the_training_file_has_them(tmp_path: Path) -> None:
+    """And read so again, also by a file that has the year first; a day of no month is named with both ways."""
+    table = MixedTable((replace(TABLE.columns[3], written="%d/%m/%Y"), TABLE.columns[4]), 0, ("seen", "born"))
+    x = rows(50)[..., 3:]
+    MixedTables(DataSpec((1, 2), None, medium=table)).write_samples(x, tmp_path / "s")
+    frame = pd.read_csv(tmp_path / "s.csv", dtype=str, keep_default_na=False)
+    assert frame["born"].str.fullmatch(r"\d\d/\d\d/\d{4}").all() and frame["seen"].str.match(r"\d{4}-|$").all()
+    assert [*frame] == ["seen", "born"]  # in the order of the file
+    np.testing.assert_array_equal(from_frame(frame, table, "here")[..., 0], x.numpy()[..., 0])
+    iso = frame.assign(born=pd.to_datetime(frame["born"], dayfirst=True).dt.strftime("%Y-%m-%d"))
+    np.testing.assert_array_equal(from_frame(iso, table, "here")[..., 0], x.numpy()[..., 0])
+    with pytest.raises(UserError, match="column born: '01/31/2026' is no date; write dates as 31/01/2026, 2026-01-31"):
+        from_frame(frame.assign(born="01/31/2026"), table, "here")
 
 
 def test_pictures_beside_data(drawn: list[Figure], tmp_path: Path) -> None:

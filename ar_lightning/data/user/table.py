@@ -37,7 +37,7 @@ class TableFile(Dataset):
     Excel file the first sheet is read. An .npz file holds `train`, and optionally `valid` and `test`, or one array
     `data`, rows `(N, D)` each. Splits that the file does not have are held out with a fixed seed. What the columns are
     is told from their cells and shown before training: real numbers, whole numbers, categories (text, booleans, numbers
-    of few distinct values), dates of ISO 8601. Values that many rows have exactly become point masses. Columns that are
+    of few distinct values), dates. Values that many rows have exactly become point masses. Columns that are
     constant, or text of its own in most rows, are left out. Kinds and levels are those of all rows; offsets, scales and
     point masses are of the training rows. A table of real values alone is standardised by these.
 
