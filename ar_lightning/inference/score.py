@@ -80,6 +80,10 @@ def score(
         prior = log_class_prior(density, opened.data()) if density.conditional else None
         if prior is None and density.conditional and inputs.split.labels is None:
             raise UserError(f"--data {data}: this density is conditional: give labels, in an .npz file")
+        if table and density.conditional and table.labels is None:
+            notice(
+                f"{data}: scores are log p(row), over all classes of {label_column(opened.config)}, which is not there"
+            )
     with opened.computing():
         parts = list(scores(density, module, split if inputs is None else "test", log_prior=prior, cells=False))
     rows = torch.cat([part.rows for part in parts]).argsort()  # a stream is read in lanes

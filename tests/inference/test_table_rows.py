@@ -4,13 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.medium import Column, MixedTable
 from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.gathered import DISTINCT
+from ar_lightning.inference.open import open_run
 from ar_lightning.inference.rows import read_table_rows
+from tests.support.commands import QUICK, run_here
 from tests.support.files import one_line
 
 COLUMNS = (Column("age", "integer", offset=40.0, scale=9.0), Column("job", "category", levels=("cook", "clerk")))
@@ -44,6 +48,30 @@ def test_numbers_are_texts_only_where_they_are_written_again(tmp_path: Path) -> 
         assert rows.frame["zip"].tolist() == codes
         assert rows.frame["size"][3] == ("1.50" if as_written else 1.5)
         assert [*(rows.frame.dtypes == np.float64)] == [False, not as_written, not as_written]
+
+
+def test_scores_without_the_label_are_of_all_classes_and_it_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = pd.DataFrame({"job": ["cook", "clerk", "smith"] * 20, "paid": ["no", "yes", "no", "no"] * 15})
+    rows = rows.assign(age=np.random.RandomState(0).randint(20, 60, 60))
+    rows.to_csv(tmp_path / "train.csv", index=False)
+    data = ["data=table", f"data.path={tmp_path / 'train.csv'}", "data.label=paid", "data.types={age: integer}"]
+    model = ["model=deep_nade", "model.hidden=4", "model.conditional=true", "samples.every=0"]
+    assert run_here(*model, *data, *QUICK, "data.batch_size=20", f"run_dir={tmp_path / 'run'}") == 0
+    opened = open_run(tmp_path / "run")
+    x = torch.from_numpy(read_table_rows(tmp_path / "train.csv", opened.density.spec, opened.config).x)
+    log_p = opened.density.class_log_probs(x).detach()
+    labels = torch.tensor([int(opened.density.spec.class_of(label) or 0) for label in rows["paid"]])
+    given = log_p.gather(1, labels[:, None])[:, 0]
+    free = (log_p + opened.data().class_prior().log()).logsumexp(1)
+    rows.drop(columns="paid").to_csv(tmp_path / "free.csv", index=False)
+    for name, expected in (("train", given), ("free", free)):
+        capsys.readouterr()
+        out = tmp_path / f"{name}-scores.csv"
+        assert run_here("score", str(tmp_path / "run"), "--data", str(tmp_path / f"{name}.csv"), "--out", str(out)) == 0
+        np.testing.assert_allclose(pd.read_csv(out)["nats"], expected, rtol=1e-4)
+        assert ("over all classes of paid, which is not there" in capsys.readouterr().err) == (name == "free")
 
 
 def test_columns_without_names_are_taken_in_their_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
