@@ -80,8 +80,10 @@ def sample(
     prompted = 0 if mask is None else int(mask[0].sum())
     files = media.write_samples(x, stem, data, columns if columns <= n else 0, prompted)
     if isinstance(media, MixedTables) and cond.labels is not None:
-        labels = [density.spec.label_of(y) for y in cond.labels.tolist()]
-        write_frame(media.frame(x, {label_column(saved.config) or "label": labels}), files["samples"], media.table)
+        name, labels = label_column(saved.config) or "label", [density.spec.label_of(y) for y in cond.labels.tolist()]
+        if columns:
+            notice(f"as many rows of each class of {name}, whatever their shares in the data; --cond draws one class")
+        write_frame(media.frame(x, {name: labels}), files["samples"], media.table)
     return files | written_arrays(x, cond, density.spec, stem)
 
 

@@ -194,6 +194,18 @@ def test_a_label_is_a_column(labelled: Path) -> None:
         table.log_prob(rows.assign(label="better"))
 
 
+def test_the_command_draws_all_classes_in_turn_and_says_so(
+    labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["sample", str(labelled), "--n", "6", "--out", str(tmp_path / "s.csv")]
+    assert run_here(*command) == 0 and "as many rows of each class of label" in capsys.readouterr().err
+    drawn = pd.read_csv(tmp_path / "s.csv")
+    assert drawn["label"].tolist() == ["ill", "well"] * 3
+    assert [*drawn] == ["age", "ward", "label", "dose", "smoker", "seen"]
+    assert run_here(*command, "--cond", "well") == 0 and "each class" not in capsys.readouterr().err
+    assert pd.read_csv(tmp_path / "s.csv")["label"].tolist() == ["well"] * 6
+
+
 def test_errors_name_row_and_column(orderless: Path, ordered: Path) -> None:
     table, rows = load_table(orderless), rows_of(orderless)
     for changed, why in (
