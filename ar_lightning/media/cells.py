@@ -34,7 +34,10 @@ def texts_of(column: "pd.Series", missing: Sequence[str] = ("",)) -> Texts:
     if isinstance(column.dtype, pd.CategoricalDtype):
         codes, found = np.asarray(column.cat.codes, np.int64), column.cat.categories
     else:
-        codes, found = pd.factorize(column)
+        try:
+            codes, found = pd.factorize(column)
+        except TypeError:  # lists or records, as Parquet has them
+            codes, found = pd.factorize(column.map(str, na_action="ignore"))
     numbers: dict[str, int] = {}
     absent = set(missing)
     of = np.full(len(found) + 1, -1)  # the last one is for -1

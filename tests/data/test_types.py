@@ -117,6 +117,12 @@ def test_numbers_written_in_two_ways_are_one_level() -> None:
     assert column(["01", "02"] * 30).levels == ("01", "02")
 
 
+def test_lists_and_records_are_read_as_their_texts() -> None:
+    """As Parquet holds them: levels if there are few, else left out, but no error of a column that nobody asked for."""
+    assert column([np.array([1, 2]), [3], None, {"a": 1}] * 9).levels == ("[1 2]", "[3]", "{'a': 1}")
+    assert found([[i] for i in range(30)]).why == "text of its own in every row"
+
+
 def test_missing_values_may_be_a_level() -> None:
     wishes = Wishes(gaps="level")
     assert column(["a", None, "b"] * 3, wishes).gaps == "level" and column([1.5, None, 2.5], wishes).gaps == "level"
