@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -18,7 +18,7 @@ from ar_lightning.media.characters import MARK, encoding_of
 __all__ = ["Fields", "Row", "read_fields"]
 
 Row = tuple[int, list[str]]  # the line that it starts in, from 1, and its fields
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (",", ";", "\t", "|")
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # the first line by which Excel is told the delimiter
 COMMENT = re.compile(r"\s*(#|%|//)+\s*")
 UNKNOWN = "\ufffd"  # what bytes become that are no character
@@ -26,6 +26,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")  # in no text
 GZIP = b"\x1f\x8b"  # the first bytes of what is compressed
 CHUNK = 2**24  # bytes read at a time
 WIDEST = 50_000  # columns
+HEAD, FIELDS = 1000, 2**20  # rows, and fields of them, at most, by which it is told what a field more than names is
 LOOKED_AT = 2**16  # characters of a row, to find the delimiter
 
 
@@ -40,8 +41,8 @@ class Fields(NamedTuple):
 def read_fields(path: Path) -> Fields:
     """Read a text file as rows of fields, without blank lines and the comments before the first row.
 
-    The delimiter is what a line `sep=;` says, else a comma, a semicolon or a tab if the first row has some, else white
-    space. Text is in UTF-8, or in UTF-16 or UTF-32 with a byte order mark, or else in Windows-1252.
+    The delimiter is what a line `sep=;` says, else a comma, a semicolon, a tab or a bar if the first row has some, else
+    white space. Text is in UTF-8, or in UTF-16 or UTF-32 with a byte order mark, or else in Windows-1252.
 
     Raises:
         UserError: it is no text; or, when the row is reached, that its length is not that of the others.
@@ -79,19 +80,23 @@ def _rows(path: Path, lines: Iterable[str], line: int, delimiter: str) -> Iterat
 
 
 def _even(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
-    """Yield rows if all are as long; the first may lack a field, the name of a column that names the rows."""
+    """Yield rows if all are as long; the first may lack a field.
+
+    That is the name of a column that names the rows, or nothing, where all other rows end with a delimiter.
+    """
     top, first = next(rows, (0, []))
     if len(first) > WIDEST:
         what = f"its first row has {len(first):,} values, and a table has at most {WIDEST:,} columns"
         raise UserError(what, path, "leave columns out; or transpose it, if its rows are columns")
-    second = next(rows, None)
     width = len(first)
-    shifted = second is not None and len(second[1]) == width + 1  # as R writes it, whose names of rows have no name
+    head = list(islice(rows, max(1, min(HEAD, FIELDS // (1 + width)))))
+    more = bool(head) and len(head[0][1]) == width + 1  # as R writes it, whose names of rows have no name
     if first:
-        yield top, ["", *first] if shifted else first
-    for line, row in chain([second] if second else [], rows):
-        if len(row) != width + shifted:
-            longer, values = (second[0], width + 1) if shifted and second else (line, len(row))
+        ends = all(not row[-1].strip() for _, row in head)
+        yield top, ([*first, ""] if ends else ["", *first]) if more else first
+    for line, row in chain(head, rows):
+        if len(row) != width + more:
+            longer, values = (head[0][0], width + 1) if more else (line, len(row))
             raise UserError(f"{path}: line {longer} has {values} values where line {top} has {width}; mend it")
         yield line, row
 

@@ -90,6 +90,9 @@ CASES: dict[str, Case] = {
     "a long row": (BASE + "0.5,red,blue\n", {}, "line 42 has 3 values where line 1 has 2; mend it"),
     "one name above two columns": (
         "v\n" + csv(header=False, v=V, w=W), {}, "v (text of its own in every row), so there is nothing to model"),
+    "bars": (BASE.replace(",", "|"), {}, MIXED),
+    "trailing commas below the names": (
+        BASE.replace("\n", ",\n").replace(",\n", "\n", 1), {}, MIXED | {"x2": "empty"}),
     "a trailing comma": (BASE.replace("\n", ",\n"), {}, MIXED | {"x2": "empty"}),
     # numbers
     "whole numbers": (csv(v=V, n=COUNTS), {}, {"v": "real", "n": "integer"}),
