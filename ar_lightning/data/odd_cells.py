@@ -1,12 +1,14 @@
-"""Columns that are nearly of numbers: the cell that is none is named, with what to do about it."""
+"""Columns that are nearly of numbers or dates: the cell that is none is named, with what to do about it."""
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.media.cells import Texts, is_missing, number_of, parsed
+from ar_lightning.media.dates import layout_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +24,7 @@ GROUPS = re.compile(r"(?<=\d)[,'\u2019](?=\d{3}(\D|$))")
 
 
 def refuse_odd(series: "pd.Series", texts: Texts, odd: int | None, where: str, place: str) -> None:
-    """Raise `UserError` for texts that are numbers written otherwise, or numbers but for a few; pass what is text.
+    """Raise `UserError` for texts that are numbers written otherwise, or numbers or dates but for a few; pass text.
 
     Args:
         series: the column, whose index says where a row stands.
@@ -34,11 +36,12 @@ def refuse_odd(series: "pd.Series", texts: Texts, odd: int | None, where: str, p
     if odd is None:
         odd = _odd(texts)
     if odd is None:
-        return
+        return _refuse_odd_date(series, texts, where, place)
     text, name = texts.values[odd], series.name
     cell = f"{place} {series.index[texts.first(odd)]}, column {name}"
     if DECIMAL.fullmatch(text):
-        raise UserError(f"{cell}: '{text}' is no number", where, "write decimals with a point")
+        either = f"write it as {GROUPS.sub('', text)} if that is meant, and " * bool(GROUPS.search(text))
+        raise UserError(f"{cell}: '{text}' is no number", where, f"{either}write decimals with a point")
     numbers = int((~np.isnan(parsed(texts)[0])).sum())
     if not numbers and not _decorated(text):
         raise UserError(f"column {name} is text, not numbers", where, f"leave it out: data.drop=[{name}]")
@@ -60,8 +63,29 @@ def _odd(texts: Texts) -> int | None:
         return None
     if all(_decorated(values[k]) for k in others):
         return others[0]
-    is_nearly = plain and rows[others].sum() <= max(1, MOSTLY * rows.sum())
-    return others[0] if is_nearly and (not few or rows.sum() < 2 * len(present)) else None
+    return others[0] if plain and _are_slips(rows, present, others) else None
+
+
+def _are_slips(rows: np.ndarray, present: list[int], others: list[int]) -> bool:
+    """Return whether some texts are too rare to be meant; `rows` is how many rows have each."""
+    is_rare = rows[others].sum() <= max(1, MOSTLY * rows.sum())
+    return bool(is_rare and (len(present) > FEW or rows.sum() < 2 * len(present)))
+
+
+def _refuse_odd_date(series: "pd.Series", texts: Texts, where: str, place: str) -> None:
+    """Raise `UserError` if all but a few texts are dates of one layout."""
+    values, rows = texts.values, np.bincount(texts.codes[texts.codes >= 0], minlength=len(texts.values))
+    present = [k for k, text in enumerate(values) if not is_missing(text)]
+    layouts = {k: layout_of(values[k]) for k in present}
+    counts = Counter({layout: sum(rows[k] for k in present if layouts[k] == layout) for layout in {*layouts.values()}})
+    usual = counts.most_common(1)[0][0] if counts else None
+    others = [k for k in present if layouts[k] != usual]
+    if usual is None or not others or not _are_slips(rows, present, others):
+        return
+    text, name = values[others[0]], series.name
+    cell = f"{place} {series.index[texts.first(others[0])]}, column {name}"
+    hint = f"mend or remove that row, or give data.missing=['{text}'] or data.types={{{name}: category}}"
+    raise UserError(f"{cell}: '{text}' is no date as {counts[usual]:,} others are", where, hint)
 
 
 def _decorated(text: str) -> str:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MISSING", "Texts", "is_missing", "number_of", "numbers_of", "parsed", "texts_of"]
 
-MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NAN", "null", "NULL", "None", "?")  # `none` may be a word
+MISSING = (  # `none` may be a word; the last ones are of Excel and pandas
+    "", "NA", "N/A", "n/a", "NaN", "nan", "NAN", "null", "NULL", "None", "?", "#N/A", "<NA>", "NaT",
+)  # fmt: skip
 
 
 class Texts(NamedTuple):

@@ -17,11 +17,12 @@ from ar_lightning.media.cells import MISSING, is_missing, texts_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Dates", "as_texts", "dates_in", "dates_of", "seconds_of"]
+__all__ = ["Dates", "as_texts", "dates_in", "dates_of", "layout_of", "seconds_of"]
 
 ISO = re.compile(r"(\d{4})([-/])(\d\d)\2(\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?) ?(Z|[+-]\d\d:?\d\d)?)?")
 SHORT = re.compile(r"(\d\d?)([./-])(\d\d?)\2(\d{4})(?: (\d\d?)(:\d\d)(:\d\d)?(?: ?([AP])M)?)?", re.IGNORECASE)
 OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
+ORDERS = ("%d %m %Y", "%m %d %Y")
 EXAMPLE = datetime(2026, 1, 31, 12, 30)
 
 
@@ -49,7 +50,7 @@ def dates_in(texts: Sequence[str]) -> Dates:
     found = [match for match in map(SHORT.fullmatch, texts if all(map(SHORT.fullmatch, texts)) else ()) if match]
     if len({match[2] for match in found}) != 1:
         return Dates(None, "text")
-    orders = [order for order in ("%d %m %Y", "%m %d %Y") if all(seconds_of(t, order) is not None for t in texts)]
+    orders = [order for order in ORDERS if all(seconds_of(t, order) is not None for t in texts)]
     if len(orders) == 2:
         why = f"text; of dates such as {texts[0]} the day or the month may come first: write {EXAMPLE:%Y-%m-%d}"
         return Dates(None, why, texts[0])
@@ -60,6 +61,19 @@ def dates_in(texts: Sequence[str]) -> Dates:
     time = time.replace("%H", "%I") + " %p" if any(match[8] for match in found) else time
     written = orders[0].replace(" ", found[0][2]) + time
     return Dates(written, f"dates, the {'day' if written.startswith('%d') else 'month'} first")
+
+
+def layout_of(text: str) -> str | None:
+    """Return what dates of one layout have in common; None for what is no date, whichever of its numbers is the day.
+
+    Example:
+        >>> [layout_of(text) for text in ("2026-01-31", "2026-02-30", "31/1/2026", "1.31.2026", "31/31/2026", "soon")]
+        ['year', None, '/', '.', None, None]
+    """
+    if seconds_of(text) is not None:
+        return "year"
+    is_date = any(seconds_of(text, order) is not None for order in ORDERS)
+    return re.sub("[^./-]", "", text)[0] if is_date else None
 
 
 def seconds_of(text: str, written: str = "") -> float | None:

@@ -110,6 +110,8 @@ CASES: dict[str, Case] = {
     "hexadecimal": (csv(v=V, n=[hex(i % 9) for i in range(N)]), {}, {"v": "real", "n": "category"}),
     "underscores": (csv(v=V, n=put(COUNTS, _3="1_2")), {}, "column n: '1_2' is no number"),
     "decimal commas": (csv(";", v=[v.replace(".", ",") for v in V], c=COLOURS), {}, "write decimals with a point"),
+    "thousands or decimals": (
+        csv(";", v=V, n=[f"{int(n) + 1},500" for n in COUNTS]), {}, "500 if that is meant, and write decimals with a"),
     "thousands": (csv(";", v=V, n=[f"{int(n) * 1000:,}" for n in COUNTS]), {}, "column n: '"),
     "percent": (csv(v=V, n=[f"{n}%" for n in COUNTS]), {}, "%' is no number; write it as"),
     "money": (csv(v=V, n=[f"${n}.50" for n in COUNTS]), {}, "write it as"),
@@ -149,6 +151,9 @@ CASES: dict[str, Case] = {
         csv(v=V, d=["01/02/2003", "04/05/2006"] * (N // 2)), {}, {"v": "real", "d": "category"}),
     "the day first": (csv(v=V, d=["01/02/2003", "31/05/2006"] * (N // 2)), {}, {"v": "real", "d": "date"}),
     "the month first": (csv(v=V, d=["1/2/2003", "5/31/2006"] * (N // 2)), {}, {"v": "real", "d": "date"}),
+    "a word among days": (csv(v=V, d=put(DAYS, _3="soon")), {}, "line 5, column d: 'soon' is no date as 39 others are"),
+    "a day among days written otherwise": (csv(v=V, d=put(DAYS, _3="31/12/2020")), {}, "'31/12/2020' is no date as 39"),
+    "no day among days, as pandas writes it": (csv(v=V, d=put(DAYS, _3="NaT")), {}, {"v": "real", "d": "date"}),
     "one day that is none": (
         csv(v=V, d=put(DAYS, _3="2024-02-30")), {"types": {"d": "date"}}, "'2024-02-30' is no date"),
     # what the user says

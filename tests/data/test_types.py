@@ -136,6 +136,7 @@ MARKERS: dict[str, tuple[list[str], int]] = {
     "no word among words": (["yes", "no", "?"] * 9, 9),
     "a word": (["none", "some"] * 9, 0),
     "no number among numbers": (["none", "1.5", "2.5"], 1),
+    "what Excel and pandas write among words": (["a", "b", "#N/A", "<NA>"] * 9, 18),
     "Namibia among countries": (["NA", *COUNTRIES] * 9, 0),
     "nothing among two letters": (["NA", "DE", "FR"] * 9, 9),
 }

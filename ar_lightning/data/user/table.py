@@ -50,7 +50,7 @@ class TableFile(Dataset):
         types: what columns are, such as {zip: category, age: real}, or one type for all; null to tell it. real takes
             numbers alone, without point masses.
         missing: texts or numbers that stand for a missing value, such as [-999], besides an empty cell, NA, n/a, NaN,
-            null, None and ?.
+            null, None, ?, #N/A, <NA> and NaT.
         max_levels: of a category; the rarer ones become one, which is called (other).
         missing_level: a missing value is a level of a category and a point mass of a number, so that ordered models can
             read it; else it is neither read nor scored, which orderless models alone can do.
