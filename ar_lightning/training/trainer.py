@@ -101,7 +101,7 @@ def make_trainer(
     callbacks = [
         *callbacks,  # before EMA: samples are drawn while the averaged weights are in place
         *([EMAWeightAveraging(ema, exact=bool(freeze))] if ema is not None else []),
-        *([EarlyStopping(SCORE, patience=early_stopping)] if early_stopping else []),
+        *([EarlyStopping(SCORE, patience=early_stopping, strict=False)] if early_stopping else []),
         *([CheckpointActivations()] if checkpoint_activations else []),
         *([CompileModel()] if compile else []),
         pl.callbacks.LearningRateMonitor("epoch"),

@@ -164,12 +164,13 @@ def test_what_marks_a_number_stands_beside_it(tmp_path: Path, capsys: pytest.Cap
     assert all("note" not in table for table in tables(capsys, tmp_path / "whole", *whole))
 
 
+@pytest.mark.parametrize("waits", [[], ["trainer.early_stopping=3", "schedule=plateau"]])
 def test_a_training_of_one_step_says_no_more_than_ours(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    waits: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Lightning would give advice, by warnings and by its log."""
+    """Lightning would give advice, by warnings and by its log; and want what no validation has measured yet."""
     with warnings.catch_warnings(record=True) as given, caplog.at_level(logging.INFO):
-        assert run_here(*NADE, "trainer.max_steps=1", f"run_dir={tmp_path / 'run'}") == 0
+        assert run_here(*NADE, *waits, "trainer.max_steps=1", f"run_dir={tmp_path / 'run'}") == 0
     out, err = capsys.readouterr()
     assert "`" not in out + err and not given
     assert not [record for record in caplog.records if record.name.startswith("lightning")]
