@@ -25,7 +25,7 @@ from benchmarks.published.rows import ROOT, Reproduction, changed, read_reproduc
 __all__ = ["FEW", "LARGEST", "put_in_zoo", "quick_nll"]
 
 LARGEST = 4_000_000  # bytes of weights
-FEW = 250  # test examples of the quick number
+FEW = 500  # test examples of the quick number
 BATCH = 100
 
 
