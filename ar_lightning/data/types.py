@@ -1,5 +1,6 @@
 """What the columns of a table are: real and whole numbers, categories, dates; told from their cells."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ ROWS = 10  # so many whole numbers that count the rows are no accident
 LARGEST = float(np.finfo(np.float32).max)
 ROUNDING = 8 * float(np.finfo(np.float64).eps)  # relative error of a few sums
 OTHER = "(other)"
+CODE = re.compile(r"0\d+")  # a number that may be a code
 NO_DATES = Dates(None, "text")
 COUNTRIES = 10  # so many codes of two letters make NA one of them: Namibia
 
@@ -136,6 +138,8 @@ def _of_texts(series: "pd.Series", asked: Kind | None, where: str, place: str) -
             refuse_odd(series, texts, odd, where, place)
         cells = _Cells(series, texts, numbers, np.isnan(numbers))
         kind, why = _kind_of_numbers(numbers, asked)
+        if kind == "integer" and any(map(CODE.fullmatch, texts.values)):
+            why += f", with zeros before them; of codes, data.types={{{series.name}: category}}"
         return cells, kind, why
     present = [text for text in texts.values if not is_missing(text)]
     dates = dates_in(present) if asked in ("date", None) else NO_DATES

@@ -123,6 +123,16 @@ def test_lists_and_records_are_read_as_their_texts() -> None:
     assert found([[i] for i in range(30)]).why == "text of its own in every row"
 
 
+def test_numbers_with_zeros_before_them_may_be_codes() -> None:
+    """They are numbers unless it is said otherwise, since counts are written so, too; it is said how."""
+    cells = [f"{37 * i:05d}" for i in range(60)]
+    told, plain = found(cells), found([37 * i for i in range(60)])
+    assert told.column == plain.column and plain.why == "whole numbers"
+    assert told.why == "whole numbers, with zeros before them; of codes, data.types={a: category}"
+    codes = column(cells * 2, Wishes({"a": "category"}))
+    assert codes.kind == "category" and set(codes.levels) == set(cells)
+
+
 def test_missing_values_may_be_a_level() -> None:
     wishes = Wishes(gaps="level")
     assert column(["a", None, "b"] * 3, wishes).gaps == "level" and column([1.5, None, 2.5], wishes).gaps == "level"
