@@ -24,7 +24,7 @@ from ar_lightning.inference.open import SavedRun, read_run
 from ar_lightning.inference.prompt import read_prompt
 from ar_lightning.inference.rows import label_column, read_table_rows
 from ar_lightning.media.choose import media_of
-from ar_lightning.media.mixed import MixedTables, write_frame
+from ar_lightning.media.mixed import MixedTables
 from ar_lightning.media.picture import Background
 from ar_lightning.training.samples import given_values
 
@@ -80,10 +80,10 @@ def sample(
     prompted = 0 if mask is None else int(mask[0].sum())
     files = media.write_samples(x, stem, data, columns if columns <= n else 0, prompted)
     if isinstance(media, MixedTables) and cond.labels is not None:
-        name, labels = label_column(saved.config) or "label", [density.spec.label_of(y) for y in cond.labels.tolist()]
+        name = label_column(saved.config) or "label"
         if columns:
             notice(f"as many rows of each class of {name}, whatever their shares in the data; --cond draws one class")
-        write_frame(media.frame(x, {name: labels}), files["samples"], media.table)
+        media.write_labelled(x, cond.labels, files["samples"], name)
     return files | written_arrays(x, cond, density.spec, stem)
 
 

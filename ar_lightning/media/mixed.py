@@ -65,6 +65,11 @@ class MixedTables(Media):
                 files[kind] = plot
         return files | {"samples": path}
 
+    def write_labelled(self, x: Tensor, labels: Tensor, path: Path, name: str | None = None) -> None:
+        """Write rows and the class `(N,)` of each as CSV, in a column that is called as in the training file."""
+        name = name or next((name for name in self.table.header if name not in self.table.names), "label")
+        write_frame(self.frame(x, {name: [self.spec.label_of(y) for y in labels.tolist()]}), path, self.table)
+
     def difference(self, other: Media) -> str | None:
         """Return which columns differ in name or kind; levels, units and the order of the columns are translated."""
         assert isinstance(other, MixedTables)

@@ -16,6 +16,7 @@ from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import Density
 from ar_lightning.density.lengths import first_part, lengths_of
 from ar_lightning.media.choose import media_of
+from ar_lightning.media.mixed import MixedTables
 from ar_lightning.media.plots import drawn
 from ar_lightning.tracking.loggers import Wandb
 from ar_lightning.tracking.tensorboard import TensorBoard
@@ -82,6 +83,8 @@ class SampleGrids(pl.Callback):
         columns = classes if classes <= MAX_COLUMNS else 0
         examples = data.split("train")[0] if media.compared else None
         files = drawn(stem, lambda: media.write_samples(x, stem, examples, columns)) or {}
+        if isinstance(media, MixedTables) and cond.labels is not None and "samples" in files:
+            media.write_labelled(x, cond.labels, files["samples"])
         if completed is not None:
             beside = stem.with_name(f"{name}-completions")
             files |= drawn(beside, lambda: media.write_completions(*completed, beside)) or {}

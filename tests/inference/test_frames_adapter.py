@@ -202,6 +202,7 @@ def test_the_command_draws_all_classes_in_turn_and_says_so(
     drawn = pd.read_csv(tmp_path / "s.csv")
     assert drawn["label"].tolist() == ["ill", "well"] * 3
     assert [*drawn] == ["age", "ward", "label", "dose", "smoker", "seen"]
+    assert [*pd.read_csv(labelled / "samples" / "final.csv")] == [*drawn]  # those of the training, too
     assert run_here(*command, "--cond", "well") == 0 and "each class" not in capsys.readouterr().err
     assert pd.read_csv(tmp_path / "s.csv")["label"].tolist() == ["well"] * 6
 
