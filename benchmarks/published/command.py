@@ -25,6 +25,9 @@ def run(args: list[str]) -> int:
         "--smoke", action="store_true", help="train the row for a minute and compare its losses with the kept curve: "
         "says whether this machine is on track, and how long the whole takes on it",
     )  # fmt: skip
+    parser.add_argument(
+        "--seeds", metavar="N", type=int, help="train the row by N seeds, its own and those after it: mean and spread"
+    )
     parser.add_argument("--page", action="store_true", help="write RESULTS.md again from the results that are kept")
     parser.add_argument(
         "--zoo", metavar="RUN", nargs="?", const="", help="put the weights of the row in zoo/NAME, and "
@@ -51,18 +54,25 @@ def run(args: list[str]) -> int:
         print("written:", write_page())
         return 0
     if parsed.name is None:
-        if parsed.smoke:
-            raise UserError("command line: --smoke takes the NAME of a row, before it; --list prints them")
+        for option in ("smoke", "seeds"):
+            if getattr(parsed, option):
+                raise UserError(f"command line: --{option} takes the NAME of a row, before it; --list prints them")
         _print_rows()
         return 0
     if parsed.smoke:
         from benchmarks.published.smoke import smoke
 
         return _print_smoke(parsed.name, smoke(parsed.name, parsed.overrides))
+    several = [] if parsed.seeds is None else ["--seeds", str(parsed.seeds)]
     try:
-        found = reproduce(parsed.name, parsed.overrides)
+        if several:
+            from benchmarks.published.seeds import reproduce_seeds
+
+            found = reproduce_seeds(parsed.name, parsed.seeds, parsed.overrides)
+        else:
+            found = reproduce(parsed.name, parsed.overrides)
     except (KeyboardInterrupt, SystemExit):  # Lightning turns one into the other
-        again = " ".join(["python run.py reproduce", parsed.name, *parsed.overrides])
+        again = " ".join(["python run.py reproduce", parsed.name, *several, *parsed.overrides])
         print(f"\ninterrupted; continue with: {again}", file=sys.stderr)
         return INTERRUPTED
     if found is not None:
@@ -91,6 +101,8 @@ def _print_found(found: "Reproduced") -> None:
     row = found.row
     print(f"run: {found.run_dir}")
     print(f"{row.name}: {row.ours}; published: {row.published or 'nothing'}")
+    if row.spread:
+        print(row.spread)
     print(row.verdict)
     if found.changed:
         print(f"another experiment by {', '.join(found.changed)}: nothing is kept, and RESULTS.md stays as it was")

@@ -84,7 +84,7 @@ def _cells(row: Reproduction, root: Path) -> list[str]:
         name,
         f"{model.removesuffix(': ')}; {result['parameters']:,} parameters",
         known,
-        row.ours,
+        f"{row.ours}; {row.spread}" if row.spread else row.ours,
         difference if row.comparable or not difference else f"{difference}, on other test examples",
         tested,
         str(result["epochs"]),

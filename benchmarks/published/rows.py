@@ -6,8 +6,9 @@ The small files of a run are kept in `benchmarks/results/`. This module does not
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from ar_lightning.config.overlay import Settings, flat
@@ -17,9 +18,10 @@ from ar_lightning.core.files import write_json, written
 from ar_lightning.core.reading import samples_of
 from ar_lightning.inference.compare.published import PUBLISHED, Published, published_for, published_like
 
-__all__ = ["ROOT", "Reproduction", "changed", "keep", "kept_in", "read_reproduction", "read_reproductions"]
+__all__ = ["ROOT", "SEEDS", "Reproduction", "changed", "keep", "kept_in", "read_reproduction", "read_reproductions"]
 
 ROOT = Path(__file__).parents[2]
+SEEDS = "seeds.json"  # in the folder of a row: the results of several seeds
 KEPT = ("metrics.csv", "curves.png")
 # Settings that leave an experiment what it is: where it runs and how it is watched.
 FREE = ("run_dir", "tracking.", "samples.", "data.data_dir", "trainer.accelerator", "trainer.devices",
@@ -38,6 +40,7 @@ class Reproduction:
         stated: those that it and its bases state.
         folder: where its result is kept.
         result: content of `result.json`, of one run or of all folds; None if it was not run yet.
+        seeds: content of `seeds.json`, results by seed; empty if there is one alone.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Reproduction:
     stated: Settings
     folder: Path
     result: dict[str, Any] | None
+    seeds: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def folded(self) -> bool:
@@ -72,6 +76,15 @@ class Reproduction:
             return f"{self.result['test/bpd']:.3f} bits/dim"
         error = f" ± {self.result['standard_error_of_test']:.2f}" if self.folded else ""
         return f"{self.result['test/nll']:.2f}{error} nats"
+
+    @property
+    def spread(self) -> str:
+        """Mean and standard deviation over seeds; empty if there is one alone."""
+        if not self.seeds:
+            return ""
+        digits, key = (3, "test/bpd") if self.unit == "bits/dim" else (2, "test/nll")
+        values = [result[key] for result in self.seeds.values()]
+        return f"{fmean(values):.{digits}f} ± {stdev(values):.{digits}f} over {len(values)} seeds"
 
     @property
     def difference(self) -> float | None:
@@ -169,5 +182,5 @@ def _read(file: Path, root: Path) -> Reproduction:
     config = flat(str(file), load_config(file))
     folder = kept_in(config, root)
     kept = folder / "result.json"
-    result = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else None
-    return Reproduction(file.stem, file, config, explicit_settings(file), folder, result)
+    result, seeds = (json.loads(f.read_text(encoding="utf-8")) if f.is_file() else None for f in (kept, folder / SEEDS))
+    return Reproduction(file.stem, file, config, explicit_settings(file), folder, result, seeds or {})

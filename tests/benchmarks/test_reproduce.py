@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from statistics import fmean, stdev
 
 import pytest
 
@@ -13,6 +14,7 @@ from ar_lightning.training.provenance import machine
 from benchmarks.published.page import results_page
 from benchmarks.published.reproduce import reproduce
 from benchmarks.published.rows import changed, read_reproductions
+from benchmarks.published.seeds import reproduce_seeds
 from benchmarks.published.smoke import beside, smoke
 from tests.support.commands import ROOT, run_here
 from tests.support.files import real_data
@@ -94,6 +96,27 @@ def test_another_experiment_is_compared_but_not_kept(tmp_path: Path, monkeypatch
         reproduce("markov_digits", [*OURS, "optimizer.lr=0.2"], root)
 
 
+def test_seeds_have_a_mean_and_a_spread_beside_the_rows_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = checkout(tmp_path / "root", "markov_digits", "model: markov\n" + TABLE)
+    monkeypatch.chdir(tmp_path)
+    first = reproduce("markov_digits", OURS, root)
+    assert first is not None and first.row.spread == ""
+    found = reproduce_seeds("markov_digits", 3, OURS, root)
+    assert found is not None and found.row.ours == first.row.ours, "the row's own stands"
+    seeds = json.loads((found.row.folder / "seeds.json").read_text())
+    runs = [first.run_dir, *(tmp_path / "runs" / "published" / f"markov_digits-seed-{k}" for k in (1, 2))]
+    values = [json.loads((run / "result.json").read_text())["test/bpd"] for run in runs]
+    assert [seeds[k]["test/bpd"] for k in ("0", "1", "2")] == values and len(set(values)) == 3
+    assert found.row.spread == f"{fmean(values):.3f} ± {stdev(values):.3f} over 3 seeds"
+    assert f"{first.row.ours}; {found.row.spread}" in (root / "RESULTS.md").read_text()
+    with pytest.raises(UserError, match="makes another experiment"):
+        reproduce_seeds("markov_digits", 2, [*OURS, "optimizer.lr=0.1", "run_dir=x"], root)
+    with pytest.raises(UserError, match="leave out seed"):
+        reproduce_seeds("markov_digits", 2, ["seed=4"], root)
+    with pytest.raises(UserError, match="no spread"):
+        reproduce_seeds("markov_digits", 1, OURS, root)
+
+
 def test_a_minute_is_set_beside_the_kept_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = checkout(tmp_path / "root", "markov_digits", "model: markov\n" + TABLE + "  log_every: 2\n")
     monkeypatch.chdir(tmp_path)
@@ -143,6 +166,7 @@ def test_a_table_is_the_mean_over_its_folds(tmp_path: Path, monkeypatch: pytest.
         (["nade_binarised_mnist"], "did you mean 'nade_binarized_mnist'?"),
         (["nade_binarized_mnist", "optimizer.lrr=1"], "did you mean 'lr'?"),
         (["--smoke"], "--smoke takes the NAME of a row"),
+        (["--seeds", "3"], "--seeds takes the NAME of a row"),
         (["trainer.max_epochs=1"], "give the NAME of a row"),
         (["nade_binarized_mnist", "--page"], "leave out the name"),
     ],
