@@ -20,6 +20,7 @@ __all__ = ["Fields", "Row", "read_fields"]
 Row = tuple[int, list[str]]  # the line that it starts in, from 1, and its fields
 DELIMITERS = (",", ";", "\t", "|")
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # the first line by which Excel is told the delimiter
+SEPARATES = re.compile(r"(?<!\d),|,(?!\d)")  # a comma that is within no number
 COMMENT = re.compile(r"\s*(#|%|//)+\s*")
 UNKNOWN = "\ufffd"  # what bytes become that are no character
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")  # in no text
@@ -36,6 +37,7 @@ class Fields(NamedTuple):
     rows: Iterator[Row]  # to be read once
     comment: list[str]  # what the last line of comments before them would be as a row, such as the header of savetxt
     notes: tuple[str, ...]  # what was taken for what
+    delimiter: str
 
 
 def read_fields(path: Path) -> Fields:
@@ -62,7 +64,7 @@ def read_fields(path: Path) -> Fields:
         notes.append(f"without {comments} line{'s' * (comments > 1)} of comments")
     delimiter = delimiter or _delimiter(first)
     names = next(_rows(path, [comment], 1, delimiter), (0, []))[1]
-    return Fields(_even(path, _rows(path, chain([first], lines), line, delimiter)), names, tuple(notes))
+    return Fields(_even(path, _rows(path, chain([first], lines), line, delimiter)), names, tuple(notes), delimiter)
 
 
 def _rows(path: Path, lines: Iterable[str], line: int, delimiter: str) -> Iterator[Row]:
@@ -155,6 +157,10 @@ def _delimiter(line: str) -> str:
     """Return the delimiter of a line, whose quoted texts do not count; a space for any white space."""
     line = line[:LOOKED_AT]
     counts = {delimiter: len(next(csv.reader([line], delimiter=delimiter), [])) for delimiter in DELIMITERS}
-    # Semicolons separate where there are any: the commas beside them are decimal points.
-    best = ";" if counts[";"] > 1 else max(DELIMITERS, key=lambda delimiter: counts[delimiter])
+    # Semicolons separate where there are any, and tabs and bars beside commas within numbers, which are decimal points.
+    if counts[";"] > 1:
+        return ";"
+    if not SEPARATES.search(line) and max(counts["\t"], counts["|"]) > 1:
+        counts.pop(",")
+    best = max(counts, key=lambda delimiter: counts[delimiter])
     return best if counts[best] > 1 else " "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ar_lightning.core.errors import UserError, did_you_mean, nearest
 from ar_lightning.core.memory import available_memory
+from ar_lightning.data.decimals import decimal_commas, with_points
 from ar_lightning.data.delimited import read_fields
 from ar_lightning.data.gathered import FIELDS, gathered
 from ar_lightning.data.header import is_index, named
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ALL", "Frame", "Wanted", "check_size", "kept", "read_cells"]
 
 HEAD = 1000  # rows, at most, by which it is told whether the first one names the columns
+SHOWN = 8  # names, at most, in a note
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,19 @@ def _read_text(path: Path, wanted: Wanted, holes: bool) -> Frame:
     fields = read_fields(path)
     first = next(fields.rows, (0, []))
     head = [first, *islice(fields.rows, min(HEAD, FIELDS // (1 + len(first[1]))))]
+    rows, commas = fields.rows, decimal_commas(head) if fields.delimiter != "," else []
+    if commas:
+        head, rows = [*with_points(head, commas)], with_points(rows, commas)
     top = pd.DataFrame([row for _, row in head], dtype=object) if first[1] else pd.DataFrame()
     found = named(path, top, wanted.header, (*wanted.only, *wanted.perhaps), fields.comment)
     keep, notes = kept(path, found.names, wanted, found.nameless)
     names = [found.names[d] for d in keep]
     texts = [name for name in names if wanted.texts(name) or (found.nameless and name == found.names[0])]
-    frame = gathered(chain(head[int(found.header) :], fields.rows), names, keep, texts, holes)
+    frame = gathered(chain(head[int(found.header) :], rows), names, keep, texts, holes)
     is_first = found.nameless and bool(keep) and keep[0] == 0
-    return _without_index(frame, "line", wanted, is_first, (*fields.notes, *found.notes, *notes))
+    shown = [found.names[d] for d in commas if d in keep]
+    decimals = (f"decimals after a comma in {', '.join(shown[:SHOWN])}{', ...' * (len(shown) > SHOWN)}",) * bool(shown)
+    return _without_index(frame, "line", wanted, is_first, (*fields.notes, *decimals, *found.notes, *notes))
 
 
 def _chosen(

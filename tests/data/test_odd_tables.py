@@ -109,7 +109,10 @@ CASES: dict[str, Case] = {
     "a number of forty digits": (csv(v=V, n=put(COUNTS, _3="1" * 40)), {}, "column n: 1.11111e+39 is beyond"),
     "hexadecimal": (csv(v=V, n=[hex(i % 9) for i in range(N)]), {}, {"v": "real", "n": "category"}),
     "underscores": (csv(v=V, n=put(COUNTS, _3="1_2")), {}, "column n: '1_2' is no number"),
-    "decimal commas": (csv(";", v=[v.replace(".", ",") for v in V], c=COLOURS), {}, "write decimals with a point"),
+    "decimal commas": (csv(";", v=[v.replace(".", ",") for v in V], c=COLOURS), {}, MIXED),
+    "a decimal comma": (csv(";", v=put(V, _3="1,5"), c=COLOURS), {}, "line 5, column v: '1,5' is no number"),
+    "decimal commas between commas": (
+        csv(v=[f'"{n},5"' for n in COUNTS], c=COLOURS), {}, ",5' is no number; write decimals with a point"),
     "thousands or decimals": (
         csv(";", v=V, n=[f"{int(n) + 1},500" for n in COUNTS]), {}, "500 if that is meant, and write decimals with a"),
     "thousands": (csv(";", v=V, n=[f"{int(n) * 1000:,}" for n in COUNTS]), {}, "column n: '"),

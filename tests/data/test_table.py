@@ -53,6 +53,8 @@ def rows_sorted(x: np.ndarray) -> np.ndarray:
 DIALECTS = {
     "commas": csv_text(),
     "semicolons, quoted": csv_text(delimiter=";", quote='"'),
+    "semicolons, decimals after a comma": csv_text(delimiter=";").replace(".", ","),
+    "no header, tabs, decimals after a comma": csv_text(delimiter="\t", names=()).replace(".", ","),
     "tabs": csv_text(delimiter="\t"),
     "spaces, aligned": csv_text(delimiter="   ", names=()),
     "spaces, quoted names": csv_text(delimiter=" ", quote='"'),
@@ -319,7 +321,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "nan": (ROWS.replace(LINE3, "5,4,nan"), {}, "line 3, column alcohol: 'nan' is no number"),
     "infinite": (ROWS.replace(LINE3, "5,4,inf"), {}, "line 3, column alcohol: 'inf' is no number"),
     "a column of text": ("a,b\n1,x\n2,y\n", {}, "column b is text, not numbers; leave it out: data.drop=[b]"),
-    "decimal commas": ("a;b\n1,5;2,5\n", {}, "column a: '1,5' is no number; write decimals with a point"),
+    "decimal commas": ('a,b\n"1,5","2,5"\n', {}, "column a: '1,5' is no number; write decimals with a point"),
     "underscore": (ROWS.replace(LINE3, "5,1_2,7"), {}, "line 3, column pH: '1_2' is no number"),
     "beyond single precision": (ROWS.replace(LINE3, "5,4,1e39"), {}, "line 3, column alcohol: 1e39 is beyond"),
     "integer beyond": (ROWS.replace(LINE3, f"5,{10**40},7"), {}, "column pH: 1" + "0" * 40 + " is beyond"),
