@@ -9,6 +9,7 @@ from ar_lightning.media.cells import is_missing
 __all__ = ["decimal_commas", "with_points"]
 
 NUMBER = re.compile(r"[-+]?\d+(,\d+)?([eE][-+]?\d+)?")
+POINT = re.compile(r"[-+]?\d+\.\d+")
 THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")  # or a decimal
 
 
@@ -16,17 +17,18 @@ def decimal_commas(rows: Sequence[Row]) -> list[int]:
     """Return the columns whose numbers have their decimals after a comma.
 
     That is told by a number that is none of thousands, such as 1,5: where all are like 1,500, there are no such
-    columns.
-    The first row, which may be names, tells nothing.
+    columns; nor where others have a point. The first row, which may be names, tells nothing.
 
     Example:
         >>> rows = [(1, ["a", "b", "c"]), (2, ["1,5", "1", "1,500"]), (3, ["", "x,1", "2"])]
         >>> decimal_commas(rows), decimal_commas([(line, row[2:]) for line, row in rows])
         ([0, 2], [])
     """
-    found = {}
+    found: dict[int, bool] = {}
     for d, fields in enumerate(zip(*(row for _, row in rows[1:]), strict=True)):
         texts = {text for text in map(str.strip, fields) if not is_missing(text)}
+        if any(map(POINT.fullmatch, texts)):
+            return []
         if all(map(NUMBER.fullmatch, texts)) and any("," in text for text in texts):
             found[d] = all(THOUSANDS.fullmatch(text) for text in texts if "," in text)
     return [] if all(found.values()) else list(found)

@@ -41,7 +41,8 @@ def refuse_odd(series: "pd.Series", texts: Texts, odd: int | None, where: str, p
     cell = f"{place} {series.index[texts.first(odd)]}, column {name}"
     if DECIMAL.fullmatch(text):
         either = f"write it as {GROUPS.sub('', text)} if that is meant, and " * bool(GROUPS.search(text))
-        raise UserError(f"{cell}: '{text}' is no number", where, f"{either}write decimals with a point")
+        hint = f"{either}write decimals with a point, or take the column for text: data.types={{{name}: category}}"
+        raise UserError(f"{cell}: '{text}' is no number", where, hint)
     numbers = int((~np.isnan(parsed(texts)[0])).sum())
     if not numbers and not _decorated(text):
         raise UserError(f"column {name} is text, not numbers", where, f"leave it out: data.drop=[{name}]")

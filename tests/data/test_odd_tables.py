@@ -110,6 +110,8 @@ CASES: dict[str, Case] = {
     "hexadecimal": (csv(v=V, n=[hex(i % 9) for i in range(N)]), {}, {"v": "real", "n": "category"}),
     "underscores": (csv(v=V, n=put(COUNTS, _3="1_2")), {}, "column n: '1_2' is no number"),
     "decimal commas": (csv(";", v=[v.replace(".", ",") for v in V], c=COLOURS), {}, MIXED),
+    "several answers beside decimal points": (
+        csv(";", v=V, a=["1,2", "1", "2,3", "3"] * (N // 4)), {}, "'1,2' is no number; write decimals with a point"),
     "a decimal comma": (csv(";", v=put(V, _3="1,5"), c=COLOURS), {}, "line 5, column v: '1,5' is no number"),
     "decimal commas between commas": (
         csv(v=[f'"{n},5"' for n in COUNTS], c=COLOURS), {}, ",5' is no number; write decimals with a point"),
