@@ -16,7 +16,6 @@ with 2000.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ar_lightning.core.condition import Given
@@ -80,29 +79,37 @@ class MADE(SequenceModel):
         ascending = self.unit_degrees() if masks == 1 else None
         self.units = MaskedMLP(widths, activation, direct, self.given_sizes, ascending, dropout)
 
+    def forward(self, z: Tensor, cond: Given = None) -> Tensor:
+        params = self.units(self._inputs(z), self._degrees(), cond).unflatten(1, (self.shapes.tokens, -1))
+        columns = self._columns()
+        at = torch.empty_like(columns).index_copy_(0, columns, torch.arange(len(columns), device=columns.device))
+        return self.at_sites(params.index_select(1, at))
+
     def scan(self, past: Tensor, cond: Given = None) -> Tensor:
-        if self.units.past is not None:
-            if not self.units.past:
-                self.units.begin(self.unit_degrees(), len(past), cond)
-            return torch.stack([self.units.read(token) for token in past.unbind(1)], 1)
-        params = self.units(self._inputs(past), self.unit_degrees(), cond).unflatten(1, (self.shapes.tokens, -1))
-        return params if len(self.orders) == 1 else params[:, self.places().argsort()]
+        """Read the tokens one by one, while streaming: `forward` needs no order."""
+        if not self.units.past:
+            self.units.begin(self.unit_degrees(), len(past), cond)
+        return torch.stack([self.units.read(token) for token in past.unbind(1)], 1)
 
     def hidden_units(self, z: Tensor, cond: Given = None, only: str | None = None) -> dict[str, Tensor]:
         """Return the hidden units `(B, 1, H)` of every layer: each has read some of the example, and has no site."""
-        layers = self.units.hidden(self._inputs(self.tokens_before(z)), self.unit_degrees(), cond)
+        layers = self.units.hidden(self._inputs(z), self._degrees(), cond)
         return {f"units.layers.{i}": h[:, None] for i, h in enumerate(layers)}
 
-    def _inputs(self, past: Tensor) -> Tensor:
-        """Return what the network reads `(B, tokens * E)`, given the token before each in order."""
-        known = F.pad(past[:, 1:], (0, 0, 0, 1))  # the last token of the order is read by none
-        return (known if len(self.orders) == 1 else known[:, self.places()]).flatten(1)
+    def _inputs(self, z: Tensor) -> Tensor:
+        """Return what the network reads `(B, tokens * E)` of encoded values `(B, C * E, *sites)`."""
+        return self.tokens(z).index_select(1, self._columns()).flatten(1)
+
+    def _columns(self) -> Tensor:
+        """Return the token that each column of the weights belongs to: they lie in the order of the first member."""
+        return token_order(self.orders[0], self.shapes)
+
+    def _degrees(self) -> list[Tensor] | None:
+        """Return the degrees of this member; None of a single one, whose degrees the network knows."""
+        return self.unit_degrees() if self.members > 1 else None
 
     def places(self) -> Tensor:
-        """Return where in this member's order each token is, `(tokens,)`, the tokens in the order of the first member.
-
-        Weights lie in the order of the first member, and belong to the same values in all.
-        """
+        """Return where in this member's order each token is `(tokens,)`, those in the order of the first member."""
         if len(self.orders) == 1:
             return torch.arange(self.shapes.tokens, device=self.orders.device)
         first, order = (token_order(o, self.shapes) for o in (self.orders[0], self.order))

@@ -215,15 +215,15 @@ class FrameMADE(Streaming):
 
     def forward(self, past: Tensor, state: Tensor) -> Tensor:
         """Map the token before each of n of a frame `(B, n, E)`, and its state `(B, state)`, to outputs `(B, n, P)`."""
-        n, degrees, given = past.shape[1], list(self.degrees.split(self.widths)), Condition(context=state)
+        n, given = past.shape[1], Condition(context=state)
         start = self.advance(n)
         if self.past is None:
             known = F.pad(past[:, 1:], (0, 0, 0, 1)).flatten(1)  # the last token is read by none
-            out: Tensor = self.mlp(known, degrees, given).unflatten(1, (n, -1))
+            out: Tensor = self.mlp(known, None, given).unflatten(1, (n, -1))
             return out
         if not start:
             self.mlp.past = {}
-            self.mlp.begin(degrees, len(past), given)
+            self.mlp.begin(list(self.degrees.split(self.widths)), len(past), given)
         return torch.stack([self.mlp.read(token) for token in past.unbind(1)], 1)
 
 

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Activation
 from ar_lightning.nn.given import GivenBias, GivenSizes
-from ar_lightning.nn.kernels.staircase import Stair, Staircase, reads, staircase
+from ar_lightning.nn.kernels.staircase import Staircase, edges, product, reads, staircase
 from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.streaming import Streaming
 
-__all__ = ["MaskedMLP", "masked_linear", "reads", "spread_degrees"]
+__all__ = ["MaskedLinear", "MaskedMLP", "reads", "spread_degrees"]
 
 ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu}
 
@@ -44,15 +44,38 @@ def spread_degrees(units: int, tokens: int, lowest: int = 0, generator: torch.Ge
     return degrees.sort().values.clamp(min=lowest)
 
 
-def masked_linear(x: Tensor, weight: Tensor, degrees: Tensor, below: Tensor, stairs: list[Stair]) -> Tensor:
-    """Map `(B, units below)` to `(B, units)` by a weight matrix that is masked by the degrees of its units."""
-    if not stairs:
-        # Masked here, not in place: gradient that reached masked weights would spoil clipping and Adam.
-        return F.linear(x, weight * reads(degrees, below).to(weight.dtype))
-    if torch.is_autocast_enabled(x.device.type):
-        x, weight = (t.to(torch.get_autocast_dtype(x.device.type)) for t in (x, weight))
-    out: Tensor = Staircase.apply(x, weight, degrees, below, stairs)
-    return out
+class MaskedLinear(nn.Linear):
+    """A linear layer whose weights are masked by the degrees of its units.
+
+    `ascending` are these and those of the units below, if they ascend and never change.
+    """
+
+    def __init__(
+        self, below: int, units: int, bias: bool = True, ascending: tuple[Tensor, Tensor] | None = None
+    ) -> None:
+        super().__init__(below, units, bias)
+        self.stairs = staircase(*ascending) if ascending else []
+        for i, mask in enumerate(edges(*ascending, self.stairs) if ascending else []):
+            self.register_buffer(f"mask_{i}", mask, persistent=False)
+
+    def forward(self, x: Tensor, degrees: Tensor | None = None, below: Tensor | None = None) -> Tensor:
+        """Map `(B, units below)` to `(B, units)`, given the degrees of both where they are not known to ascend."""
+        masks = [getattr(self, f"mask_{i}") for i in range(len(self.stairs))]
+        if not masks:
+            assert degrees is not None and below is not None
+            mask = self.weight.detach().new_empty(self.weight.shape)  # no booleans, which multiply slowly
+            masks = [torch.le(below.float(), degrees[:, None].float(), out=mask)]
+        if len(masks) == 1:
+            # Masked here, not in place: gradient that reached masked weights would spoil clipping and Adam.
+            return F.linear(x, self.weight * masks[0], self.bias)
+        tensors = [x, self.weight, self.bias, *masks]
+        if torch.is_autocast_enabled(x.device.type):
+            dtype = torch.get_autocast_dtype(x.device.type)
+            tensors = [t if t is None else t.to(dtype) for t in tensors]
+        x, weight, bias, *masks = tensors
+        apply = Staircase.apply if torch.is_grad_enabled() else product
+        out: Tensor = apply(x, weight, bias, self.stairs, *masks)
+        return out
 
 
 class MaskedMLP(Streaming):
@@ -74,34 +97,39 @@ class MaskedMLP(Streaming):
     ) -> None:
         super().__init__()
         self.activation, self.dropout = ACTIVATIONS[activation], dropout
-        pairs = list(zip(range(len(widths)), range(1, len(widths)), strict=False))
-        self.layers: Any = nn.ModuleList(nn.Linear(widths[i], widths[o]) for i, o in pairs)
-        self.direct = nn.Linear(widths[0], widths[-1], bias=False) if direct else None
-        self.class_biases: Any = nn.ModuleList(GivenBias(given, o) for o in widths[1:]) if any(given) else None
-        self.stairs = [staircase(ascending[o], ascending[i]) if ascending else [] for i, o in [*pairs, (0, -1)]]
 
-    def forward(self, x: Tensor, degrees: list[Tensor], cond: Given = None) -> Tensor:
-        """Map inputs `(B, inputs)` to outputs `(B, outputs)`, given the degrees of the units of every layer."""
+        def layer(below: int, above: int, bias: bool = True) -> MaskedLinear:
+            known = (ascending[above], ascending[below]) if ascending else None
+            return MaskedLinear(widths[below], widths[above], bias, known)
+
+        self.layers: Any = nn.ModuleList(layer(i, i + 1) for i in range(len(widths) - 1))
+        self.direct = layer(0, -1, bias=False) if direct else None
+        self.class_biases: Any = nn.ModuleList(GivenBias(given, o) for o in widths[1:]) if any(given) else None
+
+    def forward(self, x: Tensor, degrees: list[Tensor] | None = None, cond: Given = None) -> Tensor:
+        """Map inputs `(B, inputs)` to outputs `(B, outputs)`.
+
+        Where the degrees do not ascend, those of the units of every layer are given.
+        """
         h, last = [x, *self.hidden(x, degrees, cond)][-1], len(self.layers) - 1
         with uncast(x):  # rounding a logit to bfloat16 costs likelihood
             dtype = self.layers[last].weight.dtype
             params = self._layer(last, h.to(dtype), degrees, cond)
             if self.direct is not None:
-                direct = masked_linear(x.to(dtype), self.direct.weight, degrees[-1], degrees[0], self.stairs[-1])
-                params = params + direct
+                params = params + self.direct(x.to(dtype), *((degrees[-1], degrees[0]) if degrees else ()))
         return params
 
-    def hidden(self, x: Tensor, degrees: list[Tensor], cond: Given = None) -> list[Tensor]:
+    def hidden(self, x: Tensor, degrees: list[Tensor] | None = None, cond: Given = None) -> list[Tensor]:
         """Return the units `(B, units)` of every hidden layer, as `forward` computes them."""
         layers, h = [], x
         for i in range(len(self.layers) - 1):
-            h = F.dropout(self.activation(self._layer(i, h, degrees, cond)), self.dropout, self.training)
+            h = self.activation(self._layer(i, h, degrees, cond))
+            h = F.dropout(h, self.dropout, self.training) if self.dropout else h
             layers.append(h)
         return layers
 
-    def _layer(self, i: int, h: Tensor, degrees: list[Tensor], cond: Given) -> Tensor:
-        layer = self.layers[i]
-        h = masked_linear(h, layer.weight, degrees[i + 1], degrees[i], self.stairs[i]) + layer.bias
+    def _layer(self, i: int, h: Tensor, degrees: list[Tensor] | None, cond: Given) -> Tensor:
+        h = self.layers[i](h, *((degrees[i + 1], degrees[i]) if degrees else ()))
         return h if self.class_biases is None else h + self.class_biases[i](cond)
 
     def begin(self, degrees: list[Tensor], batch: int, cond: Given = None) -> None:

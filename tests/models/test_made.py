@@ -1,10 +1,14 @@
 """MADE is the paper's: masks that respect the order and waste nothing, averages of probabilities, one pass a sample."""
 
+import copy
 import math
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from ar_lightning.config.build import build_density
 from ar_lightning.core.spec import DataSpec, Shapes
@@ -123,6 +127,52 @@ def test_masked_weights_get_no_gradient() -> None:
     degrees = density.model.unit_degrees()
     for layer, own, below in zip(density.model.units.layers, degrees[1:], degrees, strict=False):
         assert not layer.weight.grad[~reads(own, below)].any()
+
+
+def masked(mlp: MaskedMLP, degrees: list[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """Compute the outputs by the weights of now, and masks of the degrees of now."""
+    for layer, own, below in zip(mlp.layers, degrees[1:], degrees, strict=False):
+        x = F.linear(x, layer.weight * reads(own, below), layer.bias)
+        x = x if layer is mlp.layers[-1] else x.relu()
+    return x
+
+
+CHANGES: dict[str, Callable[[MaskedMLP], Any]] = {
+    "nothing": lambda mlp: None,
+    "data": lambda mlp: [p.data.mul_(-2) for p in mlp.parameters()],
+    "an optimizer": lambda mlp: torch.optim.Adam(mlp.parameters(), 0.1, fused=True).step(),
+    "other weights": lambda mlp: mlp.load_state_dict({k: t + 1 for k, t in mlp.state_dict().items()}),
+    "double": lambda mlp: mlp.double(),
+    "a copy": copy.deepcopy,
+    "a file": lambda mlp: pickle.loads(pickle.dumps(mlp)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("hidden", [20, 700])  # whole matrices, and stairs
+def test_masks_and_weights_are_those_of_now(hidden: int, change: str) -> None:
+    torch.manual_seed(0)
+    tokens = torch.arange(400)
+    degrees = [tokens, spread_degrees(hidden, 400), tokens - 1]
+    mlp = MaskedMLP([400, hidden, 400], ascending=degrees)
+    assert all((len(layer.stairs) > 1) == (hidden > 100) for layer in mlp.layers)
+    for scoring in (True, False):
+        with torch.set_grad_enabled(not scoring):
+            mlp(torch.randn(3, 400))
+    for p in mlp.parameters():
+        p.grad = torch.ones_like(p)
+    changed = CHANGES[change](mlp)
+    mlp = changed if isinstance(changed, MaskedMLP) else mlp
+    x = torch.randn(3, 400, dtype=mlp.layers[0].weight.dtype)
+    for scoring in (True, False):
+        with torch.set_grad_enabled(not scoring):
+            torch.testing.assert_close(mlp(x), masked(mlp, degrees, x))
+
+
+def test_masks_are_not_saved() -> None:
+    assert set(MADE(Shapes((1, 6)), order="raster").units.state_dict()) == {
+        f"layers.{i}.{name}" for i in range(3) for name in ("weight", "bias")
+    }
 
 
 def average(density: Density, x: torch.Tensor, cond: torch.Tensor | None) -> torch.Tensor:

@@ -13,7 +13,7 @@ from ar_lightning.nn.kernels import dilated, nade, nade_compiled
 from ar_lightning.nn.kernels.elu import concat_elu
 from ar_lightning.nn.kernels.gate import gate
 from ar_lightning.nn.kernels.lstm_scans import DiagonalScan, RowScan
-from ar_lightning.nn.kernels.staircase import Staircase, reads, staircase
+from ar_lightning.nn.kernels.staircase import Staircase, edges, reads, staircase
 from ar_lightning.nn.lstm import diagonal_reference, row_reference
 from ar_lightning.nn.masked import spread_degrees
 
@@ -43,14 +43,15 @@ def elus() -> Pair:
     return Pair(concat_elu, lambda x: F.elu(torch.cat([x, -x], 1)), [numbers(2, 3, 4, 5)])
 
 
-def stairs(hidden: int, tokens: int) -> Pair:
+def stairs(hidden: int, tokens: int, biased: bool) -> Pair:
     below, degrees = torch.arange(tokens).repeat_interleave(2), spread_degrees(hidden, tokens + 1)
     blocks = staircase(degrees, below)
-    assert len(blocks) > 1 and blocks[0][2].stop < blocks[-1][2].stop == len(below)
+    assert len(blocks) > 1 and blocks[0][1].stop < blocks[-1][1].stop == len(below)
+    masks = [mask.double() for mask in edges(degrees, below, blocks)]
     return Pair(
-        lambda x, weight: Staircase.apply(x, weight, degrees, below, blocks),
-        lambda x, weight: F.linear(x, weight * reads(degrees, below)),
-        [numbers(3, len(below)), numbers(hidden, len(below))],
+        lambda x, weight, bias=None: Staircase.apply(x, weight, bias, blocks, *masks),
+        lambda x, weight, bias=None: F.linear(x, weight * reads(degrees, below), bias),
+        [numbers(3, len(below)), numbers(hidden, len(below)), *([numbers(hidden)] if biased else [])],
     )
 
 
@@ -120,7 +121,7 @@ SIZES = [(4, 5), (1, 3), (3, 1)]  # rows, columns
 PAIRS: dict[str, Callable[[], Pair]] = {
     **{f"gate-{g}-{linked}": partial(gates, g, linked) for g in (1, 3) for linked in (False, True)},
     "concat_elu": elus,
-    "staircase": partial(stairs, 600, 400),
+    **{f"staircase-{biased}": partial(stairs, 600, 400, biased) for biased in (False, True)},
     **{
         f"nade-{f}-{n}-{e}x{p}": partial(prefix, n, f, e, p)
         for f in ("sigmoid", "relu")

@@ -1,19 +1,20 @@
-"""`F.linear(x, weight * reads(degrees, below))` where degrees ascend, without the half of the weights that is masked.
+"""`F.linear(x, weight * reads(degrees, below), bias)` where degrees ascend, without the masked half of the weights.
 
 What is not masked is a staircase. The product is done in stairs, blocks of units, each with the inputs that any of them
-reads; only the inputs that some of them read and others do not need a mask.
+reads; only the inputs that some of them read and units before do not need a mask.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["Stair", "Staircase", "reads", "staircase"]
+__all__ = ["Stair", "Staircase", "edges", "reads", "staircase"]
 
-BLOCKS = 8  # of a large weight matrix
-LARGE = 2**18  # weights from which a matrix is large
+SMALL, LARGE = 2**17, 2**21  # weights below which a matrix is one stair, and from which it is many
+FEW, MANY = 4, 8  # stairs: a product has a cost of its own
 
 
 def reads(degrees: Tensor, below: Tensor) -> Tensor:
@@ -27,48 +28,61 @@ def reads(degrees: Tensor, below: Tensor) -> Tensor:
     return below <= degrees[:, None]
 
 
-Stair = tuple[slice, slice, slice]  # some units of a layer; those below that all of them read, and that only some read
+Stair = tuple[slice, slice]  # some units of a layer; those below at its edge: all of the stair read all before it
 
 
 def staircase(degrees: Tensor, below: Tensor) -> list[Stair]:
-    """Divide a layer into stairs, given the ascending degrees of its units and of those below; a small one has none."""
-    if len(degrees) * len(below) < LARGE:
-        return []
-    stairs, start = [], 0
-    for ends in torch.searchsorted(below, degrees, right=True).tensor_split(BLOCKS):
-        lowest, highest = int(ends[0]), int(ends[-1])
-        stairs.append((slice(start, start + len(ends)), slice(lowest), slice(lowest, highest)))
-        start += len(ends)
-    return stairs
+    """Divide a layer into stairs, given the ascending degrees of its units and of those below.
+
+    An edge begins where the one before ends, and the last one ends with the units below.
+    """
+    size = len(degrees) * len(below)
+    stairs = 1 if size < SMALL else FEW if size < LARGE else MANY
+    ends = torch.searchsorted(below, degrees, right=True)  # of what each unit reads
+    units = [len(degrees) * i // stairs for i in range(stairs + 1)]
+    inputs = [0, *(int(ends[u - 1]) for u in units[1:-1]), len(below)]
+    return [(slice(*u), slice(*i)) for u, i in zip(pairwise(units), pairwise(inputs), strict=True)]
+
+
+def edges(degrees: Tensor, below: Tensor, stairs: list[Stair]) -> list[Tensor]:
+    """Return the masks `(units, units below)` of the edges, as floats."""
+    return [reads(degrees[units], below[edge]).float() for units, edge in stairs]
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None, stairs: list[Stair], *masks: Tensor) -> Tensor:
+    """Compute the masked product, stair by stair, given the masks of the edges."""
+    out = x.new_zeros(len(x), len(weight)) if bias is None else x.new_empty(len(x), len(weight)).copy_(bias)
+    for (units, edge), mask in zip(stairs, masks, strict=True):
+        stair, rows = out[:, units], weight[units]
+        stair.addmm_(x[:, edge], (rows[:, edge] * mask).T)
+        if edge.start:
+            stair.addmm_(x[:, : edge.start], rows[:, : edge.start].T)
+    return out
 
 
 class Staircase(torch.autograd.Function):
-    """The masked product, stair by stair; the gradient of masked weights is zero."""
+    """`product`, whose gradient of masked weights is zero."""
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, x: Tensor, weight: Tensor, degrees: Tensor, below: Tensor, stairs: list[Stair]
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stairs: list[Stair], *masks: Tensor
     ) -> Tensor:
-        out = x.new_empty(len(x), len(weight))
-        for units, all_read, edge in stairs:
-            torch.mm(x[:, all_read], weight[units, all_read].T, out=out[:, units])
-            out[:, units].addmm_(x[:, edge], (weight[units, edge] * reads(degrees[units], below[edge])).T)
-        ctx.save_for_backward(x, weight, degrees, below)
+        ctx.save_for_backward(x, weight, *masks)
         ctx.stairs = stairs
-        return out
+        return product(x, weight, bias, stairs, *masks)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        x, weight, degrees, below = ctx.saved_tensors
-        dx = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
-        dweight = torch.empty_like(weight)
-        for units, all_read, edge in ctx.stairs:
-            mask, g = reads(degrees[units], below[edge]), grad[:, units]
+        x, weight, *masks = ctx.saved_tensors
+        dweight, dx = torch.empty_like(weight), torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        for (units, edge), mask in zip(ctx.stairs, masks, strict=True):
+            g, above = grad[:, units], slice(units.stop, None)
             torch.mm(g.T, x[:, : edge.stop], out=dweight[units, : edge.stop])
             dweight[units, edge] *= mask
             dweight[units, edge.stop :] = 0
             if dx is not None:
-                dx[:, all_read].addmm_(g, weight[units, all_read])
-                dx[:, edge].addmm_(g, weight[units, edge] * mask)
-        return dx, dweight, None, None, None
+                torch.mm(g, weight[units, edge] * mask, out=dx[:, edge])
+                if units.stop < len(weight):
+                    dx[:, edge].addmm_(grad[:, above], weight[above, edge])
+        return dx, dweight, grad.sum(0) if ctx.needs_input_grad[2] else None, None, *(None for _ in masks)
