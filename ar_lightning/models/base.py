@@ -209,7 +209,7 @@ class SequenceModel(Model):
         A model of `any_length` also takes the start of a sequence alone, in raster order.
         """
         tokens = self.tokens(z)
-        return with_past(self.before, tokens[:, self._places(tokens)], 1, 1)[:, :-1]
+        return with_past(self.before, tokens.index_select(1, self._places(tokens)), 1, 1)[:, :-1]
 
     def _places(self, tokens: Tensor) -> Tensor:
         n = tokens.shape[1]

@@ -43,8 +43,8 @@ BUGS = {
         "ar_lightning/models/base.py", "above = F.pad(z, (0, 0, 1, 0))[:, :, :-1]", "above = z", CAUSAL
     ),
     "sequence model is not shifted": Bug(
-        "ar_lightning/models/base.py", "with_past(self.before, tokens[:, self._places(tokens)], 1, 1)[:, :-1]",
-        "tokens[:, self._places(tokens)]", CAUSAL + " -k nade",
+        "ar_lightning/models/base.py", "with_past(self.before, tokens.index_select(1, self._places(tokens)), 1, 1)[:, :-1]",
+        "tokens.index_select(1, self._places(tokens))", CAUSAL + " -k nade",
     ),
     "blind spot: the first layer sees two rows of three columns": Bug(
         "ar_lightning/nn/conv.py", "height=3, width=7", "height=1, width=1", CAUSAL
