@@ -221,7 +221,7 @@ class Density(nn.Module):
         if (given := self.spec.given) and (mask is None or not bool(mask[:, :, :given].all())):
             raise ValueError(f"this density is of what follows {given} given columns: `known` must hold these")
         self.check_condition(n, cond)
-        loop = choose_loop(engine, self.model, n)
+        loop = choose_loop(engine, self, n)
         dims, kind = self.spec.dims, self.dtype if self.spec.levels is None else torch.long
 
         @torch.inference_mode()

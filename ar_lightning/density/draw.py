@@ -37,6 +37,12 @@ class Draw:
         noise = self.noise[rows]
         return Draw(self.likelihood, noise, known, mask, self.temperature, self.dtype, self.progress, self.end)
 
+    def given(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the uniforms `(B, D, noise)`, the known values of the type of `x`, and their mask, `(B, D)` both."""
+        if self.known is None or self.mask is None:
+            return self.noise, x.flatten(1), torch.zeros_like(x.flatten(1), dtype=torch.bool)
+        return self.noise, self.known.to(x.dtype), self.mask
+
     def __call__(self, params: Tensor, site: int | Tensor, earlier: Tensor | None = None) -> Tensor:
         """Return values `(B,)` of a site by parameters `(B, P)` and, where joint, the `earlier` channels `(B, c)`."""
         here = site_index(site)

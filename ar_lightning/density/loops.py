@@ -54,10 +54,13 @@ def sample_naive(model: SequenceModel | RasterModel, draw: Draw, x: Tensor, cond
     return x
 
 
-def sample_sequence(model: SequenceModel, draw: Draw, x: Tensor, cond: Any = None) -> Tensor:
+def sample_sequence(
+    model: SequenceModel, draw: Draw, x: Tensor, cond: Any = None, rest: Callable[..., bool] | None = None
+) -> Tensor:
     """Fill `x` (B, C, *sites) token by token, feeding each back; what is known at the start is read at once.
 
-    Examples that have ended are not read on, where the model's memory can go on with the others alone.
+    Examples that have ended are not read on, where the model's memory can go on with the others alone. `rest` is tried
+    on what comes after the first token that is drawn: it may fill that by other means, and say so.
     """
     order = token_order(model.order, model.shapes)
     start = draw.begin(x, model.order) // (len(model.order) // len(order))  # tokens known at the start
@@ -70,6 +73,9 @@ def sample_sequence(model: SequenceModel, draw: Draw, x: Tensor, cond: Any = Non
         token_before = past[:, -1]
         for token in order[start:].tolist():
             token_before = draw.fill(x, model.scan(token_before[:, None], cond)[:, 0], token)
+            if rest and rest(model, draw, x, cond, start + 1, token_before):
+                break
+            rest = None
             if draw.end is None:
                 continue
             left = (x[:, 0, token % x.shape[2]] != draw.end).nonzero()[:, 0]

@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -17,15 +18,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram, export
 
 import ar_lightning
 from ar_lightning.core.errors import UserError, first_line
 from ar_lightning.core.files import write_bytes
 from ar_lightning.core.notice import notice
 
-__all__ = ["SECONDS", "has_compiler", "machine_code"]
+__all__ = ["SECONDS", "Code", "has_compiler", "machine_code"]
 
 SECONDS = 60.0  # that compiling takes, about
+PACKAGE = Path(ar_lightning.__file__).parent
 INPUTS = "inputs.json"  # which of the tensors the code reads
 Code = Callable[[Sequence[Tensor]], Any]
 LOADED: dict[Path, Code] = {}
@@ -37,20 +40,23 @@ def has_compiler() -> bool:
 
 
 def machine_code(
-    function: nn.Module, tensors: Sequence[Tensor], architecture: str, make: bool = True
+    function: nn.Module, tensors: Sequence[Tensor], architecture: str, make: bool = True, longest: int | None = None
 ) -> Code | None:  # fmt: skip
     """Return the compiled form of a function of tensors on the CPU, which it may change in place.
 
     Args:
         function: called with the tensors, one by one; it returns a tensor.
-        tensors: an example of these, for their shapes. The code takes as many, of the same shapes.
+        tensors: an example of these, for their shapes and strides. The code takes as many that are alike.
         architecture: all else that the function depends on.
         make: compile it if it is not in the cache; else None is returned then.
+        longest: the length of the first tensor is from 2 up to this; None where it is as in the example.
 
     Raises:
         UserError: the compiler fails, or what is in the cache cannot be loaded.
     """
-    shapes = [(str(t.dtype), *t.shape) for t in tensors]
+    shapes = [(str(t.dtype), tuple(t.shape), t.stride()) for t in tensors]
+    if longest:
+        shapes[0] = (str(tensors[0].dtype), (longest,), (1,))
     key = json.dumps([_program(), torch.__version__, _processor(), architecture, shapes])
     folder = _cache() / hashlib.sha256(key.encode()).hexdigest()[:32]
     if folder not in LOADED:
@@ -59,12 +65,21 @@ def machine_code(
             return None
         try:
             if not there:
-                _compile(function, tensors, folder)
+                _compile(function, tensors, folder, longest)
             LOADED[folder] = _loaded(folder)
         except Exception as error:  # of the compiler, the linker or the loader
             shutil.rmtree(folder, ignore_errors=True)  # what is damaged is made anew the next time
+            if _is_ours(error):
+                raise
             raise UserError(f"the step of the sampler does not compile here: {first_line(error)}") from error
     return LOADED[folder]
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether an error is a mistake in the code of this program, of which a step is made."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = bool(frames) and Path(frames[-1].filename).is_relative_to(PACKAGE)
+    return ours and isinstance(error, (TypeError, AttributeError, NameError, LookupError))
 
 
 def _loaded(folder: Path) -> Code:
@@ -77,20 +92,25 @@ def _loaded(folder: Path) -> Code:
     return run
 
 
-def _compile(function: nn.Module, tensors: Sequence[Tensor], folder: Path) -> None:
+def _compile(function: nn.Module, tensors: Sequence[Tensor], folder: Path, longest: int | None) -> None:
     """Compile a function of tensors into a folder, of those alone that it reads."""
     notice("compiling the step of the sampler, once for this architecture; it takes about a minute")
     folder.mkdir(parents=True, exist_ok=True)
     with torch.inference_mode(False), torch.no_grad(), tempfile.TemporaryDirectory(dir=folder) as building:
-        examples = [torch.zeros(t.shape, dtype=t.dtype) for t in tensors]
-        exported = torch.export.export(_Of(function, examples, range(len(examples))), tuple(examples))
-        nodes = [node for node in exported.graph.nodes if node.op == "placeholder"]
+        examples = [torch.empty_strided(t.shape, t.stride(), dtype=t.dtype).zero_() for t in tensors]
+        lengths: Any = [None] * len(examples)
+        if longest:
+            examples[0], lengths[0] = examples[0].new_zeros(longest // 2 + 1), {0: Dim("length", min=2, max=longest)}
+
+        def exported(read: Sequence[int]) -> ExportedProgram:
+            needed, dynamic = tuple(examples[i] for i in read), tuple(lengths[i] for i in read)
+            return export(_Of(function, examples, read), needed, dynamic_shapes=(dynamic,))
+
+        nodes = [node for node in exported(range(len(examples))).graph.nodes if node.op == "placeholder"]
         read = [i for i, node in enumerate(nodes[-len(examples) :]) if node.users]
-        needed = tuple(examples[i] for i in read)
-        exported = torch.export.export(_Of(function, examples, read), needed)
         package = Path(building) / "step.pt2"
         settings = {"cpp.threads": 1}  # a step is too small to share
-        torch._inductor.aoti_compile_and_package(exported, package_path=str(package), inductor_configs=settings)
+        torch._inductor.aoti_compile_and_package(exported(read), package_path=str(package), inductor_configs=settings)
         package.replace(folder / package.name)
     write_bytes(json.dumps(read).encode(), folder / INPUTS)
 
@@ -118,9 +138,9 @@ def _cache() -> Path:
 @cache
 def _program() -> str:
     """Return a digest of the code of this program that a step may be made of."""
-    package, digest = Path(ar_lightning.__file__).parent, hashlib.sha256()
+    digest = hashlib.sha256()
     for folder in ("nn", "models", "likelihoods", "density"):
-        for path in sorted((package / folder).rglob("*.py")):
+        for path in sorted((PACKAGE / folder).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
 

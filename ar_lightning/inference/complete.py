@@ -64,7 +64,7 @@ def complete(
     if density.spec.support == "mixed":
         if mask is not None:
             raise UserError(f"--mask {mask}: a table is completed where its cells are missing; leave it out")
-        choose_loop(engine, density.model, n)  # which refuses to compile
+        choose_loop(engine, density, n)  # which refuses to compile
         number = class_of(density, label)
         return fill_table(opened, _rows(opened, source), source, n, temperature, seed, number, stem)
     x, own = _example(opened, source)

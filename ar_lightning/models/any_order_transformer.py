@@ -58,6 +58,7 @@ class AnyOrderTransformer(Transformer):
     reads_context = True
     blocks = "layers"
     any_length = False
+    exports = False
     orderless = True
     one_pass = True
 

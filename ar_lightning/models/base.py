@@ -54,7 +54,7 @@ class Model(nn.Module, ABC):
     carries: bool = False  # can read on from one window of a stream to the next
     initialises: bool = False  # sets its weights from the first batch, by `initialise`
     reads_context: bool = False  # reads the numbers given with an example, where it is conditional: see `nn/given.py`
-    exports: bool = False  # its step at a pixel is a function of tensors alone, which can be compiled
+    exports: bool = False  # its step at a pixel or a token is a function of tensors, which can be compiled
     blocks: str = ""  # the module that holds its layers, where it is a stack of alike ones
     hidden_layers: tuple[str, ...] = ()  # patterns of the modules that return hidden units, see `hidden_units`
 

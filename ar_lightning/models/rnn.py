@@ -55,6 +55,7 @@ class RNN(SequenceModel):
     reads_context = True
     any_length = True
     carries = True
+    exports = True
     hidden_layers = ("read", "recurrent")
 
     def __init__(

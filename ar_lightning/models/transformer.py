@@ -78,6 +78,7 @@ class Transformer(SequenceModel):
     reads_context = True
     blocks = "layers"
     any_length = True
+    exports = True
     hidden_layers = ("read", "layers.*", "norm")
 
     def __init__(

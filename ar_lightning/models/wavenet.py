@@ -54,6 +54,7 @@ class WaveNet(SequenceModel):
     encoding = "index"
     reads_context = True
     any_length = True
+    exports = True
     hidden_layers = ("read", "dilated", "hidden")
 
     def __init__(

@@ -37,14 +37,25 @@ class CausalSelfAttention(Streaming):
             start = self.advance(n)
             m = start + n
             if not start:  # memory for all tokens at once: nothing is ever copied to a larger place
-                self.past["kv"] = k.new_empty(2, *k.shape[:2], self.tokens, k.shape[3])
+                # It is never full, since a step of any length m that is compiled may not ask whether it is.
+                self.past["kv"] = k.new_empty(2, *k.shape[:2], self.tokens + 1, k.shape[3])
             kv = self.past["kv"]
-            kv[0, :, :, start:m], kv[1, :, :, start:m] = k, v
+            kv.index_copy_(3, torch.arange(start, m, device=x.device), torch.stack([k, v]))
             # A single new token reads everything; several are masked among themselves.
             mask = torch.ones(n, m, dtype=torch.bool, device=x.device).tril(start) if n > 1 else None
-            y = F.scaled_dot_product_attention(q, kv[0, :, :, :m], kv[1, :, :, :m], mask)
+            k, v = kv[:, :, :, :m]
+            y = attended(q, k, v) if self.compiling else F.scaled_dot_product_attention(q, k, v, mask)
         return self.out(y.transpose(1, 2).flatten(2))
 
     def keep(self, rows: Tensor) -> None:
         if self.past:
             self.past["kv"] = self.past["kv"][:, rows]
+
+
+def attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return the attention of one query `(B, heads, 1, d)` over keys and values `(B, heads, m, d)`.
+
+    As sums of products, which a compiler turns into loops that read each number once; for eager they are too many.
+    """
+    scores = (q * k).sum(3) * q.shape[3] ** -0.5  # (B, heads, m)
+    return (scores.softmax(2)[..., None] * v).sum(2, keepdim=True)

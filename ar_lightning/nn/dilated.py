@@ -23,6 +23,7 @@ from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["DilatedStack"]
 
+SMALL = 2**12  # multiply-adds up to which a compiled product is faster as a sum
 Layer = Callable[[int, Tensor], tuple[Tensor, Tensor]]  # (index, inputs) -> (units, inputs of the next layer)
 
 
@@ -117,7 +118,7 @@ class DilatedStack(Streaming):
 
         It adds what the newest input gives to what all the others, those in the rings, have given to all layers.
         """
-        past, channels = self.past or {}, self.channels
+        past, channels, compiling = self.past or {}, self.channels, self.compiling
         taps = self._ring(x)[self.rings.slots(start)]  # (L, k - 1, B, C)
         before = torch.baddbmm(bias, taps.transpose(1, 2).flatten(2), self.weight[:, :-channels])  # (L, B, 2C)
         if given is not None and self.local is not None:
@@ -131,6 +132,8 @@ class DilatedStack(Streaming):
 
         def layer(i: int, x: Tensor) -> tuple[Tensor, Tensor]:
             h, W, f, g, R = layers[i]
+            if compiling:
+                return step(h, W, R, x)
             h.addmm_(x, W)
             z = torch.tanh(f) * torch.sigmoid(g)
             return z, x if R is None else torch.addmm(x, z, R)
@@ -140,7 +143,8 @@ class DilatedStack(Streaming):
     def keep(self, rows: Tensor) -> None:
         if self.past:
             self.past["ring"] = self.past["ring"][:, rows]
-            self.past.pop("layers", None)  # views for as many examples as there were
+            for name in ("before", "layers"):  # for as many examples as there were
+                self.past.pop(name, None)
 
     def _ring(self, x: Tensor) -> Tensor:
         """Return the rings for inputs like x `(..., B, C)`; they hold zeros before the first site."""
@@ -149,6 +153,20 @@ class DilatedStack(Streaming):
             past["ring"] = x.new_zeros(self.rings.size, x.shape[-2], x.shape[-1])
         ring: Tensor = past["ring"]
         return ring
+
+
+def step(h: Tensor, W: Tensor, R: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the units of a layer at one site, and the inputs of the next, as a compiler likes it: nothing in place."""
+    f, g = added(h, x, W).chunk(2, 1)
+    z = torch.tanh(f) * torch.sigmoid(g)
+    return z, x if R is None else added(x, z, R)
+
+
+def added(h: Tensor, x: Tensor, W: Tensor) -> Tensor:
+    """Return `h + x W`. Small products are sums, which are compiled with what surrounds them; others are calls."""
+    if len(x) * W.numel() <= SMALL:
+        return h + (x[..., None] * W).sum(1)
+    return (h[None] + (x @ W)[None])[0]  # in two steps, or the compiler makes one call of both, which copies h first
 
 
 class Rings(nn.Module):

@@ -47,6 +47,11 @@ class Recurrent(Streaming):
             read, state = self.layers(x.to(self.layers.weight_ih_l0.dtype) if x.is_cpu else x, state)
         if self.past is not None:
             states = state if isinstance(state, tuple) else (state,)
-            self.past["state"] = tuple(s.transpose(0, 1) for s in states)  # (B, layers, hidden): lanes first
+            following = tuple(s.transpose(0, 1) for s in states)  # (B, layers, hidden): lanes first
+            if not self.compiling:
+                self.past["state"] = following
+            else:
+                for there, here in zip(self.past["state"], following, strict=True):
+                    there.copy_(here)
         h: Tensor = read
         return h

@@ -4,7 +4,8 @@ The memory takes the place of the padding before the first site. It exists only 
 only in eval mode, is never part of a `state_dict`, and is gone on exit or error.
 
 Modules that read images say once, in `start`, which tensors they need for a batch; their step reads and writes these in
-place at a `Place` that all of them share. Its column is a number, or a tensor in a step that is exported.
+place at a `Place` that all of them share. Its column is a number, or a tensor in a step that is exported. Modules that
+read sequences make theirs at the first token, for all that come; see `compiling` for their step.
 """
 
 from collections.abc import Callable, Iterator
@@ -107,9 +108,19 @@ class Streaming(nn.Module):
         """Return the position of the first of `n` new sites: 0 in parallel mode, else how many were read before."""
         if self.past is None:
             return 0
+        if self.compiling:
+            return self.past["position"].shape[0] - 1  # type: ignore[no-any-return]
         start = self.past.get("position", 0)
         self.past["position"] = start + n
         return int(start)
+
+    @property
+    def compiling(self) -> bool:
+        """Whether this is one step, of a site alone, that may become machine code: memory is only changed in place.
+
+        Then the position is not a number, but as many of them as there are sites up to this one.
+        """
+        return self.past is not None and isinstance(self.past.get("position"), Tensor)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these of the examples alone, while streaming; to be overridden where examples are not first."""

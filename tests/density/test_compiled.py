@@ -8,13 +8,18 @@ import pytest
 import torch
 
 from ar_lightning.config.registry import MODELS, find
+from ar_lightning.core.condition import Condition
 from ar_lightning.core.errors import UserError
+from ar_lightning.core.spec import DataSpec
 from ar_lightning.density import compiled, machine_code
 from ar_lightning.density.compiled import choose_loop
+from ar_lightning.density.loops import group_of
 from tests.support.cases import (
     CONTEXT_CASES,
+    ENDS_CASES,
     EVERY_CASE,
     LARGE_CASES,
+    MIXED_CASES,
     Case,
     each,
     random_values,
@@ -22,8 +27,13 @@ from tests.support.cases import (
 )
 
 EXPORTING = [name for name in MODELS if find("model", name).exports]
-EXPORTED = [case for case in EVERY_CASE + LARGE_CASES + CONTEXT_CASES if case.model in EXPORTING]
+EXPORTED = [
+    case
+    for case in EVERY_CASE + LARGE_CASES + CONTEXT_CASES
+    if case.model in EXPORTING and case.spec.support != "mixed"
+]
 GATED = next(case for case in EXPORTED if case.model == "gated_pixelcnn" and case.spec.levels == 2)
+SEQUENCE = next(case for case in EXPORTED if case.model == "transformer" and case.spec.levels == 3)
 
 
 def uncompiled(
@@ -51,35 +61,75 @@ def test_the_step_as_a_function_of_tensors_draws_the_same(case: Case, monkeypatc
 @pytest.mark.parametrize("model", [name for name in MODELS if name not in EXPORTING])
 def test_a_model_without_a_step_that_compiles_says_so(model: str) -> None:
     density = next(case for case in EVERY_CASE if case.model == model).build()
-    assert choose_loop("auto", density.model, 1) is None and choose_loop("eager", density.model, 1) is None
+    assert choose_loop("auto", density, 1) is None and choose_loop("eager", density, 1) is None
     with pytest.raises(UserError, match=r"--engine compiled: .* has no step that can be compiled; take --engine auto"):
-        choose_loop("compiled", density.model, 1)
+        choose_loop("compiled", density, 1)
+
+
+@pytest.mark.parametrize("case", [
+    case for case in (*ENDS_CASES, *MIXED_CASES) if case.model in EXPORTING
+], ids=str)  # fmt: skip
+def test_data_whose_steps_differ_have_none(case: Case) -> None:
+    """Examples end at different tokens, or columns are of different kinds."""
+    density = case.build()
+    assert choose_loop("auto", density, 1) is None
+    with pytest.raises(UserError, match=r"has no step that can be compiled for such data; take --engine auto"):
+        choose_loop("compiled", density, 1)
+
+
+@pytest.mark.parametrize("spec", [DataSpec((1, 9), 4, features=2), DataSpec((3, 4), 5, features=2)], ids=str)
+def test_features_of_the_sites_are_read(spec: DataSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "machine_code", uncompiled)
+    monkeypatch.setattr(compiled, "has_compiler", lambda: True)
+    density = Case("wavenet", "categorical", spec, {"local": True}).build()
+    cond = Condition(None, torch.randn(3, 2, *spec.shape[1:], generator=seeded()))
+    one, two = (density.sample(3, cond, generator=seeded(1), engine=e) for e in ("eager", "compiled"))
+    assert torch.equal(one, two)
+    other = Condition(None, -10 * cond.features)  # type: ignore[operator]
+    assert not torch.equal(two, density.sample(3, other, generator=seeded(1), engine="compiled"))
+
+
+@pytest.mark.parametrize("known", [0, 1, 5, 15, 16])
+def test_what_is_known_at_the_start_is_read_before(known: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "machine_code", uncompiled)
+    monkeypatch.setattr(compiled, "has_compiler", lambda: True)
+    for model in ("transformer", "wavenet", "rnn"):
+        case = next(case for case in LARGE_CASES if case.model == model and case.spec.dims == 16)
+        density, cond = case.build(), case.labels(3)
+        mask = torch.zeros(16, dtype=torch.bool)
+        mask[density.model.order[:known]] = True
+        given = random_values(case.spec, 3), mask.view(case.spec.shape)
+        chosen: list[int] = []
+        eager = density.sample(3, cond, *given, generator=seeded(1), engine="eager")
+        drawn = density.sample(3, cond, *given, generator=seeded(1), progress=chosen.append, engine="compiled")
+        assert torch.equal(drawn, eager) and sum(chosen) == 3 * 16
 
 
 def test_without_a_compiler_auto_is_eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "has_compiler", lambda: False)
-    model = GATED.build().model
-    assert choose_loop("auto", model, 1) is None
+    density = GATED.build()
+    assert choose_loop("auto", density, 1) is None
     with pytest.raises(UserError, match=r"--engine compiled: this machine has no C\+\+ compiler; take --engine auto"):
-        choose_loop("compiled", model, 1)
+        choose_loop("compiled", density, 1)
 
 
-def test_auto_compiles_where_the_rest_takes_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("case", [GATED, SEQUENCE], ids=str)
+def test_auto_compiles_where_the_rest_takes_longer(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[bool] = []
 
-    def code(function: Any, tensors: Any, architecture: str, make: bool) -> Any:
+    def code(function: Any, tensors: Any, architecture: str, make: bool, *rest: Any) -> Any:
         made.append(make)
         return uncompiled(function, tensors) if make else None
 
     monkeypatch.setattr(compiled, "machine_code", code)
     monkeypatch.setattr(compiled, "has_compiler", lambda: True)
-    monkeypatch.setattr("ar_lightning.density.density.BATCH", 2)
-    density = GATED.build()
-    eager = density.sample(6, GATED.labels(6), generator=seeded(1), engine="eager")
+    monkeypatch.setattr("ar_lightning.density.density.BATCH", 3)  # not a power of two
+    density = case.build()
+    eager = density.sample(9, case.labels(9), generator=seeded(1), engine="eager")
     for seconds, expected in ((1e9, [False] * 3), (-1.0, [False, True, True])):
         made.clear()
         monkeypatch.setattr(compiled, "SECONDS", seconds)
-        assert torch.equal(density.sample(6, GATED.labels(6), generator=seeded(1)), eager)
+        assert torch.equal(density.sample(9, case.labels(9), generator=seeded(1)), eager)
         assert made == expected
 
 
@@ -99,11 +149,22 @@ def test_a_compiler_that_fails_leaves_auto_eager(tmp_path: Path, monkeypatch: py
         density.sample(6, labels, engine="compiled")
 
 
+def test_a_mistake_of_ours_is_none_of_the_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return group_of(None, 0, 2)  # type: ignore[no-any-return]
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(TypeError, match="not iterable"):
+        machine_code.machine_code(Wrong(), [torch.zeros(2)], "wrong")
+    assert not list(tmp_path.rglob("compiled/*"))
+
+
 def test_code_is_of_all_settings_and_of_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of those that a module, such as a likelihood of the user's own, does not print."""
     keys: list[str] = []
 
-    def code(function: Any, tensors: Any, architecture: str, make: bool) -> Any:
+    def code(function: Any, tensors: Any, architecture: str, make: bool, *rest: Any) -> Any:
         keys.append(architecture)
         return uncompiled(function, tensors)
 
@@ -122,7 +183,7 @@ def test_no_weight_is_a_constant_of_the_code(model: str, monkeypatch: pytest.Mon
     """They are inputs, or the code would go on with those that it was made of."""
     programs = []
 
-    def code(function: Any, tensors: Any, architecture: str, make: bool) -> Any:
+    def code(function: Any, tensors: Any, architecture: str, make: bool, *rest: Any) -> Any:
         with torch.inference_mode(False), torch.no_grad():
             examples = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in tensors)
             every = machine_code._Of(function, examples, range(len(examples)))
@@ -137,11 +198,14 @@ def test_no_weight_is_a_constant_of_the_code(model: str, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-def test_compiled_code_serves_any_weights_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("model", ["gated_pixelcnn", "transformer"])
+def test_compiled_code_serves_any_weights_and_is_kept(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not compiled.has_compiler():
         pytest.skip("no C++ compiler")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    case = next(case for case in LARGE_CASES if case.model == "gated_pixelcnn" and case.spec.shape[0] == 1)
+    case = next(case for case in LARGE_CASES if case.model == model and case.spec.shape[0] == 1)
     for seed in (0, 1):
         density = case.build(seed=seed)
         drawn = [density.sample(4, case.labels(4), generator=seeded(3), engine=e) for e in ("eager", "compiled")]

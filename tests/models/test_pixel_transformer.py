@@ -45,7 +45,7 @@ def test_kept_keys_and_values_give_what_the_whole_gives(shapes: Shapes, conditio
         parts = [model.scan(part, cond) for part in past.split(steps, 1)]
         kept = [m.past["kv"] for m in model.modules() if isinstance(m, CausalSelfAttention) and m.past]
     assert torch.allclose(torch.cat(parts, 1), model.scan(past, cond), atol=1e-12, rtol=0)
-    assert [kv.shape for kv in kept] == [(2, 4, 2, shapes.tokens, 4)] * 2
+    assert [kv.shape for kv in kept] == [(2, 4, 2, shapes.tokens + 1, 4)] * 2
 
 
 @torch.no_grad()

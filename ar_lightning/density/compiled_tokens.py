@@ -1,0 +1,98 @@
+"""Sequences, a token at a time, by a step that is compiled. What is known at the start is read at once before."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ar_lightning.core.condition import Condition, rows_of
+from ar_lightning.density.compiled_step import CompiledStep
+from ar_lightning.density.draw import Draw
+from ar_lightning.models.base import SequenceModel
+from ar_lightning.nn.streaming import Streaming
+
+__all__ = ["fill_tokens"]
+
+
+class TokenStep(CompiledStep):
+    """A token as a function of tensors: it reads the one before, draws the values of this one and moves on.
+
+    The tensors are `seen` `(m,)`, the numbers of all tokens up to this one; the token before `(B, E)`; the values
+    `(tokens, c, B)`, which are filled, uniforms `(tokens, c, B, noise)`, known values and their mask `(tokens, c, B)`,
+    all in the order of the model; and then what is given with an example, the weights, and the memory of the modules.
+    """
+
+    def __init__(self, model: SequenceModel, draw: Draw, cond: Condition) -> None:
+        super().__init__(model, draw, (m for m in model.modules() if isinstance(m, Streaming)))
+        weights = dict(model.named_parameters()) | dict(model.named_buffers())
+        for name, m in model.named_modules():
+            if isinstance(m, nn.Linear):  # as products of a few rows are fast: with the inputs of a unit in a column
+                weights[f"{name}.weight"] = m.weight.t().contiguous().t()
+        self.given, self.weights = [t is not None for t in cond], [f"model.{name}" for name in weights]
+        self.tensors = [*(t for t in cond if t is not None), *weights.values(), *self.tensors]
+
+    def forward(self, seen: Tensor, *tensors: Tensor) -> Tensor:
+        """Draw a token and return it as the next one reads it, `(B, E)`."""
+        before, values, noise, known, mask, *others = tensors
+        rest, at = iter(others), seen[-1:]
+        cond = Condition(*(next(rest) if given else None for given in self.given))
+        weights = {name: next(rest) for name in self.weights}
+        with self.remembering(rest, position=seen):
+            params = functional_call(_Scan(self.held[0]), weights, (before[:, None], cond))[:, 0]
+        drawn, read = self.choose(params, *(t.index_select(0, at)[0] for t in (noise, known, mask)))
+        values.index_copy_(0, at, drawn[None])
+        before.copy_(read)
+        return read
+
+
+class _Scan(nn.Module):
+    """A model that is called to scan."""
+
+    def __init__(self, model: SequenceModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, past: Tensor, cond: Condition) -> Tensor:
+        return self.model.scan(past, cond)
+
+
+def fill_tokens(
+    model: SequenceModel, draw: Draw, x: Tensor, cond: Any, start: int, before: Tensor, size: int,
+    compiled: Callable[..., Any],
+) -> bool:  # fmt: skip
+    """Fill `x` (B, C, *sites) from token `start` on, the token `before` which is not read yet, where others were.
+
+    The batch is filled up to `size`. `compiled` returns the code of a step for its tensors; return whether there is.
+    """
+    n, tokens = len(x), model.shapes.tokens
+    if start == tokens:
+        return True
+    rows = torch.arange(size).clamp(max=n - 1)
+    _keep(model, rows)
+
+    def by_token(t: Tensor) -> Tensor:  # (B, D, ...) to (tokens, c, B, ...)
+        return t[rows][:, model.order].unflatten(1, (tokens, -1)).movedim(0, 2).contiguous()
+
+    noise, known, mask = (by_token(t) for t in draw.given(x))
+    values = by_token(x.flatten(1))
+    step = TokenStep(model, draw, rows_of(cond, rows))
+    tensors = [before[rows], values, noise, known, mask, *step.tensors]
+    seen = torch.arange(tokens)
+    code = compiled(step, [seen, *tensors], tokens)
+    if code is None:
+        _keep(model, torch.arange(n))
+        return False
+    for token in range(start, tokens):
+        code([seen[: token + 1], *tensors])
+        if draw.progress:
+            draw.progress(n * values.shape[1])
+    x.flatten(1)[:, model.order] = values.movedim(2, 0).flatten(1)[:n]
+    return True
+
+
+def _keep(model: SequenceModel, rows: Tensor) -> None:
+    for m in model.modules():
+        if isinstance(m, Streaming):
+            m.keep(rows)
