@@ -25,6 +25,7 @@ from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import RasterModel
 from ar_lightning.nn.conv import CausalConv, Pointwise, RowConv
 from ar_lightning.nn.given import GivenSizes, given_bias
+from ar_lightning.nn.kernels.dropout import dropout
 from ar_lightning.nn.kernels.elu import concat_elu, elu
 from ar_lightning.nn.resample import DownConv, DownRowConv, UpConv, UpRowConv
 from ar_lightning.nn.streaming import Streaming, as_steps
@@ -182,7 +183,7 @@ class GatedResnet(nn.Module):
         super().__init__()
         self.conv, self.gates = conv(2 * filters, filters), conv(2 * filters, 2 * filters)
         self.nin: Any = Pointwise(2 * filters, filters) if shortcut else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
         self.class_bias = given_bias(given, 2 * filters)
         if self.class_bias is not None:
             self.class_bias.initialise(0.05)
@@ -194,7 +195,7 @@ class GatedResnet(nn.Module):
             c = c + read
         if shortcut is not None:
             c = c + self.nin(concat_elu(shortcut))
-        gates = self.gates(self.dropout(concat_elu(c)))
+        gates = self.gates(dropout(concat_elu(c), self.dropout, self.training))
         if self.class_bias is not None:
             bias = self.class_bias(cond)
             gates = gates + (bias if gates.ndim == 2 else bias[..., None, None])

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Activation
 from ar_lightning.nn.given import GivenBias, GivenSizes
+from ar_lightning.nn.kernels.dropout import dropout
 from ar_lightning.nn.kernels.staircase import Staircase, edges, product, reads, staircase
 from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.streaming import Streaming
@@ -123,8 +124,7 @@ class MaskedMLP(Streaming):
         """Return the units `(B, units)` of every hidden layer, as `forward` computes them."""
         layers, h = [], x
         for i in range(len(self.layers) - 1):
-            h = self.activation(self._layer(i, h, degrees, cond))
-            h = F.dropout(h, self.dropout, self.training) if self.dropout else h
+            h = dropout(self.activation(self._layer(i, h, degrees, cond)), self.dropout, self.training)
             layers.append(h)
         return layers
 
