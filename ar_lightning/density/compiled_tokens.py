@@ -28,8 +28,9 @@ class TokenStep(CompiledStep):
         super().__init__(model, draw, (m for m in model.modules() if isinstance(m, Streaming)))
         weights = dict(model.named_parameters()) | dict(model.named_buffers())
         for name, m in model.named_modules():
-            if isinstance(m, nn.Linear):  # as products of a few rows are fast: with the inputs of a unit in a column
-                weights[f"{name}.weight"] = m.weight.t().contiguous().t()
+            if isinstance(m, (nn.Linear, nn.RNNBase)):  # products of a few rows are faster by columns of weights
+                matrices = {f"{name}.{k}": p for k, p in m.named_parameters(recurse=False) if p.ndim == 2}
+                weights |= {k: p.t().contiguous().t() for k, p in matrices.items()}
         self.given, self.weights = [t is not None for t in cond], [f"model.{name}" for name in weights]
         self.tensors = [*(t for t in cond if t is not None), *weights.values(), *self.tensors]
 

@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from ar_lightning.nn.precision import uncast
@@ -12,6 +13,7 @@ __all__ = ["Cell", "Recurrent"]
 
 Cell = Literal["rnn", "gru", "lstm"]
 CELLS: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+CELL_STEPS: dict[str, Any] = {"RNN_TANH": torch.rnn_tanh_cell, "GRU": torch.gru_cell, "LSTM": torch.lstm_cell}
 FORGET = 1  # which quarter of an LSTM's gates is the forget gate
 
 
@@ -39,6 +41,8 @@ class Recurrent(Streaming):
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, n, width)` to the last layer's `(B, n, hidden)`."""
         state = None  # zeros
+        if self.past and self.compiling:
+            return self._step(x[:, 0], self.past["state"])[:, None]
         if self.past:
             states = tuple(s.transpose(0, 1).contiguous() for s in self.past["state"])
             state = states if len(states) > 1 else states[0]  # as PyTorch's layers take it
@@ -47,11 +51,20 @@ class Recurrent(Streaming):
             read, state = self.layers(x.to(self.layers.weight_ih_l0.dtype) if x.is_cpu else x, state)
         if self.past is not None:
             states = state if isinstance(state, tuple) else (state,)
-            following = tuple(s.transpose(0, 1) for s in states)  # (B, layers, hidden): lanes first
-            if not self.compiling:
-                self.past["state"] = following
-            else:
-                for there, here in zip(self.past["state"], following, strict=True):
-                    there.copy_(here)
+            self.past["state"] = tuple(s.transpose(0, 1) for s in states)  # (B, layers, hidden): lanes first
         h: Tensor = read
         return h
+
+    def _step(self, x: Tensor, states: tuple[Tensor, ...]) -> Tensor:
+        """Read one value `(B, width)` and return the last layer's `(B, hidden)`; change the states in place.
+
+        By cells, of which a compiler makes products; PyTorch's fused layers would arrange their weights at every step.
+        """
+        for layer, weights in enumerate(self.layers.all_weights):
+            before = [s[:, layer] for s in states]
+            after = CELL_STEPS[self.layers.mode](x, before if len(before) > 1 else before[0], *weights)
+            after = after if isinstance(after, tuple) else (after,)
+            for there, here in zip(before, after, strict=True):
+                there.copy_(here)
+            x = after[0]
+        return x
