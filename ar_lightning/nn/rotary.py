@@ -36,6 +36,10 @@ def rotate(x: Tensor, turn: Tensor) -> Tensor:
     pairs = turn.shape[-2]
     paired = x if x.shape[-1] == 2 * pairs else x[..., : 2 * pairs].contiguous()
     paired = paired.to(turn.dtype).unflatten(-1, (pairs, 2))
-    product = torch.view_as_complex(paired) * torch.view_as_complex(turn)
-    turned = torch.view_as_real(product).flatten(-2).type_as(x)
+    if torch.compiler.is_exporting():  # to a compiler that knows no complex numbers
+        (a, b), (cosine, sine) = paired.unbind(-1), turn.unbind(-1)
+        product = torch.stack([a * cosine - b * sine, a * sine + b * cosine], -1)
+    else:
+        product = torch.view_as_real(torch.view_as_complex(paired) * torch.view_as_complex(turn))
+    turned = product.flatten(-2).type_as(x)
     return turned if x.shape[-1] == 2 * pairs else torch.cat([turned, x[..., 2 * pairs :]], -1)

@@ -14,6 +14,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.density import compiled, machine_code
 from ar_lightning.density.compiled import choose_loop
 from ar_lightning.density.loops import group_of
+from ar_lightning.nn.rotary import rotate, turns
 from tests.support.cases import (
     CONTEXT_CASES,
     ENDS_CASES,
@@ -158,6 +159,17 @@ def test_a_mistake_of_ours_is_none_of_the_compiler(tmp_path: Path, monkeypatch: 
     with pytest.raises(TypeError, match="not iterable"):
         machine_code.machine_code(Wrong(), [torch.zeros(2)], "wrong")
     assert not list(tmp_path.rglob("compiled/*"))
+
+
+@pytest.mark.parametrize("features", [6, 7])
+def test_rotary_positions_are_the_same_without_complex_numbers(features: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which compilers do not know."""
+    x = torch.randn(3, features, dtype=torch.float64, generator=seeded())
+    turn = turns(torch.arange(3, dtype=torch.float64)[:, None], features, 100.0)
+    exact = rotate(x, turn)
+    monkeypatch.setattr("torch.compiler.is_exporting", lambda: True)
+    monkeypatch.setattr(torch, "view_as_complex", None)
+    assert torch.allclose(rotate(x, turn), exact, rtol=0, atol=1e-12) and not torch.equal(exact, x)
 
 
 def test_code_is_of_all_settings_and_of_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
