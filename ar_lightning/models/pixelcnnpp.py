@@ -14,7 +14,7 @@ dropout 0.5. Published: 2.92 bits/dim on CIFAR-10, not reproduced here.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -118,6 +118,17 @@ class PixelCNNpp(RasterModel):
         initialise_from_data(self, lambda: self.forward(z, cond), scales)
 
 
+class Activated(NamedTuple):
+    """A feature map, and f of it, which several layers read."""
+
+    x: Tensor
+    f: Tensor
+
+
+def activated(x: Tensor) -> Activated:
+    return Activated(x, concat_elu(x))
+
+
 class Level(nn.Module):
     """Both streams at one resolution: resnets down, what the `coarser` levels make of it, resnets up with shortcuts.
 
@@ -145,35 +156,34 @@ class Level(nn.Module):
 
         While streaming, a resolution that has no row here has None.
         """
-        down = [u]
+        down = [activated(u)]
         for net in self.u_down:
-            down.append(net(down[-1], cond))
-        u, reads = down[-1], []
+            down.append(activated(net(*down[-1], cond)))
+        up, reads = down[-1:], []
         if self.coarser:
-            coarse = self.u_shrink(u)
+            coarse = self.u_shrink(down[-1].x)
             coarse, reads = (None, [None] * self.coarser.depth) if coarse is None else self.coarser.row(coarse, cond)
-            u = self.u_grow(coarse, like=u)
-        up = []
+            up = [activated(self.u_grow(coarse, like=u))]
         for net, shortcut in zip(self.u_up, reversed(down[: len(self.u_up)]), strict=True):
-            u = net(u, cond, shortcut=shortcut)
-            up.append(u)
-        read = [conv(concat_elu(v)) for conv, v in zip(self.ul_reads, [*down[1:], *up], strict=True)]
-        return u, [torch.cat(read, 1), *reads]
+            up.append(activated(net(*up[-1], cond, shortcut=shortcut.f)))
+        read = [conv(v.f) for conv, v in zip(self.ul_reads, [*down[1:], *up[1:]], strict=True)]
+        return up[-1].x, [torch.cat(read, 1), *reads]
 
     def pixel(self, ul: Tensor, reads: list[Tensor | None], cond: Given) -> Tensor:
         """Map ul `(B, filters, h, w)` and what it reads of u, a map per resolution, to ul."""
         assert reads[0] is not None
         here = iter(reads[0].chunk(len(self.ul_reads), 1))
-        down = [ul]
+        down = [activated(ul)]
         for net in self.ul_down:
-            down.append(net(down[-1], cond, next(here)))
-        ul = down[-1]
+            down.append(activated(net(*down[-1], cond, next(here))))
+        up = down[-1]
         if self.coarser:
-            coarse = self.ul_shrink(ul)
-            ul = self.ul_grow(None if coarse is None else self.coarser.pixel(coarse, reads[1:], cond), like=ul)
+            coarse = self.ul_shrink(up.x)
+            coarse = None if coarse is None else self.coarser.pixel(coarse, reads[1:], cond)
+            up = activated(self.ul_grow(coarse, like=ul))
         for net, shortcut in zip(self.ul_up, reversed(down[: len(self.ul_up)]), strict=True):
-            ul = net(ul, cond, next(here), shortcut)
-        return ul
+            up = activated(net(*up, cond, next(here), shortcut.f))
+        return up.x
 
 
 class GatedResnet(nn.Module):
@@ -188,13 +198,18 @@ class GatedResnet(nn.Module):
         if self.class_bias is not None:
             self.class_bias.initialise(0.05)
 
-    def forward(self, x: Tensor, cond: Given, read: Tensor | None = None, shortcut: Tensor | None = None) -> Tensor:
-        """Map `(B, filters, h, w)` to the same shape; `read` and the nin of `shortcut` are added before the gates."""
-        c = self.conv(concat_elu(x))
+    def forward(
+        self, x: Tensor, f: Tensor, cond: Given, read: Tensor | None = None, shortcut: Tensor | None = None
+    ) -> Tensor:
+        """Map `(B, filters, h, w)`, and f of it, to the same shape.
+
+        What is `read`, and the nin of f of a `shortcut`, are added before the gates.
+        """
+        c = self.conv(f)
         if read is not None:
             c = c + read
         if shortcut is not None:
-            c = c + self.nin(concat_elu(shortcut))
+            c = c + self.nin(shortcut)
         gates = self.gates(dropout(concat_elu(c), self.dropout, self.training))
         if self.class_bias is not None:
             bias = self.class_bias(cond)
