@@ -40,7 +40,11 @@ class CausalSelfAttention(Streaming):
                 # It is never full, since a step of any length m that is compiled may not ask whether it is.
                 self.past["kv"] = k.new_empty(2, *k.shape[:2], self.tokens + 1, k.shape[3])
             kv = self.past["kv"]
-            kv.index_copy_(3, torch.arange(start, m, device=x.device), torch.stack([k, v]))
+            if self.compiling:  # a slice would be compiled into a copy of all
+                kv.index_copy_(3, torch.arange(start, m), torch.stack([k, v]))
+            else:
+                keys, values = kv
+                keys[:, :, start:m], values[:, :, start:m] = k, v
             # A single new token reads everything; several are masked among themselves.
             mask = torch.ones(n, m, dtype=torch.bool, device=x.device).tril(start) if n > 1 else None
             k, v = kv[:, :, :, :m]
