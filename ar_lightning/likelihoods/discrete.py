@@ -83,6 +83,9 @@ class Categorical(Likelihood):
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         logits = at_least_float32(params).unflatten(1, (x.shape[1], self.levels))  # (B, C, K, *sites)
+        if logits.stride(2) == 1:  # as sequence models have them: no copy with the levels elsewhere
+            rows = logits.movedim(2, -1).flatten(0, -2)
+            return F.cross_entropy(rows, x.long().flatten(), reduction="none").neg_().view_as(x)
         nll = F.cross_entropy(logits.flatten(0, 1), x.long().flatten(0, 1), reduction="none")
         return -nll.view_as(x)
 

@@ -244,8 +244,8 @@ class Places(nn.Module):
         read = [table(where[came]) for table, where in zip(self.came, self.where, strict=True)]
         predicted = [table(where[here]) for table, where in zip(self.here, self.where, strict=True)]
         if self.nothing is not None:
-            read = [torch.where((came == self.start)[..., None], self.nothing, torch.stack(read).sum(0))]
-        return torch.stack(read + predicted).sum(0)
+            read = [torch.where((came == self.start)[..., None], self.nothing, sum(read[1:], read[0]))]
+        return sum(read[1:] + predicted, read[0])
 
     def turned(self, came: Tensor, here: Tensor) -> Tensor | None:
         """Return the turns of queries and keys, `(..., 2, heads, pairs, 2)`; None where places are learned alone."""
