@@ -1,4 +1,4 @@
-"""Past one machine: `python -m benchmarks scale`.
+"""Past one machine: `python -m benchmarks scale`; what was measured before stays.
 
 Sweeps: workers whose trials do nothing, against one PostgreSQL server (`--postgres URL`, as a user who may make
 databases). Training: DDP steps of the published CIFAR-10 models with one and two processes here, and the efficiency
@@ -8,7 +8,7 @@ that is expected of 8 and 64 GPUs. Memory of their steps, computed and checked. 
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,48 +42,59 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     file = args.out.with_suffix(".json")
     measured: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    for part in args.only:
-        measured[part] = PARTS[part](args)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     measured["machine"] = machine("cpu")
+    for part in args.only:
+        for row in PARTS[part](args):
+            measured[part] = [other for other in measured.get(part, []) if _of(other) != _of(row)] + [row]
+            write_json(measured, file)
     text = tables(measured)
     print(text)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(measured, file)
     with written(args.out.with_suffix(".md")) as partial:
         partial.write_text(text)
 
 
-def _sweeps(args: argparse.Namespace) -> list[dict[str, Any]]:
+def _of(row: dict[str, Any]) -> list[Any]:
+    """What a row is of: it takes the place of an earlier one, and rows of others stay."""
+    return [row.get(key) for key in ("config", "recorded", "hosts", "workers")]
+
+
+def _sweeps(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     from benchmarks.scale.sweeps import saturation
 
     if args.postgres is None:
         print("sweeps are left out: name a server with --postgres", file=sys.stderr)
-        return []
+        return
     places = sorted({1, args.hosts})
     sizes = [(w, r) for r in args.recorded for w in args.workers]
     for workers, recorded in sizes:
         if workers * recorded > MOST:
             print(f"{workers} workers, {recorded:,} trials before: left out, too much memory", file=sys.stderr)
     runs = [(w, r, h) for h in places for w, r in sizes if w * r <= MOST]
-    return [saturation(args.postgres, *run) for run in _shown(runs, "sweeps")]
+    for run in _shown(runs, "sweeps"):
+        yield saturation(args.postgres, *run)
 
 
-def _training(args: argparse.Namespace) -> list[dict[str, Any]]:
+def _training(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     from benchmarks.scale.published import CIFAR10
     from benchmarks.scale.training import training_of
 
-    return [training_of(file) for file in _shown(args.models or CIFAR10, "training")]
+    return map(training_of, _shown(args.models or CIFAR10, "training"))
 
 
-def _memory(args: argparse.Namespace) -> list[dict[str, Any]]:
+def _memory(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     from benchmarks.scale.memory import memory_of
     from benchmarks.scale.published import CIFAR10
 
-    return [memory_of(file) for file in _shown(args.models or CIFAR10, "memory")]
+    return map(memory_of, _shown(args.models or CIFAR10, "memory"))
 
 
 def _shown(items: list[Any], part: str) -> Any:
     return tqdm(items, desc=part, disable=None, file=sys.stderr)
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], Any]] = {"sweeps": _sweeps, "training": _training, "memory": _memory}
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[dict[str, Any]]]] = {
+    "sweeps": _sweeps,
+    "training": _training,
+    "memory": _memory,
+}
