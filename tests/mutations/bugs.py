@@ -57,12 +57,12 @@ BUGS = {
         "index_copy(1, self._places(ordered).flip(0), ordered)", CAUSAL,
     ),
     "softmax of another temperature than the sampler's": Bug(
-        "ar_lightning/likelihoods/discrete.py", "nll = F.cross_entropy(logits.flatten(0, 1)",
-        "nll = F.cross_entropy(2 * logits.flatten(0, 1)", EXACT + " -k frequencies",
+        "ar_lightning/likelihoods/discrete.py", "logits = at_least_float32(params).unflatten",
+        "logits = 2 * at_least_float32(params).unflatten", EXACT + " -k frequencies",
     ),
     "Bernoulli scored as a regression": Bug(
-        "ar_lightning/likelihoods/discrete.py", "return -F.binary_cross_entropy_with_logits(logits, x.to(logits.dtype), ",
-        "return -F.mse_loss(logits.sigmoid(), x.to(logits.dtype), ", EXACT + " -k sum_to_one and independent",
+        "ar_lightning/likelihoods/discrete.py", "return F.logsigmoid(sign * logits)",
+        'return -F.mse_loss(logits.sigmoid(), x.to(logits.dtype), reduction="none")', EXACT + " -k sum_to_one and independent",
     ),
     "the first site is not scored": Bug(
         "ar_lightning/density/density.py", ".flatten(1).sum(1)", ".flatten(1)[:, 1:].sum(1)",
