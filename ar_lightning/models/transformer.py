@@ -71,7 +71,7 @@ class Transformer(SequenceModel):
         conditional: condition on the data's labels and vectors.
 
     Raises:
-        ValueError: the heads do not divide the width, or there are no embeddings to tie.
+        ValueError: the heads do not divide the width, there are no embeddings to tie, or there are no positions.
     """
 
     encoding = "index"
@@ -103,6 +103,8 @@ class Transformer(SequenceModel):
         super().__init__(shapes, order, order_seed, conditional, orders)
         if tie and shapes.params != shapes.embedded - 1:
             raise ValueError("tie=true needs levels that are looked up and scored one by one: categorical, by index")
+        if not (rotary or position):
+            raise ValueError("rotary=false and position=false: nothing tells where a value is; leave one of them true")
         self.read = TokenReader(shapes, width)
         self.class_bias = given_bias(self.given_sizes, width)
         self.dropout = nn.Dropout(dropout)

@@ -105,6 +105,11 @@ def test_tied_levels_are_scored_by_the_embeddings_that_they_are_read_by() -> Non
     assert count[1] - count[0] == 8 * 5, "one table less"
 
 
+def test_without_any_positions_there_is_no_transformer() -> None:
+    with pytest.raises(Exception, match="nothing tells where a value is"):
+        Case("transformer", "categorical", TEXT, {"rotary": False, "position": False}).build()
+
+
 @pytest.mark.parametrize(
     "case",
     [

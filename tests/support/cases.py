@@ -163,6 +163,7 @@ def variants(model: str) -> list[dict[str, Any]]:
         "direct": [{"direct": True}],
         "kernel": [{"kernel": 5}],
         "mlp": [{"mlp": "swiglu"}],
+        "norm": [{"rotary": False, "norm": "layer", "bias": False}],
         "cell": [{"cell": "gru", "position": True}, {"cell": "rnn"}],
         "frame": [
             {"cell": "transformer"},
