@@ -8,8 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
+from ar_lightning.core.spec import DataSpec
+from benchmarks import engines
 from benchmarks.__main__ import main
+from benchmarks.row_blocks import passes
 from benchmarks.works import WORKS, density_of, multiply_adds
+from tests.support.cases import Case
 
 
 @pytest.mark.parametrize("name", [name for name, work in WORKS.items() if work.plain and not work.compiled])
@@ -24,6 +28,39 @@ def test_the_reference_computes_the_same_likelihood(name: str) -> None:
     nats = density.loss(x)
     torch.testing.assert_close(plain(x), nats, rtol=1e-5, atol=1e-3)
     assert nats.std() > 0  # not a constant
+
+
+def test_engines_take_turns_and_rows_of_others_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.engines.TIMED", {name: WORKS[name].small() for name in ("pixelcnn", "row_lstm")})
+    turns: list[str] = []
+
+    def seconds(density: object, n: int, engine: str) -> float:  # compiling takes a minute
+        turns.append(engine)
+        return 6.0 * n if engine == "eager" else 2.0 * n
+
+    monkeypatch.setattr("benchmarks.engines.seconds", seconds)
+    out = tmp_path / "engines.json"
+    for name in ("row_lstm", "pixelcnn", "row_lstm"):
+        engines.main(["--models", name, "--batches", "1", "4", "--rounds", "2", "--out", str(out)])
+    assert turns == ["eager", "compiled"] * 3 * 2 * 3
+    measured = json.loads(out.read_text())
+    assert [(r["model"], r["samples"]) for r in measured["rows"]] == [
+        ("pixelcnn", 1), ("pixelcnn", 4), ("row_lstm", 1), ("row_lstm", 4),
+    ]  # fmt: skip
+    assert all(r["faster"] == 3 and r["eager"] == 3 * r["compiled"] for r in measured["rows"])
+    assert engines.report(measured).count("| 3.0 |") == 4
+
+
+def test_rows_that_are_drawn_at_once_are_those_of_the_sampler() -> None:
+    """In two passes where pixels are independent, in no more than there are pixels and one where they are not."""
+    shape = DataSpec((1, 5, 6), 2)
+    for model, most in (("independent", 2), ("pixelcnn", 7)):
+        density = Case(model, "bernoulli", shape).build()
+        noise = density.noise(12, torch.Generator().manual_seed(1))
+        x, counts = passes(density, noise)
+        assert torch.equal(x, density.sample(12, noise=noise, engine="eager"))
+        assert counts.min() >= 1 and counts.max() <= most
+        assert model == "independent" or counts.max() > 2
 
 
 @pytest.mark.slow

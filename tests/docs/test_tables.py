@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ar_lightning.config.resolve import load_config
-from benchmarks import init_from
+from benchmarks import engines, init_from
 from benchmarks.peers import command as peers
 from benchmarks.report import tables
 from benchmarks.tables import adult, imputation, scale
@@ -124,6 +124,21 @@ def test_the_tables_of_speed_are_those_of_the_results() -> None:
     assert len(lines) > 30
     assert [line for line in lines if line not in PAGES["speed"].splitlines()] == []
     assert measured["machine"] in TEXT["speed"]
+
+
+def test_the_table_of_engines_is_that_of_the_results() -> None:
+    measured = read("engines.json")
+    lines = engines.report(measured).splitlines()
+    assert len(lines) > 2
+    assert [line for line in lines if line not in PAGES["speed"].splitlines()] == []
+    assert measured["machine"] in TEXT["speed"]
+
+
+def test_passes_over_a_row_are_those_of_the_results() -> None:
+    gated, row_lstm = read("row_blocks.json")["runs"].values()
+    assert f"a row takes {gated['mean']:.1f} such passes" in TEXT["speed"]
+    assert f"{gated['mean']:.1f}" == f"{row_lstm['mean']:.1f}"
+    assert f"and {gated['of_batch']:.1f} and {row_lstm['of_batch']:.1f} of 64 images at once" in TEXT["speed"]
 
 
 def test_the_table_of_peers_is_that_of_the_results() -> None:
