@@ -23,7 +23,7 @@ def turns(places: Tensor, features: int, base: float) -> Tensor:
 def for_heads(turn: Tensor, heads: int) -> Tensor:
     """Repeat turns `(..., 1 or 2, 1, pairs, 2)` for queries and keys and for all heads, `(..., 2, heads, pairs, 2)`.
 
-    In one piece: so many short products, one for each head, would take twice as long.
+    In one piece, so that a product runs over long lines, and not over a short one for each head.
     """
     return turn.expand(*turn.shape[:-4], 2, heads, *turn.shape[-2:]).contiguous()
 
