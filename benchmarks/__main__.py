@@ -60,15 +60,18 @@ def main(argv: list[str] | None = None) -> None:
         "rates": rates(args.device, setup.dtype),
     }  # fmt: skip
     measured = {**_before(args.out.with_suffix(".json"), about), **about}
-    for part in args.only:
-        measured[part] = PARTS[part](args.models, setup)
-    text = tables(measured)
-    print(text)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(measured, args.out.with_suffix(".json"))
-    with written(args.out.with_suffix(".md")) as partial:
-        partial.write_text(text)
-    plot(measured, args.out.with_suffix(".png"))
+    for part in args.only:  # kept one by one: all take long
+        measured[part] = PARTS[part](args.models, setup)
+        _write(measured, args.out)
+    print(tables(measured))
+
+
+def _write(measured: dict[str, Any], out: Path) -> None:
+    write_json(measured, out.with_suffix(".json"))
+    with written(out.with_suffix(".md")) as partial:
+        partial.write_text(tables(measured))
+    plot(measured, out.with_suffix(".png"))
 
 
 def _before(file: Path, about: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Training steps, sampling and how it grows, in seconds, beside the references and the machine's limit."""
 
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -21,6 +23,7 @@ from benchmarks.works import WORKS, Work, density_of
 __all__ = ["Setup", "growth", "sampling", "start_up", "training", "wavenet_sampling"]
 
 RUN = Path(__file__).parent.parent / "run.py"
+FIRST_STEP = {"reference": "minimal", "ours": "ours"}  # of `benchmarks/first_step.py`
 SIDES, BATCHES = (14, 28, 56), (1, 16, 100)
 FIELDS = {187: (5, 6), 3070: (10, 3)}  # layers of a stack, stacks: 30 layers in all, by receptive field
 DRAWN, RATE = 512, 8000  # samples of a recording, and those of a second
@@ -145,11 +148,23 @@ def wavenet_sampling(setup: Setup) -> list[dict[str, float]]:
     return rows
 
 
-def start_up(setup: Setup) -> dict[str, float]:
-    """Return the seconds of the answer to a misspelt key, and of importing Lightning, which it does not wait for."""
+def start_up(setup: Setup) -> list[dict[str, Any]]:
+    """Return the seconds of the answer to a misspelt key, and of all before the first optimizer step.
+
+    The answer does not wait for Lightning, and a training not for more than the smallest of its Trainers does.
+    """
 
     def run(*command: str) -> Callable[[], Any]:
-        return lambda: subprocess.run([sys.executable, *command], capture_output=True, check=False)
+        return lambda: subprocess.run([sys.executable, *command], capture_output=True, check=False, cwd=folder, env=env)
 
-    calls = {"reference": run("-c", "import lightning.pytorch"), "ours": run(str(RUN), "model=naed")}
-    return in_turn(calls, setup.rounds(3))
+    with tempfile.TemporaryDirectory() as folder:
+        env = os.environ | {"PYTHONPATH": str(RUN.parent)}
+        answer = {"reference": run("-c", "import lightning.pytorch"), "ours": run(str(RUN), "model=naed")}
+        step = {name: run("-m", "benchmarks.first_step", arg) for name, arg in FIRST_STEP.items()}
+        return [
+            {"work": work, **in_turn(calls, setup.rounds(3))}
+            for work, calls in (
+                ("answer to a misspelt key, beside importing Lightning", answer),
+                ("first optimizer step of conf/nade.yaml, beside a minimal Trainer", step),
+            )
+        ]

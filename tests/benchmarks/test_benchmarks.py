@@ -1,6 +1,7 @@
 """What the benchmarks compare is the same density: the straightforward references give the likelihoods of ours."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 
 from ar_lightning.core.spec import DataSpec
-from benchmarks import engines
+from benchmarks import engines, first_step
 from benchmarks.__main__ import main
 from benchmarks.row_blocks import passes
 from benchmarks.works import WORKS, density_of, multiply_adds
@@ -86,3 +87,25 @@ def test_the_multiply_adds_are_those_of_the_weights() -> None:
     h, layers, head, sites = 40, 15, 32, 42
     weights = 24 * 2 * h + layers * (2 * h * h + 5 * h * h + 2 * h * h) + 2 * h * head + head * head + head
     assert multiply_adds(density_of(work)) == sites * weights
+
+
+class Ended(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("name", ["ours", "minimal"])
+def test_a_first_step_is_one_optimizer_step(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = []
+
+    def end(code: int) -> None:
+        steps.append(code)
+        raise Ended
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "_exit", end)
+    with pytest.raises(Ended):
+        first_step.main(name)
+    assert steps == [0]
+    torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1).step()  # the hook is gone
+    assert steps == [0]
+    assert (name == "ours") == any(tmp_path.rglob("config.yaml"))
