@@ -1,6 +1,5 @@
 """A density: an autoregressive network and a likelihood. Everything else talks to this."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +17,7 @@ from ar_lightning.density.draw import Draw
 from ar_lightning.density.given import check_given, read_of
 from ar_lightning.density.lengths import after_end, blank, check_ends, ended, to_the_end
 from ar_lightning.density.loops import in_batches, loop_of, sample_naive
-from ar_lightning.density.members import draw_members
+from ar_lightning.density.members import draw_members, log_mean
 from ar_lightning.density.step import Step
 from ar_lightning.density.summary import summary
 from ar_lightning.likelihoods.base import Likelihood
@@ -79,13 +78,15 @@ class Density(nn.Module):
         Raises:
             ValueError: wrong shape, values outside the support, or labels, features or vectors missing.
         """
+        return log_mean(self.member_log_probs(x, cond))
+
+    def member_log_probs(self, x: Tensor, cond: Given = None) -> Tensor:
+        """Return log p(x | cond) in nats under each member, `(members, B)`: otherwise as `log_prob`."""
         if not self.training:  # training data has been checked once, when it was loaded
             self.check_values(x)
             self.check_condition(len(x), cond)
         scores = [self.terms(x, cond, k).flatten(1).sum(1) for k in range(self.model.members)]
-        if len(scores) == 1:
-            return scores[0] - self.spec.log_volume
-        return torch.stack(scores).logsumexp(0) - math.log(len(scores)) - self.spec.log_volume
+        return torch.stack(scores) - self.spec.log_volume
 
     @torch.no_grad()
     def conditionals(self, x: Tensor, cond: Given = None, member: int | None = None) -> Distribution:

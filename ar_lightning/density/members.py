@@ -1,5 +1,6 @@
-"""Which member of a mixture a sample is drawn from."""
+"""The members of a mixture: its density, and which of them a sample is drawn from."""
 
+import math
 from typing import Any
 
 import torch
@@ -9,7 +10,12 @@ from ar_lightning.core.condition import Condition
 from ar_lightning.density.draw import Draw
 from ar_lightning.likelihoods.base import choose
 
-__all__ = ["draw_members"]
+__all__ = ["draw_members", "log_mean"]
+
+
+def log_mean(log_p: Tensor) -> Tensor:
+    """Return the log of the mean of p over members, `(B,)`, by log p `(members, B)`."""
+    return log_p[0] if len(log_p) == 1 else log_p.logsumexp(0) - math.log(len(log_p))
 
 
 def draw_members(density: Any, draw: Draw, cond: Condition, u: Tensor) -> Tensor:

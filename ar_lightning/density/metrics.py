@@ -8,8 +8,9 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from ar_lightning.core.medium import MixedTable
+from ar_lightning.density.members import log_mean
 
-__all__ = ["BitsPerDim", "ColumnLikelihood", "ColumnShare", "NegativeLogLikelihood"]
+__all__ = ["BitsPerDim", "ColumnLikelihood", "ColumnShare", "MixtureLikelihood", "NegativeLogLikelihood"]
 
 
 class NegativeLogLikelihood(Metric):
@@ -64,6 +65,41 @@ class BitsPerDim(NegativeLogLikelihood):
     def compute(self) -> Tensor:
         """Return bits per dimension."""
         return self.nats / (self.scored.double() * math.log(2))
+
+
+class MixtureLikelihood(Metric):
+    """Mean negative log-likelihood of the mixtures of the first 1, 2, 4, ... members and of all, exact as that is.
+
+    Example:
+        >>> metric = MixtureLikelihood(3)
+        >>> metric.update(torch.tensor([[0.25], [0.75], [0.5]]).log())
+        >>> {n: round(nats, 3) for n, nats in metric.by_size().items()}
+        {1: 1.386, 2: 0.693, 3: 0.693}
+    """
+
+    full_state_update = False
+    higher_is_better = False
+    nats: Tensor
+    examples: Tensor
+
+    def __init__(self, members: int) -> None:
+        super().__init__()
+        self.sizes = sorted({members, *(1 << k for k in range(members.bit_length()))})
+        self.add_state("nats", torch.zeros(len(self.sizes), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("examples", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+
+    def update(self, log_p: Tensor) -> None:
+        """Add log p of some examples under each member, `(members, B)` in nats."""
+        self.nats -= torch.stack([log_mean(log_p[:n]).double().sum() for n in self.sizes])
+        self.examples += log_p.shape[1]
+
+    def compute(self) -> Tensor:
+        """Return nats per example of each mixture."""
+        return self.nats / self.examples
+
+    def by_size(self) -> dict[int, float]:
+        """Return nats per example by the number of members, over all ranks."""
+        return dict(zip(self.sizes, self.compute().tolist(), strict=True))
 
 
 @dataclass(frozen=True)

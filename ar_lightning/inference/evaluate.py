@@ -1,9 +1,9 @@
 """Evaluate a trained density on data, read in its own units and characters: likelihood, its error, and by class."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -18,7 +18,14 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.density.density import MAX_CLASSES, Density
 from ar_lightning.density.lengths import symbols_of
-from ar_lightning.density.metrics import BitsPerDim, ColumnLikelihood, ColumnShare, NegativeLogLikelihood
+from ar_lightning.density.members import log_mean
+from ar_lightning.density.metrics import (
+    BitsPerDim,
+    ColumnLikelihood,
+    ColumnShare,
+    MixtureLikelihood,
+    NegativeLogLikelihood,
+)
 from ar_lightning.density.stream import Memory, carried
 from ar_lightning.media.choose import media_of
 from ar_lightning.media.text import bits_per_character
@@ -47,6 +54,7 @@ class Scored(NamedTuple):
     terms: Tensor | None = None  # -log p of each cell given those before, under the first member, `(B, D)` in nats
     scored: Tensor | None = None  # booleans `(B, D)`: which cells are scored; both of a mixed table only
     symbols: Tensor | None = None  # number of values that are scored `(B,)`, of examples of different lengths only
+    members: Tensor | None = None  # log p(x) under each member `(members, B)` in nats, where there are several
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,7 @@ class Evaluation:
     classes: tuple[ClassLikelihood, ...] = ()  # the same by class, where there are labels
     columns: tuple[ColumnShare, ...] = ()  # of a mixed table, under the first member where several are averaged
     bits_per_character: float | None = None  # of a whole text of tokens: an upper bound
+    nll_by_members: Mapping[int, float] = field(default_factory=dict)  # of mixtures of the first of several members
 
 
 def evaluate(
@@ -99,6 +108,7 @@ def evaluate(
     nll, bpd = NegativeLogLikelihood(), BitsPerDim(density.spec.dims)
     medium = density.spec.medium
     columns = ColumnLikelihood(medium) if isinstance(medium, MixedTable) else None
+    mixtures = MixtureLikelihood(density.model.members)
     parts = []
     for scored in scores(density, data_module, split, limit, log_class_prior(density, data_module)):
         part = Scored(*(None if t is None else t.cpu() for t in scored))  # type: ignore[arg-type]
@@ -106,7 +116,9 @@ def evaluate(
         bpd.update(part.nll, part.symbols)
         if columns is not None and part.terms is not None and part.scored is not None:
             columns.update(part.terms, part.scored)
-        parts.append(part._replace(terms=None, scored=None))
+        if part.members is not None:
+            mixtures.update(part.members)
+        parts.append(part._replace(terms=None, scored=None, members=None))
     every = torch.cat([part.nll for part in parts]).double()
     labels = torch.cat([part.labels for part in parts if part.labels is not None] or [torch.empty(0)]).long()
     guesses = torch.cat([part.log_joint.argmax(1) for part in parts if part.log_joint is not None] or [labels[:0]])
@@ -123,6 +135,7 @@ def evaluate(
         tuple(_of_class(int(y), data_module.spec, every, labels, right, dims) for y in labels.unique()),
         columns.shares() if columns is not None and columns.update_count else (),
         None if limit else bits_per_character(float(nll.compute()), data_module.split(split)[0], data_module.spec),
+        mixtures.by_size() if mixtures.update_count else {},
     )  # fmt: skip
 
 
@@ -157,7 +170,9 @@ def scores(
                 more |= {"terms": -density.terms(x, condition)[:, 0], "scored": density.scored(x)[:, 0]}
             if log_prior is None:
                 with carried(density.model, memory, len(x)) if data.stream else nullcontext():
-                    yield Scored(rows, -density.log_prob(x, condition), condition.labels, None, **more)
+                    log_p = density.member_log_probs(x, condition)
+                more |= {"members": log_p} if len(log_p) > 1 else {}
+                yield Scored(rows, -log_mean(log_p), condition.labels, None, **more)
                 continue
             log_p = density.class_log_probs(x, condition)
             joint = log_p + log_prior.to(log_p.device)

@@ -16,7 +16,14 @@ from ar_lightning.core.files import CHECKPOINT_KEY
 from ar_lightning.core.medium import MixedTable
 from ar_lightning.density.density import MAX_CLASSES, Density
 from ar_lightning.density.lengths import symbols_of
-from ar_lightning.density.metrics import BitsPerDim, ColumnLikelihood, ColumnShare, NegativeLogLikelihood
+from ar_lightning.density.members import log_mean
+from ar_lightning.density.metrics import (
+    BitsPerDim,
+    ColumnLikelihood,
+    ColumnShare,
+    MixtureLikelihood,
+    NegativeLogLikelihood,
+)
 from ar_lightning.density.step import Step
 from ar_lightning.density.stream import Memory, carried
 from ar_lightning.training.sharded import gather, whole
@@ -46,6 +53,7 @@ class LitDensity(pl.LightningModule):
         self.columns: tuple[ColumnShare, ...] = ()  # of a mixed table, once it is tested
         if isinstance(density.spec.medium, MixedTable):
             self.metrics["test_columns"] = ColumnLikelihood(density.spec.medium)
+        self.mixtures: dict[int, float] = {}  # nats by number of members, once a mixture is tested
         self.started: frozenset[str] = frozenset()  # names, in the density, of weights that are of another training
         # One memory a stage, for streams: a validation leaves that of the training alone.
         self.memories: dict[str, Memory] = {"train": {}, "val": {}, "test": {}}
@@ -53,6 +61,8 @@ class LitDensity(pl.LightningModule):
             self.metrics["test_accuracy"] = MulticlassAccuracy(
                 density.spec.classes, average="micro", validate_args=False
             )
+        elif density.model.members > 1:
+            self.metrics["test_members"] = MixtureLikelihood(density.model.members)
 
     def setup(self, stage: str) -> None:
         """Let a model with data-dependent initialisation see examples, the same on all processes.
@@ -121,7 +131,11 @@ class LitDensity(pl.LightningModule):
             columns.update(-self.density.terms(*batch)[:, 0], self.density.scored(batch[0])[:, 0])
         if "test_accuracy" not in self.metrics:
             with self._reading("test", batch[0], index):
-                self._update("test", -self.density.log_prob(*batch), batch[0])
+                log_p = self.density.member_log_probs(*batch)
+            self._update("test", -log_mean(log_p), batch[0])
+            if "test_members" in self.metrics:
+                mixtures: Any = self.metrics["test_members"]
+                mixtures.update(log_p)
             return
         x, cond = batch
         labels: Any = as_condition(cond).labels
@@ -132,7 +146,11 @@ class LitDensity(pl.LightningModule):
         self.log("test/accuracy", accuracy, on_step=False, on_epoch=True, batch_size=len(x))
 
     def on_test_epoch_end(self) -> None:
-        """Log the share of each column of a mixed table."""
+        """Log the share of each column of a mixed table; keep what the first members of a mixture come to."""
+        if "test_members" in self.metrics:
+            mixtures: Any = self.metrics["test_members"]
+            self.mixtures = mixtures.by_size()
+            mixtures.reset()
         if "test_columns" in self.metrics:
             columns: Any = self.metrics["test_columns"]
             self.columns = columns.shares()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ar_lightning.core.reading import read_json
-from ar_lightning.inference.compare.published import PUBLISHED
+from ar_lightning.inference.compare.published import PUBLISHED, published_like
 from benchmarks.published.rows import Reproduction
 
 __all__ = ["results_page"]
@@ -65,7 +65,23 @@ def _section(data: str, ordered: Sequence[Reproduction], root: Path) -> str:
     table = [f"| {' | '.join(_cells(row, root))} |" for row in ordered]
     shown = [(row.name, row.folder / "samples.png") for row in ordered if row.result]
     pictures = [f"\n{name}:\n\n![samples of {name}]({_link(path, root)})" for name, path in shown if path.exists()]
-    return "\n".join([*head, *table, *pictures, ""])
+    mixtures = [_mixtures(row) for row in ordered if row.result and row.result.get("test/nll_by_members")]
+    return "\n".join([*head, *table, *mixtures, *pictures, ""])
+
+
+def _mixtures(row: Reproduction) -> str:
+    """Return a table of the averages of the first members of a row's network, beside those of a published one."""
+    assert row.result is not None
+    lines = [
+        f"\n{row.name}, averages of the first of its orders or masks:\n",
+        "| of the first | published | ours |",
+        "|---|---|---|",
+    ]
+    for n, nll in row.result["test/nll_by_members"].items():
+        published = published_like(row.config | {"model.ensemble": int(n)}) if "model.ensemble" in row.stated else None
+        known = f"{published.value:.2f} {published.unit}" if published else ""
+        lines.append(f"| {n} | {known} | {nll:.2f} nats |")
+    return "\n".join(lines)
 
 
 def _cells(row: Reproduction, root: Path) -> list[str]:

@@ -57,6 +57,10 @@ def test_the_page_says_what_is_not_run_and_what_is_missed(tmp_path: Path) -> Non
     assert type(row)(**less).verdict.endswith("but on other test examples")
     new = type(row)(**{**row.__dict__, "result": None})
     assert "| not run yet |" in results_page([new], ROOT)
+    deep = next(row for row in ROWS if row.name == "deep_nade_binarized_mnist")
+    of_members = (deep.result or row.result) | {"test/nll_by_members": {"1": 88.888, "2": 87.654}}
+    page = results_page([type(row)(**{**deep.__dict__, "result": of_members})], ROOT)
+    assert "| 1 | 89.17 nats | 88.89 nats |\n| 2 | 87.96 nats | 87.65 nats |" in page
 
 
 def test_a_row_is_trained_once_then_compared_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,20 @@ def test_classes_sum_to_the_whole(name: str, runs: Path) -> None:
         assert right == pytest.approx(found.examples * found.accuracy)
 
 
+def test_a_mixture_says_what_its_first_members_come_to(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    opened = open_run(runs / "members")
+    x, _ = opened.data().split("test")
+    with torch.no_grad():
+        p = torch.stack([opened.density.terms(x, None, k).flatten(1).double().sum(1).exp() for k in range(3)])
+    expected = {n: float(-p[:n].mean(0).log().mean()) for n in (1, 2, 3)}
+    assert len({f"{nll:.2f}" for nll in expected.values()}) == 3
+    trained = result(runs / "members")["test/nll_by_members"]
+    assert {int(n): nll for n, nll in trained.items()} == pytest.approx(expected, abs=1e-3)
+    assert trained["3"] == pytest.approx(result(runs / "members")["test/nll"])
+    assert run_here("test", str(runs / "members")) == 0
+    assert f"2 of 3 {expected[2]:.2f}"[:-1] in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
 def test_the_standard_error_is_that_of_a_bootstrap(runs: Path) -> None:
     opened = open_run(runs / "nade")
     nll = torch.cat([part.nll for part in scores(opened.density, opened.data())]).numpy()
