@@ -15,7 +15,7 @@ limit=570 # seconds of a part
 
 case "${1:-}" in
   check)
-    timeout "$limit" "$python" -m pytest -q -n0 tests/test_gpu.py
+    timeout "$limit" "$python" -m pytest -q -n0 tests/training/test_gpu.py
     ;;
   speed)
     timeout "$limit" "$python" -m benchmarks --device cuda --bf16 --only training sampling overhead --out "$results/speed_gpu"

@@ -23,6 +23,12 @@ def test_files_that_a_page_names_are_there(path: Path) -> None:
         assert (ROOT / name).exists() or name.startswith("docs/_build"), name
 
 
+def test_files_that_a_script_names_are_there() -> None:
+    scripts = [ROOT / ".ci" / "run", *(ROOT / "benchmarks").rglob("*.sh")]
+    names = [name for path in scripts for name in re.findall(r"\btests/[\w/]*\.py", path.read_text())]
+    assert len(names) > 0 and [name for name in names if not (ROOT / name).exists()] == []
+
+
 def test_files_that_the_architecture_names_are_there() -> None:
     """Named from the package, or within the paragraph of a package, from there."""
     package = ROOT / "ar_lightning"
