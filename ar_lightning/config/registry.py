@@ -66,6 +66,7 @@ DATA = {
     "frames": "ar_lightning.data.user.frames:FramesFile",
     "table": "ar_lightning.data.user.table:TableFile",
     "survey": "ar_lightning.data.datasets.survey:Survey",
+    "adult": "ar_lightning.data.datasets.adult:Adult",
     "red_wine": "ar_lightning.data.datasets.uci:RedWine",
     "white_wine": "ar_lightning.data.datasets.uci:WhiteWine",
     "parkinsons": "ar_lightning.data.datasets.uci:Parkinsons",

@@ -21,15 +21,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
 from ar_lightning.core.files import write_json
+from ar_lightning.data.datasets.adult import ADULT_COLUMNS, ADULT_NUMBERS, read_adult
 from ar_lightning.training.provenance import machine
 from benchmarks.codec import ROOT, run
 
-NAMES = (
-    "age", "workclass", "fnlwgt", "education", "education_num", "marital_status", "occupation", "relationship", "race",
-    "sex", "capital_gain", "capital_loss", "hours_per_week", "native_country", "income",
-)  # fmt: skip
 LABEL, RARER = "income", ">50K"
-NUMBERS = ("age", "fnlwgt", "education_num", "capital_gain", "capital_loss", "hours_per_week")
 TEN_MINUTES = ["data.batch_size=256", "trainer.max_hours=0.16"]
 ORDERLESS = ["--config", "conf/table_orderless.yaml", *TEN_MINUTES]
 MADE = ["--config", "conf/table_made.yaml", *TEN_MINUTES]
@@ -46,9 +42,7 @@ PEERS = ("TVAE", "CTGAN")
 
 def with_names(source: Path, out: Path) -> Path:
     """Write a file of Adult with a header, and without the points that end the lines of the test file."""
-    rows = [[field.strip() for field in line.rstrip(".\n").split(",")] for line in source.read_text().splitlines()]
-    lines = [",".join(row) for row in rows if len(row) == len(NAMES)]
-    out.write_text("\n".join([",".join(NAMES), *lines]) + "\n")
+    read_adult(source).to_csv(out, index=False)
     return out
 
 
@@ -57,8 +51,8 @@ def auc(rows: pd.DataFrame, test: pd.DataFrame) -> float:
 
     def inputs(frame: pd.DataFrame) -> pd.DataFrame:
         columns = {}
-        for name in NAMES[:-1]:
-            if name in NUMBERS:
+        for name in ADULT_COLUMNS[:-1]:
+            if name in ADULT_NUMBERS:
                 columns[name] = pd.to_numeric(frame[name]).astype(float)
             else:
                 levels = sorted(set(test[name].fillna("?")))

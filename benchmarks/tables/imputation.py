@@ -29,12 +29,12 @@ from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
 from ar_lightning.core.files import write_json
 from ar_lightning.core.medium import MixedTable
+from ar_lightning.data.datasets.adult import ADULT_COLUMNS
 from ar_lightning.density.orderless import OrderlessDensity
 from ar_lightning.media.frames import from_frame
 from ar_lightning.training.checkpoints import load
 from ar_lightning.training.provenance import machine
 from benchmarks.codec import ROOT, run
-from benchmarks.tables.adult import NAMES
 
 SHARE, DRAWS, SEED = 0.2, 100, 0
 SMALL = ["model.hidden=128", "likelihood=columns", "likelihood.components=2", "likelihood.floor=0.2"]
@@ -53,7 +53,7 @@ def cells_of(name: str, source: Path) -> pd.DataFrame:
     """Return a table as texts, missing ones empty."""
     with (source / ("adult-train.csv" if name == "adult" else f"{name}.csv")).open(newline="") as file:
         rows = [[cell.strip() for cell in row] for row in csv.reader(file) if len(row) > 1]
-    names = list(NAMES) if name == "adult" else [f"x{d}" for d in range(len(rows[0]))]
+    names = list(ADULT_COLUMNS) if name == "adult" else [f"x{d}" for d in range(len(rows[0]))]
     return pd.DataFrame(rows[:ROWS], columns=names).replace("?", "")
 
 
