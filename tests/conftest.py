@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is imported
 
 import functools
+import gc
 import http.server
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,11 @@ import pytest
 
 from tests.support.files import Server
 from tests.support.wandb_stub import WandbStub
+
+
+def pytest_collection_finish() -> None:
+    """All that is imported stays: the search for garbage passes it over, as often as that comes."""
+    gc.freeze()
 
 
 @pytest.fixture
