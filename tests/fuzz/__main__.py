@@ -5,6 +5,8 @@ end with exit code 0, or 2 and one line; in time; in memory; and leave nothing h
 """
 
 import argparse
+import gc
+import importlib
 import os
 import resource
 import shutil
@@ -15,6 +17,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -22,6 +25,7 @@ from unicodedata import category
 
 from ar_lightning.cli import main
 from tests.fuzz.targets import TARGETS, prepare
+from tests.support.forked import IMPORTED
 
 MEMORY = 2 * 2**30  # bytes
 SECONDS = 120  # that one input may take, on any machine
@@ -102,6 +106,8 @@ def attempt(name: str, seed: int, given: Path, folder: Path) -> tuple[Outcome, l
 
 def warm(folder: Path) -> None:
     """Make the valid inputs and runs, and import what that took."""
+    for module in IMPORTED:
+        importlib.import_module(module)
     modules = folder / "modules"
 
     def call() -> int:
@@ -115,12 +121,11 @@ def warm(folder: Path) -> None:
     made = apart(call, folder / "here", limited=False)
     if made.code:
         sys.exit(f"valid inputs are not taken:\n{made.err}")
-    import importlib
-    from contextlib import suppress
-
     for module in modules.read_text().splitlines():
         with suppress(Exception):
             importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # or each process would copy all of these objects as it looks for garbage among them
 
 
 def fuzz(cases: list[tuple[str, int]], verbose: bool, folder: Path) -> int:

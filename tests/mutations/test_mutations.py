@@ -1,11 +1,12 @@
 """The bugs of `python -m tests.mutations` can still be planted, and there are tests to catch them."""
 
-import subprocess
-import sys
+import os
+from pathlib import Path
 
 import pytest
 
 from tests.mutations.bugs import BUGS, ROOT, Bug
+from tests.support.forked import run_forked
 
 
 @pytest.mark.parametrize("name", BUGS)
@@ -29,12 +30,14 @@ sys.exit(pytest.main([*options, *sys.argv[1:]], [Printed()]))
 """
 
 
-def collected() -> list[tuple[str, str]]:
+def collected(folder: Path) -> list[tuple[str, str]]:
     """Return all tests of the files that bugs name: `slow` or `fast`, and the name."""
+    script = folder / "collect.py"
+    script.write_text(COLLECT)
     files = sorted({file for bug in BUGS.values() for file in bug.files})
-    command = [sys.executable, "-c", COLLECT, *files]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    lines = (line.partition(" ") for line in done.stdout.splitlines())
+    code, output = run_forked(script, *files, folder=ROOT, env=os.environ)
+    assert code == 0, output
+    lines = (line.partition(" ") for line in output.splitlines())
     return [(kind, name) for kind, _, name in lines if kind in ("slow", "fast")]
 
 
@@ -43,8 +46,8 @@ def chosen(bug: Bug, tests: list[str]) -> bool:
 
 
 @pytest.mark.slow
-def test_every_bug_has_tests_and_most_have_fast_ones() -> None:
-    tests = collected()
+def test_every_bug_has_tests_and_most_have_fast_ones(tmp_path: Path) -> None:
+    tests = collected(tmp_path)
     every, fast = [name for _, name in tests], [name for kind, name in tests if kind == "fast"]
     assert [name for name, bug in BUGS.items() if not chosen(bug, every)] == []
     without = [name for name, bug in BUGS.items() if not chosen(bug, fast)]

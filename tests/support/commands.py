@@ -3,12 +3,11 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from ar_lightning.cli import main
+from tests.support.forked import run_forked
 
 ROOT = Path(__file__).parents[2]
 QUICK = [  # two batches of everything, and nothing sent or drawn that takes time
@@ -28,26 +27,18 @@ def run_here(*args: str) -> int:
         os.chdir(before)
 
 
-def start(*args: str, **env: str) -> subprocess.Popen[str]:
-    """Start a command in a process of its own."""
-    command = [sys.executable, str(ROOT / "run.py"), *args]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=ROOT, env=os.environ | env, stdout=pipe, stderr=subprocess.STDOUT, text=True)
-
-
 def run_apart(*args: str, **env: str) -> str:
     """Run a command in a process of its own and return its output; it must succeed."""
-    process = start(*args, **env)
-    output, _ = process.communicate(timeout=280)
-    assert process.returncode == 0, output
+    code, output = run_forked(ROOT / "run.py", *args, folder=ROOT, env=os.environ | env)
+    assert code == 0, output
     return output
 
 
 def killed_after(batches: int, *args: str) -> None:
     """Run a training in a process of its own that SIGKILL ends, as a power cut would, after a number of batches."""
-    command = [sys.executable, "-m", "tests.support.killed", str(batches), *args]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+    script = ROOT / "tests" / "support" / "killed.py"
+    code, output = run_forked(script, str(batches), *args, folder=ROOT, env=os.environ)
+    assert code == -signal.SIGKILL, output
 
 
 def result(run_dir: Path) -> dict[str, Any]:

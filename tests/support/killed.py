@@ -1,4 +1,4 @@
-"""A training that ends like one whose power is cut: `python -m tests.support.killed BATCHES ARGS`."""
+"""A training that ends like one whose power is cut: `python tests/support/killed.py BATCHES ARGS`."""
 
 import os
 import signal

@@ -1,6 +1,6 @@
 """Two processes that share the weights of densities out, beside one process that does not: what a test compares."""
 
-from typing import Any
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -40,9 +40,10 @@ def optimized(density: Density, optimizer: str, rank: int, world: int) -> list[T
     return [scores, *(whole(p).detach() for p in density.parameters())]
 
 
-def on_one_of_two(rank: int, file: str, cases: list[tuple[str, str]], results: Any) -> None:
-    """Train each model by each optimizer as one of two processes; the first of them keeps what comes of it."""
-    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+def on_one_of_two(rank: int, folder: Path, cases: list[tuple[str, str]]) -> None:
+    """Train each model by each optimizer as one of two processes; the first of them writes what comes of it."""
+    results = {}
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=2)
     for model, optimizer in cases:
         sharded = density(model)
         numbers = sum(p.numel() for p in sharded.parameters())
@@ -50,6 +51,7 @@ def on_one_of_two(rank: int, file: str, cases: list[tuple[str, str]], results: A
         assert all(isinstance(p, DTensor) for p in sharded.parameters())
         assert sum(p.to_local().numel() for p in sharded.parameters()) < 0.7 * numbers  # type: ignore[attr-defined]
         found = optimized(sharded, optimizer, rank, 2)
-        if not rank:
-            results[model, optimizer] = found
+        results[model, optimizer] = found
+    if not rank:
+        torch.save(results, folder / "results.pt")
     dist.destroy_process_group()

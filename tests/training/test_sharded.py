@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.multiprocessing import get_context, spawn
 
 from ar_lightning.config.checks import check_config
 from ar_lightning.config.registry import MODELS, OPTIMIZERS
@@ -12,6 +11,7 @@ from ar_lightning.config.resolve import load_config
 from ar_lightning.config.schema import schema_of
 from ar_lightning.core.errors import UserError
 from tests.support.commands import QUICK, result, run_apart, run_here
+from tests.support.forked import forking
 from tests.support.sharded import density, on_one_of_two, optimized
 
 STACKS = [model for model, target in MODELS.items() if schema_of(target).attributes.get("blocks")]
@@ -25,13 +25,17 @@ CASES = [
 @pytest.mark.slow
 def test_two_processes_that_share_the_weights_equal_one(tmp_path: Path) -> None:
     """Scores and weights after clipped steps, for each model that can be sharded and each optimizer."""
-    with get_context("spawn").Manager() as manager:
-        results = manager.dict()
-        spawn(on_one_of_two, (str(tmp_path / "store"), CASES, results), nprocs=2)
-        for model, optimizer in CASES:
-            expected = optimized(density(model), optimizer, 0, 1)
-            for a, b in zip(expected, results[model, optimizer], strict=True):
-                assert torch.allclose(a, b, rtol=1e-6, atol=1e-8), (model, optimizer)
+    two = [forking().Process(target=on_one_of_two, args=(rank, tmp_path, CASES)) for rank in range(2)]
+    for process in two:
+        process.start()
+    for process in two:
+        process.join()
+        assert process.exitcode == 0
+    results = torch.load(tmp_path / "results.pt")
+    for model, optimizer in CASES:
+        expected = optimized(density(model), optimizer, 0, 1)
+        for a, b in zip(expected, results[model, optimizer], strict=True):
+            assert torch.allclose(a, b, rtol=1e-6, atol=1e-8), (model, optimizer)
 
 
 @pytest.mark.ddp
