@@ -1,6 +1,6 @@
 """`compress`: compress a file without loss, by the probabilities of a trained density."""
 
-from ar_lightning.commands.parser import add_overrides, run_parser
+from ar_lightning.commands.parser import add_engine, add_overrides, run_parser
 
 __all__ = ["run"]
 
@@ -11,12 +11,13 @@ def run(args: list[str]) -> int:
         "file", metavar="FILE", help="an .npz file, a picture, a text; data:test, or data:test[:N] for its first N"
     )
     parser.add_argument("--out", metavar="FILE", help="compressed file (default: FILE.arl; of data:test, RUN/test.arl)")
+    add_engine(parser)
     add_overrides(parser)
     parsed = parser.parse_intermixed_args(args)
 
     from ar_lightning.inference.codec.file import compress
 
-    outcome = compress(parsed.run, parsed.file, parsed.out, parsed.overrides)
+    outcome = compress(parsed.run, parsed.file, parsed.out, parsed.overrides, parsed.engine)
     print(outcome)
     print(f"compressed: {outcome.path}")
     return 0

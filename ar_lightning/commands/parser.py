@@ -14,9 +14,8 @@ from ar_lightning.tracking.console import console
 from ar_lightning.training.zoo import checked_name, is_zoo
 
 __all__ = [
-    "BOUND", "RUN", "Parser", "add_config", "add_drawing", "add_overrides", "known_run", "number", "print_columns",
-    "print_facts", "print_files",
-    "run_parser",
+    "BOUND", "RUN", "Parser", "add_config", "add_drawing", "add_engine", "add_overrides", "known_run", "number",
+    "print_columns", "print_facts", "print_files", "run_parser",
 ]  # fmt: skip
 
 BOUND = "the text has other encodings, which are not scored"  # by tokens
@@ -76,11 +75,16 @@ def add_drawing(parser: Parser, n: int, things: str, default_class: str) -> None
     parser.add_argument(
         "--seed", type=number(int), default=0, help=f"same seed, same {things}, in any number (default 0)"
     )
+    add_engine(parser)
+    parser.add_argument("--out", metavar="FILE", help="path of the files (default: in RUN/samples)")
+
+
+def add_engine(parser: Parser) -> None:
+    """Add `--engine` of a command that goes from value to value."""
     parser.add_argument(
         "--engine", choices=get_args(Engine), default="auto",
         help="compiled: machine code, made once in about a minute; auto: where that saves time (default)",
     )  # fmt: skip
-    parser.add_argument("--out", metavar="FILE", help="path of the files (default: in RUN/samples)")
 
 
 def number(annotation: Any) -> Callable[[str], Any]:

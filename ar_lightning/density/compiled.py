@@ -14,7 +14,7 @@ from torch import Tensor
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.fields import Engine
 from ar_lightning.core.notice import notice
-from ar_lightning.density.compiled_pixels import sample_pixels
+from ar_lightning.density.compiled_pixels import fill_pixels
 from ar_lightning.density.compiled_step import CompiledStep
 from ar_lightning.density.compiled_tokens import fill_tokens
 from ar_lightning.density.draw import Draw
@@ -22,7 +22,7 @@ from ar_lightning.density.loops import sample_raster, sample_sequence
 from ar_lightning.density.machine_code import SECONDS, Code, has_compiler, machine_code
 from ar_lightning.models.base import SequenceModel
 
-__all__ = ["choose_loop"]
+__all__ = ["choose_loop", "why_not_compiled"]
 
 
 def choose_loop(engine: Engine, density: Any, examples: int) -> "Loop | None":
@@ -31,20 +31,21 @@ def choose_loop(engine: Engine, density: Any, examples: int) -> "Loop | None":
     Raises:
         UserError: `compiled`, and the density or the machine cannot.
     """
-    model, spec = density.model, density.spec
-    same = spec.end is None and spec.support != "mixed"  # all examples and all tokens take the same step
-    if engine == "eager" or (engine == "auto" and not (model.exports and same)):
-        return None
-    why = None
-    if not (model.exports and same):
-        why = f"{type(model).__name__} has no step that can be compiled{' for such data' * model.exports}"
-    elif next(model.parameters()).device.type != "cpu":
-        why = "it is for the CPU"
-    elif not has_compiler():
-        why = "this machine has no C++ compiler"
+    why = None if engine == "eager" else why_not_compiled(density)
     if why and engine == "compiled":
         raise UserError(f"--engine compiled: {why}; take --engine auto")
-    return None if why else Loop(engine == "compiled", examples)
+    return None if why or engine == "eager" else Loop(engine == "compiled", examples)
+
+
+def why_not_compiled(density: Any) -> str | None:
+    """Return why there can be no compiled code of a density on this machine, None if there can."""
+    model, spec = density.model, density.spec
+    same = spec.end is None and spec.support != "mixed"  # all examples and all tokens take the same step
+    if not (model.exports and same):
+        return f"{type(model).__name__} has no step that can be compiled{' for such data' * model.exports}"
+    if next(model.parameters()).device.type != "cpu":
+        return "it is for the CPU"
+    return None if has_compiler() else "this machine has no C++ compiler"
 
 
 class Loop:
@@ -66,7 +67,7 @@ class Loop:
             rest = partial(fill_tokens, size=self.size, compiled=self.code)
             filled = sample_sequence(model, draw, x, cond, rest)
         else:
-            drawn = sample_pixels(model, draw, x, cond, self.size, self.code)
+            drawn = fill_pixels(model, draw, x, cond, self.size, self.code)
             filled = sample_raster(model, draw, x, cond) if drawn is None else drawn
         if not self.found:
             self.make = (time.perf_counter() - start) / len(x) * self.left > SECONDS

@@ -13,7 +13,108 @@ from ar_lightning.density.loops import group_of
 from ar_lightning.models.base import RasterModel
 from ar_lightning.nn.streaming import Walk, streaming
 
-__all__ = ["sample_pixels"]
+__all__ = ["fill_pixels"]
+
+
+def fill_pixels(
+    model: RasterModel, draw: Draw, x: Tensor, cond: Any, size: int, compiled: Callable[..., Any]
+) -> Tensor | None:
+    """Fill images `x` (B, C, H, W) as `sample_raster` does, in a batch of `size` that is filled up.
+
+    `compiled` returns the code of a step for its tensors; return None if there is none.
+    """
+    rows = torch.arange(size).clamp(max=len(x) - 1)
+    cond = None if cond is None else rows_of(cond, rows)
+    above = torch.zeros_like(draw.encode(x[rows][:, :, :1]))
+    with streaming(model):
+        walk = Walk(model, size, x.shape[3], model.shapes.groups)
+        fill = (_Drawn if draw.inside else _Chosen)(model, draw, walk, x, rows, compiled)
+        for i in range(x.shape[2]):
+            walk.start_row(i)
+            if not fill.row(i, model.row(above, cond)):
+                return None
+            above = draw.encode(x[rows][:, :, i : i + 1])
+    return x
+
+
+class _Rows:
+    """Fills images `x` (B, C, H, W) row by row, whose numbers in the batch are `rows`."""
+
+    def __init__(
+        self, model: RasterModel, draw: Draw, walk: Walk, x: Tensor, rows: Tensor, compiled: Callable[..., Any]
+    ) -> None:
+        self.model, self.draw, self.walk, self.x, self.rows, self.compiled = model, draw, walk, x, rows, compiled
+        self.column = torch.zeros((), dtype=torch.long)
+        self.read = torch.zeros_like(draw.encode(x[rows][:, :, :1, :1])[:, :, 0, 0])
+        self.features: list[Tensor] = []
+        self.codes: dict[int, Any] = {}
+
+    def copied(self, features: Any) -> bool:
+        """Copy the features of a row, `(W, B, n)` each, to where the code reads them; return whether it is one map."""
+        maps = [t[:, :, 0].permute(2, 0, 1) for t in ([features] if isinstance(features, Tensor) else features)]
+        self.features = self.features or [torch.empty(t.shape, dtype=t.dtype) for t in maps]
+        for there, here in zip(self.features, maps, strict=True):
+            there.copy_(here)
+        self.column.zero_()
+        self.read.zero_()
+        return isinstance(features, Tensor)
+
+
+class _Drawn(_Rows):
+    """Draws in the code."""
+
+    tensors: list[Tensor]
+
+    def __init__(self, model: RasterModel, draw: Draw, walk: Walk, x: Tensor, rows: Tensor, compiled: Any) -> None:
+        super().__init__(model, draw, walk, x, rows, compiled)
+        # (B, D, ...) to (H, W, C, B, ...)
+        self.given = [t[rows].unflatten(1, x.shape[1:]).movedim((2, 3, 1), (0, 1, 2)) for t in draw.given(x)]
+        self.here = [torch.empty_like(t[0], memory_format=torch.contiguous_format) for t in self.given]
+        self.values = torch.empty(x.shape[3], x.shape[1], len(rows), dtype=x.dtype)
+
+    def row(self, i: int, features: Any) -> bool:
+        """Fill row i by its features; return whether there is code."""
+        one = self.copied(features)
+        if not self.codes:
+            step = PixelStep(self.model, self.draw, self.walk, len(self.features), one)
+            self.tensors = [self.column, self.read, self.values, *self.here, *self.features, *step.tensors]
+            self.codes[0] = self.compiled(step, self.tensors)
+        if (code := self.codes[0]) is None:
+            return False
+        for there, given in zip(self.here, self.given, strict=True):
+            there.copy_(given[i])
+        for _ in range(len(self.values)):
+            code(self.tensors)
+        self.x[:, :, i] = self.values.permute(2, 1, 0)[: len(self.x)]
+        if self.draw.progress:
+            self.draw.progress(self.x[:, :, i].numel())
+        return True
+
+
+class _Chosen(_Rows):
+    """Chooses values outside the code, by what it returns."""
+
+    memory: list[Tensor]
+
+    def row(self, i: int, features: Any) -> bool:
+        """Fill row i by its features; return whether there is code."""
+        one, groups, (n, _, height, width) = self.copied(features), self.walk.groups, self.x.shape
+        size, choice = self.read.shape[1] // groups, self.draw.of_output()
+        for j in range(width):
+            self.column.fill_(j)
+            given = self.features
+            for g in range(groups):
+                if g not in self.codes:
+                    step = GroupStep(self.model, self.draw, self.walk, g, len(given), one)
+                    self.memory = step.tensors
+                    self.codes[g] = self.compiled(step, [self.column, self.read, *given, *self.memory])
+                if (code := self.codes[g]) is None:
+                    return False
+                output, *pixel = code([self.column, self.read, *given, *self.memory])
+                given = pixel or given
+                site = g * height * width + i * width + j
+                self.read[:n, g * size : (g + 1) * size] = choice.fill(self.x, output[:n], site)
+        return True
 
 
 class PixelStep(CompiledStep):
@@ -24,24 +125,16 @@ class PixelStep(CompiledStep):
     `(W, B, n)` and the memory of the modules.
     """
 
-    def __init__(self, model: RasterModel, draw: Draw, walk: Walk) -> None:
+    def __init__(self, model: RasterModel, draw: Draw, walk: Walk, features: int, one: bool) -> None:
         super().__init__(model, draw, walk.modules)
-        self.walk = walk
-        self.maps, self.one = 0, False  # maps of features of a row: how many, and whether the model gives no list
-
-    def maps_of(self, features: Any) -> list[Tensor]:
-        """Return the features of a row as `(W, B, n)` each."""
-        self.one = isinstance(features, Tensor)
-        maps = [features] if self.one else features
-        self.maps = len(maps)
-        return [t[:, :, 0].permute(2, 0, 1) for t in maps]
+        self.walk, self.features, self.one = walk, features, one  # how many maps, and whether it is one and no list
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """Draw a pixel and return it as the next one reads it, `(B, C * E)`."""
         column, left, values, noise, known, mask, *rest = tensors
         at = column.view(1)
-        noise, known, mask, *features = (t.index_select(0, at)[0] for t in (noise, known, mask, *rest[: self.maps]))
-        with self.remembering(iter(rest[self.maps :])):
+        noise, known, mask, *features = (t.index_select(0, at)[0] for t in (noise, known, mask, *rest[: self.features]))
+        with self.remembering(iter(rest[self.features :])):
             drawn, read = self.pixel(column, left, features[0] if self.one else features, noise, known, mask)
         values.index_copy_(0, at, drawn[None])
         left.copy_(read)
@@ -66,47 +159,37 @@ class PixelStep(CompiledStep):
         return torch.cat(values), torch.cat(read, 1)
 
 
-def sample_pixels(
-    model: RasterModel, draw: Draw, x: Tensor, cond: Any, size: int, compiled: Callable[..., Any]
-) -> Tensor | None:
-    """Fill images `x` (B, C, H, W) as `sample_raster` does, in a batch of `size` that is filled up.
+class GroupStep(CompiledStep):
+    """A group of channels of a pixel as a function of tensors, which tells by what its values are chosen.
 
-    `compiled` returns the code of a step for its tensors; return None if there is none.
+    The tensors are the column `()`; what is read `(B, C * E)`, the pixel to the left, over which the groups of this one
+    are written in turn; for the first group the `features` of the row `(W, B, n)`, for the others those of the pixel
+    `(B, n)`; and the memory of the modules.
     """
-    n, (channels, height, width) = len(x), x.shape[1:]
-    rows = torch.arange(size).clamp(max=n - 1)
-    cond = None if cond is None else rows_of(cond, rows)
 
-    def by_pixel(t: Tensor) -> Tensor:  # (B, D, ...) to (H, W, C, B, ...)
-        return t[rows].unflatten(1, (channels, height, width)).movedim((2, 3, 1), (0, 1, 2))
+    def __init__(self, model: RasterModel, draw: Draw, walk: Walk, group: int, features: int, one: bool) -> None:
+        super().__init__(model, draw, walk.modules)
+        self.walk, self.group, self.features, self.one = walk, group, features, one
 
-    given = [by_pixel(t) for t in draw.given(x)]
-    above = torch.zeros_like(draw.encode(x[rows][:, :, :1]))
-    values = torch.empty(width, channels, size, dtype=x.dtype)
-    state = [torch.zeros((), dtype=torch.long), torch.zeros_like(above[:, :, 0, 0]), values]
-    row = [torch.empty_like(t[0], memory_format=torch.contiguous_format) for t in given]
-    with streaming(model):
-        walk = Walk(model, size, width, model.shapes.groups)
-        step = PixelStep(model, draw, walk)
-        code = None
-        for i in range(height):
-            walk.start_row(i)
-            maps = step.maps_of(model.row(above, cond))
-            if code is None:
-                features = [torch.empty(t.shape, dtype=t.dtype) for t in maps]
-                tensors = [*state, *row, *features, *step.tensors]
-                code = compiled(step, tensors)
-                if code is None:
-                    return None
-            for there, here in zip([*row, *features], [*(t[i] for t in given), *maps], strict=True):
-                there.copy_(here)
-            for t in state:
-                t.zero_()
-            for _ in range(width):
-                code(tensors)
-            drawn = values.permute(2, 1, 0)  # (B, C, W)
-            x[:, :, i] = drawn[:n]
-            above = draw.encode(drawn[:, :, None])
-            if draw.progress:
-                draw.progress(n * channels * width)
-    return x
+    @property
+    def architecture(self) -> str:
+        return repr((super().architecture, self.group))
+
+    def forward(self, column: Tensor, read: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        """Return what the draw makes of the parameters, and of the first group the features of the pixel for others."""
+        (model, _), g, groups = self.held, self.group, self.walk.groups
+        features = [*rest[: self.features]]
+        with self.remembering(iter(rest[self.features :])):
+            self.walk.move(column, g)
+            if g == 0:
+                features = [t.index_select(0, column.view(1))[0] for t in features]
+            pixel: Any = features[0] if self.one else features
+            if g == 0:
+                pixel = model.pixel(read, pixel, None)
+            colours = read.chunk(groups, 1)
+            earlier = colours[g - 1] if g else torch.zeros_like(colours[0])
+            params = model.colour(earlier if groups > 1 else None, group_of(pixel, g, groups), None)
+        output = self.output(params)
+        if g or groups == 1:
+            return (output,)
+        return output, *([pixel] if isinstance(pixel, Tensor) else pixel)

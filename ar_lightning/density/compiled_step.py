@@ -26,6 +26,7 @@ class CompiledStep(nn.Module):
 
     def __init__(self, model: Any, draw: Draw, modules: Iterable[Streaming]) -> None:
         super().__init__()
+        self.output = draw.output
         self.held = (model, draw.likelihood)  # not as its own modules: their weights are inputs
         self.temperature, self.dtype = draw.temperature, draw.dtype
         self.tensors: list[Tensor] = []
@@ -43,7 +44,18 @@ class CompiledStep(nn.Module):
         model, likelihood = self.held
         settings = [(name, *_settings(m)) for module in self.held for name, m in module.named_modules()]
         constants = [(name, t.tolist()) for name, t in likelihood.named_buffers()]  # which are no inputs
-        return repr((str(model), str(likelihood), model.shapes, settings, constants, self.temperature, self.dtype))
+        return repr(
+            (
+                type(self).__name__,
+                str(model),
+                str(likelihood),
+                model.shapes,
+                settings,
+                constants,
+                self.temperature,
+                self.dtype,
+            )
+        )
 
     @contextmanager
     def remembering(self, tensors: Iterator[Tensor], **others: Any) -> Iterator[None]:

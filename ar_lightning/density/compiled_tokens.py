@@ -11,17 +11,17 @@ from ar_lightning.core.condition import Condition, rows_of
 from ar_lightning.density.compiled_step import CompiledStep
 from ar_lightning.density.draw import Draw
 from ar_lightning.models.base import SequenceModel
+from ar_lightning.models.orders import token_order
 from ar_lightning.nn.streaming import Streaming
 
 __all__ = ["fill_tokens"]
 
 
-class TokenStep(CompiledStep):
-    """A token as a function of tensors: it reads the one before, draws the values of this one and moves on.
+class ReadStep(CompiledStep):
+    """A token as a function of tensors: it reads the one before, and tells by what the values of this one are chosen.
 
-    The tensors are `seen` `(m,)`, the numbers of all tokens up to this one; the token before `(B, E)`; the values
-    `(tokens, c, B)`, which are filled, uniforms `(tokens, c, B, noise)`, known values and their mask `(tokens, c, B)`,
-    all in the order of the model; and then what is given with an example, the weights, and the memory of the modules.
+    The tensors are `seen` `(m,)`, the numbers of all tokens up to this one; the token before `(B, E)`; and then what is
+    given with an example, the weights, and the memory of the modules.
     """
 
     def __init__(self, model: SequenceModel, draw: Draw, cond: Condition) -> None:
@@ -34,18 +34,35 @@ class TokenStep(CompiledStep):
         self.given, self.weights = [t is not None for t in cond], [f"model.{name}" for name in weights]
         self.tensors = [*(t for t in cond if t is not None), *weights.values(), *self.tensors]
 
-    def forward(self, seen: Tensor, *tensors: Tensor) -> Tensor:
-        """Draw a token and return it as the next one reads it, `(B, E)`."""
-        before, values, noise, known, mask, *others = tensors
-        rest, at = iter(others), seen[-1:]
+    def forward(self, seen: Tensor, before: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        """Return what the draw makes of the parameters."""
+        return (self.output(self.params(seen, before, *others)),)
+
+    def params(self, seen: Tensor, before: Tensor, *others: Tensor) -> Tensor:
+        """Return the parameters `(B, P)` of the token."""
+        rest = iter(others)
         cond = Condition(*(next(rest) if given else None for given in self.given))
         weights = {name: next(rest) for name in self.weights}
         with self.remembering(rest, position=seen):
-            params = functional_call(_Scan(self.held[0]), weights, (before[:, None], cond))[:, 0]
+            every: Tensor = functional_call(_Scan(self.held[0]), weights, (before[:, None], cond))
+        return every[:, 0]
+
+
+class TokenStep(ReadStep):
+    """The same with the draw of the token inside, which moves on.
+
+    Before what is given with an example are the values `(tokens, c, B)`, which are filled, uniforms
+    `(tokens, c, B, noise)`, known values and their mask `(tokens, c, B)`, all in the order of the model.
+    """
+
+    def forward(self, seen: Tensor, before: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Draw a token and return it as the next one reads it, `(B, E)`."""
+        values, noise, known, mask, *others = tensors
+        params, at = self.params(seen, before, *others), seen[-1:]
         drawn, read = self.choose(params, *(t.index_select(0, at)[0] for t in (noise, known, mask)))
         values.index_copy_(0, at, drawn[None])
         before.copy_(read)
-        return read
+        return (read,)
 
 
 class _Scan(nn.Module):
@@ -76,20 +93,23 @@ def fill_tokens(
     def by_token(t: Tensor) -> Tensor:  # (B, D, ...) to (tokens, c, B, ...)
         return t[rows][:, model.order].unflatten(1, (tokens, -1)).movedim(0, 2).contiguous()
 
-    noise, known, mask = (by_token(t) for t in draw.given(x))
-    values = by_token(x.flatten(1))
-    step = TokenStep(model, draw, rows_of(cond, rows))
-    tensors = [before[rows], values, noise, known, mask, *step.tensors]
-    seen = torch.arange(tokens)
+    step = (TokenStep if draw.inside else ReadStep)(model, draw, rows_of(cond, rows))
+    seen, read = torch.arange(tokens), before[rows]
+    own = [by_token(x.flatten(1)), *map(by_token, draw.given(x))] if draw.inside else []
+    tensors = [read, *own, *step.tensors]
     code = compiled(step, [seen, *tensors], tokens)
     if code is None:
         _keep(model, torch.arange(n))
         return False
+    sites, draw = token_order(model.order, model.shapes).tolist(), draw.of_output()
     for token in range(start, tokens):
-        code([seen[: token + 1], *tensors])
-        if draw.progress:
-            draw.progress(n * values.shape[1])
-    x.flatten(1)[:, model.order] = values.movedim(2, 0).flatten(1)[:n]
+        output, *_ = code([seen[: token + 1], *tensors])
+        if not draw.inside:
+            read[:n] = draw.fill(x, output[:n], sites[token])
+        elif draw.progress:
+            draw.progress(n * own[0].shape[1])
+    if draw.inside:
+        x.flatten(1)[:, model.order] = own[0].movedim(2, 0).flatten(1)[:n]
     return True
 
 

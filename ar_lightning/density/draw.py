@@ -21,6 +21,8 @@ class Draw:
     or None. `dtype` is that of the network's inputs. `progress` is called with the number of values just chosen.
     """
 
+    inside = True  # its choice is a function of tensors, which a compiled step can contain
+
     def __init__(
         self, likelihood: Likelihood, noise: Tensor, known: Tensor | None = None, mask: Tensor | None = None,
         temperature: float = 1.0, dtype: torch.dtype = torch.float32, progress: Callable[[int], Any] | None = None,
@@ -36,6 +38,14 @@ class Draw:
         known, mask = (None if t is None else t[rows] for t in (self.known, self.mask))
         noise = self.noise[rows]
         return Draw(self.likelihood, noise, known, mask, self.temperature, self.dtype, self.progress, self.end)
+
+    def output(self, params: Tensor) -> Tensor:
+        """Return what a compiled step gives to `fill` in place of parameters `(B, P)`, where the choice is outside."""
+        return params
+
+    def of_output(self) -> "Draw":
+        """Return the same for what `output` returns."""
+        return self
 
     def given(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the uniforms `(B, D, noise)`, the known values of the type of `x`, and their mask, `(B, D)` both."""

@@ -9,9 +9,11 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,12 +27,12 @@ from ar_lightning.core.errors import UserError, first_line
 from ar_lightning.core.files import write_bytes
 from ar_lightning.core.notice import notice
 
-__all__ = ["SECONDS", "Code", "has_compiler", "machine_code"]
+__all__ = ["SECONDS", "Code", "deterministic_algorithms", "has_compiler", "machine_code", "maker"]
 
 SECONDS = 60.0  # that compiling takes, about
 PACKAGE = Path(ar_lightning.__file__).parent
 INPUTS = "inputs.json"  # which of the tensors the code reads
-Code = Callable[[Sequence[Tensor]], Any]
+Code = Callable[[Sequence[Tensor]], Any]  # returns a list of tensors
 LOADED: dict[Path, Code] = {}
 
 
@@ -39,13 +41,24 @@ def has_compiler() -> bool:
     return any(shutil.which(c) for c in (os.environ.get("CXX", "g++"), "g++", "clang++"))
 
 
+@cache
+def maker() -> str:
+    """Return a short digest of what makes the code: this program, PyTorch, the compiler and the processor."""
+    from torch._inductor.cpp_builder import get_cpp_compiler  # takes long
+
+    compiler = get_cpp_compiler()
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
+    what = json.dumps([_program(), torch.__version__, compiler, version, _processor()])
+    return hashlib.sha256(what.encode()).hexdigest()[:8]
+
+
 def machine_code(
     function: nn.Module, tensors: Sequence[Tensor], architecture: str, make: bool = True, longest: int | None = None
 ) -> Code | None:  # fmt: skip
     """Return the compiled form of a function of tensors on the CPU, which it may change in place.
 
     Args:
-        function: called with the tensors, one by one; it returns a tensor.
+        function: called with the tensors, one by one; it returns a tensor, or several in a tuple.
         tensors: an example of these, for their shapes and strides. The code takes as many that are alike.
         architecture: all else that the function depends on.
         make: compile it if it is not in the cache; else None is returned then.
@@ -96,7 +109,12 @@ def _compile(function: nn.Module, tensors: Sequence[Tensor], folder: Path, longe
     """Compile a function of tensors into a folder, of those alone that it reads."""
     notice("compiling the step of the sampler, once for this architecture; it takes about a minute")
     folder.mkdir(parents=True, exist_ok=True)
-    with torch.inference_mode(False), torch.no_grad(), tempfile.TemporaryDirectory(dir=folder) as building:
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        deterministic_algorithms(False),  # all are on one thread, and others are slow at writing in place
+        tempfile.TemporaryDirectory(dir=folder) as building,
+    ):
         examples = [torch.empty_strided(t.shape, t.stride(), dtype=t.dtype).zero_() for t in tensors]
         lengths: Any = [None] * len(examples)
         if longest:
@@ -115,6 +133,17 @@ def _compile(function: nn.Module, tensors: Sequence[Tensor], folder: Path, longe
     write_bytes(json.dumps(read).encode(), folder / INPUTS)
 
 
+@contextmanager
+def deterministic_algorithms(use: bool) -> Iterator[None]:
+    """Let PyTorch take deterministic algorithms alone, or any."""
+    before, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(use)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warns)
+
+
 class _Of(nn.Module):
     """A function of some of its tensors; it does not read the others."""
 
@@ -122,12 +151,11 @@ class _Of(nn.Module):
         super().__init__()
         self.function, self.examples, self.read = function, tuple(examples), tuple(read)
 
-    def forward(self, *tensors: Tensor) -> Tensor:
+    def forward(self, *tensors: Tensor) -> Any:
         every = list(self.examples)
         for i, t in zip(self.read, tensors, strict=True):
             every[i] = t
-        result: Tensor = self.function(*every)
-        return result
+        return self.function(*every)
 
 
 def _cache() -> Path:

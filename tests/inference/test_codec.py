@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ar_lightning import load
 from ar_lightning.density.density import Density
-from ar_lightning.inference.codec import codec
-from ar_lightning.inference.codec.codec import check_codable, decode, encode, level_probs
+from ar_lightning.density.tables import level_probs
+from ar_lightning.inference.codec import codec, coding
+from ar_lightning.inference.codec.codec import check_codable, decode, encode
 from ar_lightning.inference.codec.file import Compressed, compress, decompress
 from tests.support.cases import CASES, REAL_CASES, Case, every_value, random_values
 from tests.support.commands import QUICK, run_apart, run_here
@@ -72,7 +73,7 @@ def bound(density: Density, x: Tensor, labels: Tensor | None = None) -> float:
 
 @pytest.mark.parametrize("case", CODED.values(), ids=str)
 def test_every_density_is_a_code_of_its_own_length(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec, "BATCH", 20)
+    monkeypatch.setattr(codec, "_size", lambda *args: 20)
     density, n = case.build(torch.float32), 50  # two batches and a half
     x, labels = random_values(case.spec, n), case.labels(n)
     data = encode(density, x, labels)
@@ -216,8 +217,8 @@ def test_texts_of_any_length_come_back(run: str, text: str | bytes, runs: Path, 
 def test_another_rounding_is_noticed(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = str(tmp_path / "t.arl")
     assert run_here("compress", str(runs / "nade"), "data:test[:20]", "--out", packed) == 0
-    exact = codec.level_probs
-    monkeypatch.setattr(codec, "level_probs", lambda *args: exact(*args) + 1e-3)
+    exact = coding.level_probs
+    monkeypatch.setattr(coding, "level_probs", lambda *args: exact(*args) + 1e-3)
     before = sorted(tmp_path.iterdir())
     assert run_here("decompress", str(runs / "nade"), packed) == 2
     assert sorted(tmp_path.iterdir()) == before
@@ -255,7 +256,7 @@ def test_another_rounding_is_noticed(runs: Path, tmp_path: Path, monkeypatch: py
         ("decompress", "nade", "flipped.arl", "damaged"),
         ("decompress", "nade", "short.arl", "not a file that"),
         ("decompress", "nade", "good.npz", "not a file that"),
-        ("decompress", "nade", "newer.arl", "version 2"),
+        ("decompress", "nade", "newer.arl", "version 3"),
         ("decompress", "nade", "none.arl", "cannot be read"),
         ("decompress", "nade", "", "the following arguments"),
     ],
@@ -297,5 +298,5 @@ def bad(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "cut.arl").write_bytes(packed[:-3])
     (folder / "flipped.arl").write_bytes(packed[:-3] + bytes([packed[-3] ^ 1]) + packed[-2:])
     (folder / "short.arl").write_bytes(packed[:9])
-    (folder / "newer.arl").write_bytes(packed[:3] + b"\x02" + packed[4:])
+    (folder / "newer.arl").write_bytes(packed[:3] + b"\x03" + packed[4:])
     return folder

@@ -92,9 +92,9 @@ def refused(run: Path, content: bytes, folder: Path) -> str:
 @pytest.mark.parametrize("name", RUNS)
 def test_every_field_is_checked_against_what_is_there(name: str, densities: Path, tmp_path: Path) -> None:
     run = densities / f"{name}.ckpt"
-    head, (version, processor, *_), code = parts_of(densities / f"{name}.arl")
+    head, (version, processor, engine, *_), code = parts_of(densities / f"{name}.arl")
     for fields in LINES[name]:
-        line = "\t".join(quote(field, safe="<>=,") for field in (version, processor, *fields))
+        line = "\t".join(quote(field, safe="<>=,") for field in (version, processor, engine, *fields))
         refused(run, crafted(head, line.encode(), code), tmp_path)
     assert "header" in refused(run, crafted(head, b"\xff\xfe", code), tmp_path)
     assert "header" in refused(run, FRAME.pack(MAGIC, zlib.crc32(head)) + head, tmp_path)

@@ -362,16 +362,15 @@ BUGS = {
         "tests/sweep/test_postgres.py -k password",
     ),
     "a code writes what only fills up the last window": Bug(
-        "ar_lightning/inference/codec/codec.py", "coded = ~(self.padding[here] | over)", "coded = ~over",
-        CODEC,
+        "ar_lightning/inference/codec/coding.py", "coded = ~(over if self.padding is None else self.padding[here] | over)",
+        "coded = ~over", CODEC,
     ),
     "each byte of a character begins one": Bug(
         "ar_lightning/media/byte_pairs.py", "0x80 <= byte < 0xC0", "byte < 0",
         "tests/data/test_byte_pairs.py -k begins",
     ),
     "a code is under the worst member": Bug(
-        "ar_lightning/inference/codec/codec.py", "return torch.stack(scores).argmax(0)",
-        "return torch.stack(scores).argmin(0)", CODEC,
+        "ar_lightning/inference/codec/codec.py", "best = scores.argmax(0)", "best = scores.argmin(0)", CODEC,
     ),
     "log p(x) of a conditional density forgets the prior": Bug(
         "ar_lightning/inference/evaluate.py", "joint = log_p + log_prior.to(log_p.device)", "joint = log_p", EVALUATE

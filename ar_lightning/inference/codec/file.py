@@ -1,9 +1,10 @@
 """Compressed files of a trained density: `python run.py compress RUN FILE`, and `decompress`.
 
-A file is, in this order: `ARL` and the version of the format; two CRC-32, of all that follows and of the values; the
-first 8 bytes of the SHA-256 of the density's config and weights; a line of text with tabs in it, of the versions that
-wrote it and of the kind of content; the vectors that the examples are given, as they are, where the density reads
-such; and the code, of all examples together.
+A file is, in this order: `ARL` and the version of the format, which is the form of the code; two CRC-32, of all that
+follows and of the values; the first 8 bytes of the SHA-256 of the density's config and weights; a line of text with
+tabs in it, of the versions and the engine that wrote it and of the kind of content; the vectors that the examples are
+given, as they are, where the density reads such; and the code, of all examples together. Version 1 names no engine: it
+is eager.
 """
 
 import gzip
@@ -23,15 +24,17 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ar_lightning.core.condition import rows_of
 from ar_lightning.core.errors import UserError
+from ar_lightning.core.fields import Engine
 from ar_lightning.core.files import CHECKPOINT_KEY, write_bytes
 from ar_lightning.core.spec import DataSpec
+from ar_lightning.density.compiled import why_not_compiled
 from ar_lightning.density.density import Density
 from ar_lightning.density.lengths import after_end
-from ar_lightning.inference.codec.codec import check_codable, decode, encode
+from ar_lightning.density.machine_code import maker
+from ar_lightning.inference.codec.codec import check_codable, decode, encode_by
+from ar_lightning.inference.codec.coding import FORM
 from ar_lightning.inference.codec.content import (
-    Content,
     context_in,
     extent,
     given_context,
@@ -46,10 +49,9 @@ from ar_lightning.media.images import is_image
 __all__ = ["Compressed", "compress", "decompress"]
 
 SUFFIX = ".arl"
-MAGIC = b"ARL\x01"
+MAGIC = b"ARL" + bytes([FORM])
 FRAME = struct.Struct("<4sI")  # magic, CRC-32 of all that follows
 HEADER = struct.Struct("<I8s")  # CRC-32 of the values, digest of the density
-BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Compressed:
     context_size: int  # what their vectors take, in bytes; 0 where the density is given none
     others: dict[str, int]  # bytes that other lossless formats take for the same values
     seconds: float  # that encoding took
+    engine: Engine  # that computed the probabilities, `eager` or `compiled`
 
     def __str__(self) -> str:
         rows = {"coded": float(self.size), "-log2 p(x)": self.nats / math.log(2) / 8}
@@ -75,10 +78,12 @@ class Compressed:
             rows["the vectors"] = self.context_size
         rows |= self.others
         lines = [f"  {name:<12}{n:>14,.0f} bytes  {8 * n / self.values:8.4f} bits/dim" for name, n in rows.items()]
-        return "\n".join([f"{self.examples} x {self.spec}, in {self.seconds:.1f} s", *lines])
+        return "\n".join([f"{self.examples} x {self.spec}, in {self.seconds:.1f} s, {self.engine}", *lines])
 
 
-def compress(run: str, source: str, out: str | None = None, overrides: Sequence[str] = ()) -> Compressed:
+def compress(
+    run: str, source: str, out: str | None = None, overrides: Sequence[str] = (), engine: Engine = "auto"
+) -> Compressed:
     """Compress a file without loss, by the probabilities of a trained density.
 
     Args:
@@ -86,9 +91,10 @@ def compress(run: str, source: str, out: str | None = None, overrides: Sequence[
         source: an .npz file, a picture or a text; or `data:test`, `data:test[:N]` for examples of the run, the first N.
         out: path of the compressed file; null for that of the source with `.arl`, of examples in the run directory.
         overrides: `data.*=value`, where the run's data was moved.
+        engine: how steps run, as of `Density.sample`. `decompress` takes the same, and needs the same code.
 
     Raises:
-        UserError: the density is no code, or gives the file no probability.
+        UserError: the density is no code, or gives the file no probability; or it cannot be compiled, as asked.
     """
     saved = read_run(run, overrides)
     density, digest = _codable(run, saved)
@@ -100,12 +106,12 @@ def compress(run: str, source: str, out: str | None = None, overrides: Sequence[
         default = Path(f"{source}{SUFFIX}").expanduser()
     x, fields, labels, context = content
     n, length = extent(fields, density.spec, density.conditional)
-    nats = _nats(density, content, length)
     start = time.perf_counter()
     with tqdm(total=n * density.spec.dims, desc="encoding", unit=" values", leave=False, disable=None) as bar:
-        payload = encode(density, x, content.given, length, bar.update)
+        payload, nats, engine = encode_by(engine, density, x, content.given, length, bar.update)
     seconds = time.perf_counter() - start
-    line = "\t".join([*_environment(), *(quote(field, safe="<>=,") for field in fields)])
+    by = f"{engine} {maker()}" if engine == "compiled" else engine
+    line = "\t".join([*_environment(), by, *(quote(field, safe="<>=,") for field in fields)])
     vectors = b"" if context is None else context.tobytes()
     body = HEADER.pack(_crc_of(x, labels), digest) + line.encode() + b"\n" + vectors + payload
     packed = FRAME.pack(MAGIC, zlib.crc32(body)) + body
@@ -124,42 +130,54 @@ def compress(run: str, source: str, out: str | None = None, overrides: Sequence[
         len(vectors),
         others,
         seconds,
+        engine,
     )
 
 
-def decompress(run: str, source: str, out: str | None = None) -> Path:
+def decompress(run: str, source: str, out: str | None = None, engine: Engine = "auto") -> Path:
     """Write the file again that was compressed; return its path.
 
     Args:
         run: the run directory or checkpoint that compressed it.
         source: the compressed file.
         out: path of the file; null for `STEM-decoded` with the ending that it had.
+        engine: `auto` is that which compressed it. The other one may do where that cannot run.
 
     Raises:
-        UserError: the file is damaged, of another program, or compressed by another density.
+        UserError: the file is damaged, of another program, or compressed by another density, or by code that this
+            machine cannot run.
     """
     density, digest = _codable(run, read_run(run))
-    body = _opened(Path(source).expanduser())
+    form, body = _opened(Path(source).expanduser())
     values_crc, by = HEADER.unpack_from(body)
     if by != digest:
         raise UserError(f"{source}: was compressed by another density than {run}: weights or config are not the same")
     line, _, payload = body[HEADER.size :].partition(b"\n")
     try:
         version, processor, *fields = map(unquote, line.decode().split("\t"))
+        wrote, made = _engine_of(fields.pop(0) if form > 1 else "eager")
         n, length = extent(fields, density.spec, density.conditional)
         context, payload = context_in(payload, n, fields, density.spec)
         given = None if context is None else given_context(context)
-    except ValueError:
+    except (ValueError, IndexError):
         raise UserError("its header is none that `compress` writes", source, "it was changed; copy it again") from None
+    engine = wrote if engine == "auto" else engine
+    if engine == "compiled" and (why := why_not_compiled(density)):
+        hint = "decompress it where it was compressed, or try --engine eager, which may round as it did"
+        raise UserError(f"{source}: was compressed by compiled code, and {why}; {hint}")
     with tqdm(total=n * density.spec.dims, desc="decoding", unit=" values", leave=False, disable=None) as bar:
         try:
-            x, labels = decode(density, payload, n, length, bar.update, given)
+            x, labels = decode(density, payload, n, length, bar.update, given, engine, form)
             same = _crc_of(x, labels) == values_crc
         except ValueError:
             same = False
     if not same:
         here = "PyTorch {} on {}".format(*_environment())
         why = f"compressed by PyTorch {version} on {processor}, this is {here}, and the two round otherwise"
+        if wrote != engine:
+            why = f"it was compressed by the {wrote} engine, and the {engine} one rounds otherwise"
+        elif made and made != maker():
+            why = "the code that compressed it was compiled by other versions or for another processor"
         raise UserError(f"{source}: does not come out as it went in: {why}; decompress it there, or copy it again")
     stem = Path(Path(source).name.removesuffix(SUFFIX)).stem
     ending = {"lines": "txt"}.get(fields[0], fields[0])
@@ -183,8 +201,18 @@ def _codable(run: str, saved: SavedRun) -> tuple[Density, bytes]:
     return density, digest.digest()[:8]
 
 
-def _opened(path: Path) -> bytes:
-    """Return what follows the frame of a compressed file, if it is whole."""
+def _engine_of(field: str) -> tuple[Engine, str]:
+    """Return the engine that wrote a file, and what made its code, if any; `ValueError` for a field that tells none."""
+    match field.split(" "):
+        case ["eager"]:
+            return "eager", ""
+        case ["compiled", made]:
+            return "compiled", made
+    raise ValueError("no engine")
+
+
+def _opened(path: Path) -> tuple[int, bytes]:
+    """Return the form of a compressed file and what follows its frame, if it is whole."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -192,30 +220,17 @@ def _opened(path: Path) -> bytes:
     if len(content) < FRAME.size + HEADER.size or content[:3] != MAGIC[:3]:
         raise UserError(f"{path}: not a file that `run.py compress` wrote")
     magic, crc = FRAME.unpack_from(content)
-    if magic != MAGIC:
-        raise UserError(f"{path}: is of version {magic[3]} of the format, and this program reads {MAGIC[3]}")
+    if not 1 <= magic[3] <= FORM:
+        raise UserError(f"{path}: is of version {magic[3]} of the format, and this program reads 1 to {FORM}")
     body = content[FRAME.size :]
     if zlib.crc32(body) != crc:
         raise UserError(f"{path}: damaged or truncated; copy it again")
-    return body
+    return magic[3], body
 
 
 def _environment() -> list[str]:
     """Return the version of PyTorch and the vector unit of the CPU, on which the rounding of a conditional depends."""
     return [torch.__version__.partition("+")[0], torch.backends.cpu.get_cpu_capability()]
-
-
-@torch.no_grad()
-def _nats(density: Density, content: Content, length: int) -> float:
-    """Return -log p of all examples together, as the density reports it, but of padding."""
-    total, members = 0.0, density.model.members
-    coded = (torch.arange(content.x.numel()) < length).view_as(content.x)
-    for rows in torch.arange(len(content.x)).split(BATCH):
-        x, given = content.x[rows], rows_of(content.given, rows)
-        terms = (density.terms(x, given, k).double() * coded[rows] for k in range(members))
-        scores = torch.stack([t.flatten(1).sum(1) for t in terms])
-        total -= float((scores.logsumexp(0) - math.log(members)).sum())
-    return total
 
 
 def _others(x: Tensor, length: int, spec: DataSpec) -> dict[str, int]:
