@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from ar_lightning.cli import main
-from tests.support.forked import run_forked
+from tests.support.forked import LIMIT, run_forked
 
 ROOT = Path(__file__).parents[2]
 QUICK = [  # two batches of everything, and nothing sent or drawn that takes time
@@ -27,9 +29,18 @@ def run_here(*args: str) -> int:
         os.chdir(before)
 
 
-def run_apart(*args: str, **env: str) -> str:
-    """Run a command in a process of its own and return its output; it must succeed."""
-    code, output = run_forked(ROOT / "run.py", *args, folder=ROOT, env=os.environ | env)
+def run_apart(*args: str, fresh: bool = False, **env: str) -> str:
+    """Run a command in a process of its own, forked or from a fresh start, and return its output; it must succeed."""
+    script = ROOT / "run.py"
+    if fresh:
+        command = [sys.executable, str(script), *args]
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ | env, timeout=LIMIT, check=False, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        code, output = done.returncode, done.stdout
+    else:
+        code, output = run_forked(script, *args, folder=ROOT, env=os.environ | env)
     assert code == 0, output
     return output
 

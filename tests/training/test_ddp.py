@@ -25,7 +25,8 @@ def images_of(config: str) -> torch.Tensor:
 def test_two_processes_are_one_training(tmp_path: Path) -> None:
     run = tmp_path / "run"
     options = [o for o in QUICK if not o.startswith(("trainer.devices", "trainer.limit_test", "tracking."))]
-    run_apart("--config", "conf/nade.yaml", *options, "trainer.devices=2", f"run_dir={run}", WANDB_MODE="offline")
+    args = ["--config", "conf/nade.yaml", *options, "trainer.devices=2", f"run_dir={run}"]
+    run_apart(*args, fresh=True, WANDB_MODE="offline")
     assert result(run)["world_size"] == 2
     assert len([p for p in (run / "wandb").glob("*run-*") if p.is_dir()]) == 1
     assert {p.name for p in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
