@@ -92,16 +92,21 @@ def us_a_value(density: Density, x: torch.Tensor) -> dict[str, dict[str, float]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "codec.json")
+    parser.add_argument(
+        "--trainings", nargs="+", choices=TRAININGS, default=list(TRAININGS), metavar="NAME",
+        help=f"what was measured of others stays; {'; '.join(TRAININGS)}",
+    )  # fmt: skip
     given = parser.parse_args()
     torch.set_num_threads(1)
+    kept = json.loads(given.out.read_text())["codes"] if given.out.is_file() else {}
     result: dict[str, Any] = {
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__},
-        "trainings": {name: " ".join(args) for name, args in TRAININGS.items()}, "codes": {},
+        "trainings": {name: " ".join(args) for name, args in TRAININGS.items()}, "codes": kept,
     }  # fmt: skip
     table = Table("test images", "bytes", "-log2 p(x) / 8", "bits/dim", "decoded equal", "us a value, written and read")
-    for name, training in TRAININGS.items():
+    for name in given.trainings:
         with tempfile.TemporaryDirectory() as folder:
-            code = result["codes"][name] = measure(training, Path(folder))
+            code = result["codes"][name] = measure(TRAININGS[name], Path(folder))
         bits = f"{code['bits_per_dim']:.4f}"
         times = "; ".join(f"{work}: {t['written']:.2f}, {t['read']:.2f}" for work, t in code["us_a_value"].items())
         likelihood = f"{code['bytes_of_the_likelihood']:,.0f}"

@@ -1,6 +1,6 @@
 """Images, a pixel at a time, by a step that is compiled. What is done once a row stays as it is in `loops.py`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -44,20 +44,23 @@ class _Rows:
         self, model: RasterModel, draw: Draw, walk: Walk, x: Tensor, rows: Tensor, compiled: Callable[..., Any]
     ) -> None:
         self.model, self.draw, self.walk, self.x, self.rows, self.compiled = model, draw, walk, x, rows, compiled
-        self.column = torch.zeros((), dtype=torch.long)
+        self.place = torch.zeros((), dtype=torch.long), torch.zeros((), dtype=torch.long)  # row and column
         self.read = torch.zeros_like(draw.encode(x[rows][:, :, :1, :1])[:, :, 0, 0])
         self.features: list[Tensor] = []
-        self.codes: dict[int, Any] = {}
+        self.codes: dict[Any, Any] = {}
 
-    def copied(self, features: Any) -> bool:
-        """Copy the features of a row, `(W, B, n)` each, to where the code reads them; return whether it is one map."""
-        maps = [t[:, :, 0].permute(2, 0, 1) for t in ([features] if isinstance(features, Tensor) else features)]
-        self.features = self.features or [torch.empty(t.shape, dtype=t.dtype) for t in maps]
+    def start(self, i: int, features: Any) -> None:
+        """Go to a row, and copy its features, `(W, B, n)` each, to where the code reads them; those that it has."""
+        self.one = isinstance(features, Tensor)
+        maps = [None if t is None else t[:, :, 0].permute(2, 0, 1) for t in ([features] if self.one else features)]
+        if not self.features:  # the first row has all
+            self.features = [torch.empty(t.shape, dtype=t.dtype) for t in maps if t is not None]
         for there, here in zip(self.features, maps, strict=True):
-            there.copy_(here)
-        self.column.zero_()
+            if here is not None:
+                there.copy_(here)
+        for t, value in zip(self.place, (i, 0), strict=True):
+            t.fill_(value)
         self.read.zero_()
-        return isinstance(features, Tensor)
 
 
 class _Drawn(_Rows):
@@ -74,16 +77,17 @@ class _Drawn(_Rows):
 
     def row(self, i: int, features: Any) -> bool:
         """Fill row i by its features; return whether there is code."""
-        one = self.copied(features)
-        if not self.codes:
-            step = PixelStep(self.model, self.draw, self.walk, len(self.features), one)
-            self.tensors = [self.column, self.read, self.values, *self.here, *self.features, *step.tensors]
-            self.codes[0] = self.compiled(step, self.tensors)
-        if (code := self.codes[0]) is None:
-            return False
+        self.start(i, features)
         for there, given in zip(self.here, self.given, strict=True):
             there.copy_(given[i])
-        for _ in range(len(self.values)):
+        for j in range(len(self.values)):
+            coarsest = self.walk.coarsest(i, j)
+            if coarsest not in self.codes:
+                step = PixelStep(self.model, self.draw, self.walk, coarsest, len(self.features), self.one)
+                self.tensors = [*self.place, self.read, self.values, *self.here, *self.features, *step.tensors]
+                self.codes[coarsest] = self.compiled(step, self.tensors)
+            if (code := self.codes[coarsest]) is None:
+                return False
             code(self.tensors)
         self.x[:, :, i] = self.values.permute(2, 1, 0)[: len(self.x)]
         if self.draw.progress:
@@ -98,44 +102,69 @@ class _Chosen(_Rows):
 
     def row(self, i: int, features: Any) -> bool:
         """Fill row i by its features; return whether there is code."""
-        one, groups, (n, _, height, width) = self.copied(features), self.walk.groups, self.x.shape
+        self.start(i, features)
+        groups, (n, _, height, width) = self.walk.groups, self.x.shape
         size, choice = self.read.shape[1] // groups, self.draw.of_output()
         for j in range(width):
-            self.column.fill_(j)
-            given = self.features
+            self.place[1].fill_(j)
+            given, coarsest = self.features, self.walk.coarsest(i, j)
             for g in range(groups):
-                if g not in self.codes:
-                    step = GroupStep(self.model, self.draw, self.walk, g, len(given), one)
+                if (coarsest, g) not in self.codes:
+                    step = GroupStep(self.model, self.draw, self.walk, coarsest, g, len(given), self.one)
                     self.memory = step.tensors
-                    self.codes[g] = self.compiled(step, [self.column, self.read, *given, *self.memory])
-                if (code := self.codes[g]) is None:
+                    self.codes[coarsest, g] = self.compiled(step, [*self.place, self.read, *given, *self.memory])
+                if (code := self.codes[coarsest, g]) is None:
                     return False
-                output, *pixel = code([self.column, self.read, *given, *self.memory])
+                output, *pixel = code([*self.place, self.read, *given, *self.memory])
                 given = pixel or given
                 site = g * height * width + i * width + j
                 self.read[:n, g * size : (g + 1) * size] = choice.fill(self.x, output[:n], site)
         return True
 
 
-class PixelStep(CompiledStep):
-    """A pixel as a function of tensors: it reads the pixel to the left, draws the values of this one and moves on.
+class _Step(CompiledStep):
+    """A pixel at which resolutions down to the `coarsest` scale have one of their own.
 
-    The tensors are the column `()`, the pixel to the left `(B, C * E)`, the values of the row `(W, C, B)`, which are
-    filled; uniforms `(W, C, B, noise)`, known values and their mask `(W, C, B)`, and then the `features` of the row
-    `(W, B, n)` and the memory of the modules.
+    It reads `features` of the row, so many maps, which are `one` and no list.
     """
 
-    def __init__(self, model: RasterModel, draw: Draw, walk: Walk, features: int, one: bool) -> None:
+    def __init__(
+        self, model: RasterModel, draw: Draw, walk: Walk, coarsest: int, features: int, one: bool
+    ) -> None:  # fmt: skip
         super().__init__(model, draw, walk.modules)
-        self.walk, self.features, self.one = walk, features, one  # how many maps, and whether it is one and no list
+        self.walk, self.coarsest, self.features, self.one = walk, coarsest, features, one
+        self.scales = model.scales or (1,) * features
+
+    @property
+    def architecture(self) -> str:
+        return repr((super().architecture, self.coarsest))
+
+    def here(self, maps: Sequence[Tensor], column: Tensor) -> Any:
+        """Return the features of a pixel, of maps `(W, B, n)` of the row."""
+        parts = [
+            t.index_select(0, (column // scale if scale > 1 else column).view(1))[0] if scale <= self.coarsest else None
+            for t, scale in zip(maps, self.scales, strict=True)
+        ]
+        return parts[0] if self.one else parts
+
+
+class PixelStep(_Step):
+    """A pixel as a function of tensors: it reads the pixel to the left, draws the values of this one and moves on.
+
+    The tensors are the row and the column, `()` both; the pixel to the left `(B, C * E)`; the values of the row
+    `(W, C, B)`, which are filled; uniforms `(W, C, B, noise)`, known values and their mask `(W, C, B)`; and then the
+    `features` of the row `(W, B, n)` and the memory of the modules.
+    """
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """Draw a pixel and return it as the next one reads it, `(B, C * E)`."""
-        column, left, values, noise, known, mask, *rest = tensors
+        row, column, left, values, noise, known, mask, *rest = tensors
         at = column.view(1)
-        noise, known, mask, *features = (t.index_select(0, at)[0] for t in (noise, known, mask, *rest[: self.features]))
+        noise, known, mask = (t.index_select(0, at)[0] for t in (noise, known, mask))
+        features = self.here(rest[: self.features], column)
         with self.remembering(iter(rest[self.features :])):
-            drawn, read = self.pixel(column, left, features[0] if self.one else features, noise, known, mask)
+            self.walk.export(row, self.coarsest)
+            drawn, read = self.pixel(column, left, features, noise, known, mask)
         values.index_copy_(0, at, drawn[None])
         left.copy_(read)
         column.add_(1)
@@ -159,33 +188,35 @@ class PixelStep(CompiledStep):
         return torch.cat(values), torch.cat(read, 1)
 
 
-class GroupStep(CompiledStep):
+class GroupStep(_Step):
     """A group of channels of a pixel as a function of tensors, which tells by what its values are chosen.
 
-    The tensors are the column `()`; what is read `(B, C * E)`, the pixel to the left, over which the groups of this one
-    are written in turn; for the first group the `features` of the row `(W, B, n)`, for the others those of the pixel
-    `(B, n)`; and the memory of the modules.
+    The tensors are the row and the column, `()` both; what is read `(B, C * E)`, the pixel to the left, over which the
+    groups of this one are written in turn; for the first group the `features` of the row `(W, B, n)`, for the others
+    those of the pixel `(B, n)`; and the memory of the modules.
     """
 
-    def __init__(self, model: RasterModel, draw: Draw, walk: Walk, group: int, features: int, one: bool) -> None:
-        super().__init__(model, draw, walk.modules)
-        self.walk, self.group, self.features, self.one = walk, group, features, one
+    def __init__(
+        self, model: RasterModel, draw: Draw, walk: Walk, coarsest: int, group: int, features: int, one: bool
+    ) -> None:
+        super().__init__(model, draw, walk, coarsest, features, one)
+        self.group = group
 
     @property
     def architecture(self) -> str:
         return repr((super().architecture, self.group))
 
-    def forward(self, column: Tensor, read: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, row: Tensor, column: Tensor, read: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """Return what the draw makes of the parameters, and of the first group the features of the pixel for others."""
         (model, _), g, groups = self.held, self.group, self.walk.groups
-        features = [*rest[: self.features]]
+        features = rest[: self.features]
         with self.remembering(iter(rest[self.features :])):
+            self.walk.export(row, self.coarsest)
             self.walk.move(column, g)
             if g == 0:
-                features = [t.index_select(0, column.view(1))[0] for t in features]
-            pixel: Any = features[0] if self.one else features
-            if g == 0:
-                pixel = model.pixel(read, pixel, None)
+                pixel = model.pixel(read, self.here(features, column), None)
+            else:
+                pixel = features[0] if self.one else list(features)
             colours = read.chunk(groups, 1)
             earlier = colours[g - 1] if g else torch.zeros_like(colours[0])
             params = model.colour(earlier if groups > 1 else None, group_of(pixel, g, groups), None)

@@ -247,6 +247,11 @@ class RasterModel(Model):
         super().__init__(shapes, conditional)
         self.register_buffer("orders", site_order(shapes)[None], persistent=False)
 
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """How many columns of the image a column of each feature map of a row stands for; () where all are as fine."""
+        return ()
+
     @abstractmethod
     def row(self, above: Tensor, cond: Any = None) -> Any:
         """Map the row above each row, `(B, C * E, h, W)`, to feature maps of the rows: a tensor or a list of them."""

@@ -56,6 +56,7 @@ class PixelCNNpp(RasterModel):
     dims = 2
     joint_colours = True
     initialises = True
+    exports = True
     hidden_layers = ("u_above", "ul_above", "ul_left", "level.*")
 
     def __init__(
@@ -89,7 +90,14 @@ class PixelCNNpp(RasterModel):
         self.head = Pointwise(filters, shapes.outputs)
         normalise_weights(self)
 
+    @property
+    def scales(self) -> tuple[int, ...]:
+        return 1, *(2**level for level in range(self.level.depth))
+
     def row(self, above: Tensor, cond: Given = None) -> list[Tensor | None]:
+        for net in self.modules():
+            if isinstance(net, GatedResnet):
+                net.remember(cond)
         above = self.above_border(above)
         _, features = self.level.row(self.u_above(above), cond)
         return [self.ul_above(above), *features]
@@ -102,9 +110,8 @@ class PixelCNNpp(RasterModel):
 
     def columns(self, features: list[Tensor]) -> list[list[Tensor | None]]:
         """Return the features of each pixel, with None at the resolutions that have none there."""
-        above, *levels = features
-        width = above.shape[3]
-        resolutions = [_columns(above, 1, width), *(_columns(f, 2**level, width) for level, f in enumerate(levels))]
+        width = features[0].shape[3]
+        resolutions = [_columns(f, scale, width) for f, scale in zip(features, self.scales, strict=True)]
         return [list(column) for column in zip(*resolutions, strict=True)]
 
     def initialise(self, z: Tensor, cond: Given = None) -> None:
@@ -186,7 +193,7 @@ class Level(nn.Module):
         return up.x
 
 
-class GatedResnet(nn.Module):
+class GatedResnet(Streaming):
     """A gated residual block, see the equation above; `conv` makes a convolution of so many channels in and out."""
 
     def __init__(self, conv: "Conv", filters: int, shortcut: bool, dropout: float, given: GivenSizes) -> None:
@@ -212,10 +219,15 @@ class GatedResnet(nn.Module):
             c = c + self.nin(shortcut)
         gates = self.gates(dropout(concat_elu(c), self.dropout, self.training))
         if self.class_bias is not None:
-            bias = self.class_bias(cond)
+            bias = self.past["bias"] if self.past else self.class_bias(cond)
             gates = gates + (bias if gates.ndim == 2 else bias[..., None, None])
         a, b = gates.chunk(2, 1)
         return torch.addcmul(x, a, torch.sigmoid(b))
+
+    def remember(self, cond: Given) -> None:
+        """While streaming, compute what is given with an example once, for all pixels."""
+        if self.past is not None and self.class_bias is not None and not self.past:
+            self.past["bias"] = self.class_bias(cond)
 
 
 class Border(Streaming):
@@ -229,7 +241,7 @@ class Border(Streaming):
         """Map `(B, C, h, w)` to `(B, C + 1, h, w)`; of one pixel while streaming, `(B, C)`."""
         ones = torch.ones_like(x[:, :1])
         if x.ndim == 2:  # one pixel
-            ones.fill_(self.place.column > 0)
+            ones = ones * (self.place.column > 0)
         elif self.advance(x.shape[self.dim]) == 0:
             ones.narrow(self.dim, 0, 1).zero_()
         return torch.cat([x, ones], 1)

@@ -4,6 +4,7 @@ Odd sizes round up going down, and are cropped going up. While streaming, a coar
 is at an even row and column. A pixel is `(B, C)`, and None where there is none.
 """
 
+import torch
 from torch import Tensor, nn
 
 from ar_lightning.nn.conv import CausalConv, RowConv
@@ -56,7 +57,7 @@ class DownConv(CausalConv):
         """Map `(B, C, h, W)` to `(B, out, h / 2, W / 2)`; while streaming, a pixel of an odd row or column to None."""
         if self.past is None:
             return self.parallel(x)
-        if self.place.row % 2 or self.place.column % 2:
+        if not self.place.begins:
             self.past["row"].read(x, self.place)
             return None
         return super().forward(x)
@@ -79,13 +80,23 @@ class UpConv(Streaming):
             assert x is not None
             height, width = like.shape[2:]
             return self.conv(x)[:, :, :height, :width]  # type: ignore[no-any-return]
-        i, j = self.place.row, self.place.column
+        i, j, blocks = self.place.row, self.place.column, past["blocks"]
+        if isinstance(j, Tensor):
+            if x is not None:
+                blocks.write(j // 2, torch.addmm(past["bias"], x, past["matrix"]))
+            part = (i % 2 * 2 + j % 2).view(1)
+            return blocks[j // 2].unflatten(1, (4, -1)).index_select(1, part)[:, 0]  # type: ignore[no-any-return]
         if x is not None:
-            past["blocks"].write(j // 2, self.conv(x[..., None, None]).permute(0, 2, 3, 1).flatten(1))
-        return past["blocks"][j // 2].unflatten(1, (2, 2, -1))[:, i % 2, j % 2]  # type: ignore[no-any-return]
+            blocks.write(j // 2, self.conv(x[..., None, None]).permute(0, 2, 3, 1).flatten(1))
+        return blocks[j // 2].unflatten(1, (2, 2, -1))[:, i % 2, j % 2]  # type: ignore[no-any-return]
 
     def start(self, batch: int, width: int) -> None:
         """Make what the coarse pixels of a row become, two pixels of two rows each."""
         assert self.past is not None
-        weight = self.conv.weight
-        self.past["blocks"] = Steps(weight.new_zeros(-(-width // 2), batch, 4 * weight.shape[1]))
+        weight, bias = self.conv.weight, self.conv.bias  # (C, out, 2, 2)
+        assert bias is not None
+        self.past.update(
+            blocks=Steps(weight.new_zeros(-(-width // 2), batch, 4 * weight.shape[1])),
+            matrix=weight.permute(0, 2, 3, 1).flatten(1).contiguous(),
+            bias=bias.repeat(4),
+        )

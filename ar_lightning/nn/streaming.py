@@ -23,10 +23,17 @@ __all__ = ["Place", "Row", "Steps", "Streaming", "Walk", "as_steps", "mapped", "
 class Place:
     """Where a model is in an image: a row, a pixel of it, and the group of channels that is read there."""
 
-    row: int = -1
-    column: Any = 0  # a number, or a tensor `()`
+    row: Any = -1  # a number, or a tensor `()`
+    column: Any = 0  # the same
     group: int = 0
     step: Any = 0  # of the row, which has one for each group of each pixel
+
+    halved: bool | None = None  # in a step that is exported: whether half the resolution has a pixel here too
+
+    @property
+    def begins(self) -> bool:
+        """Whether a pixel of half the resolution begins here."""
+        return not (self.row % 2 or self.column % 2) if self.halved is None else self.halved
 
     def move(self, column: Any, group: int, groups: int) -> None:
         """Go to a group of a pixel of the row."""
@@ -152,6 +159,15 @@ class Walk:
         for m in self.modules:
             if row % m.scale == 0:
                 m.start_row()
+
+    def coarsest(self, row: int, column: int) -> int:
+        """Return the scale of the lowest resolution that has a pixel of its own at this one."""
+        return max(scale for scale in self.places if not (row % scale or column % scale))
+
+    def export(self, row: Tensor, coarsest: int) -> None:
+        """Go to a row `()` of which the lowest resolution with a pixel there is known, in a step that is exported."""
+        for scale, place in self.places.items():
+            place.row, place.halved = row // scale, 2 * scale <= coarsest
 
     def move(self, column: Any, group: int) -> None:
         """Go to a group of a pixel of the row."""
