@@ -36,7 +36,7 @@ from ar_lightning.core.condition import Given
 from ar_lightning.core.fields import Dropout, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.base import RasterModel
-from ar_lightning.nn.conv import CausalConv, FirstConv, Pointwise, odd, output_layers, round_up
+from ar_lightning.nn.conv import CausalConv, FirstConv, Pointwise, batch_last, odd, output_layers, round_up
 from ar_lightning.nn.given import given_bias
 from ar_lightning.nn.lstm import DiagonalLSTMLayer, RowLSTMLayer
 
@@ -61,6 +61,7 @@ class PixelNetwork(RasterModel):
     blocks = "branches"
     hidden_layers = ("first.*", "branches.*", "head.[0-4]")
     layout: torch.memory_format = torch.contiguous_format  # of the maps and kernels
+    batch_last = True  # branches take their maps so
 
     def __init__(
         self,
@@ -94,6 +95,8 @@ class PixelNetwork(RasterModel):
 
     def colour(self, earlier: Tensor | None, features: Tensor, cond: Given = None) -> Tensor:
         v = self.first.colour(earlier, features)
+        if self.batch_last and v.ndim == 4:  # while streaming, it is a pixel
+            v = batch_last(v)
         for branch in self.branches:
             v = v + branch(v)
         params: Tensor = self.head(v)
@@ -146,6 +149,7 @@ class PixelCNN(PixelNetwork):
     """
 
     layout = torch.channels_last  # which convolutions keep, and need not copy into another and back
+    batch_last = False
 
     def __init__(self, shapes: Shapes, *, kernel: PositiveInt = 3, **shared: Any) -> None:
         self.kernel = odd(kernel)  # before the rest, which makes the branches

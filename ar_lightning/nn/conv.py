@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ar_lightning.core.spec import Shapes
 from ar_lightning.nn.streaming import Row, Steps, Streaming, with_past
 
-__all__ = ["CausalConv", "FirstConv", "Pointwise", "RowConv", "odd", "output_layers", "round_up"]
+__all__ = ["CausalConv", "FirstConv", "Pointwise", "RowConv", "batch_last", "odd", "output_layers", "round_up"]
 
 
 class CausalConv(nn.Conv2d, Streaming):
@@ -102,10 +102,23 @@ class CausalConv(nn.Conv2d, Streaming):
 
 
 class Pointwise(CausalConv):
-    """A 1x1 convolution."""
+    """A 1x1 convolution; of maps that `batch_last` laid out, a matrix product that returns such maps."""
 
     def __init__(self, channels: int, out: int, bias: bool = True, colours: int = 1) -> None:
         super().__init__(channels, out, bias=bias, colours=colours)
+
+    def parallel(self, x: Tensor) -> Tensor:
+        maps = x.permute(1, 2, 3, 0)
+        if len(x) == 1 or not maps.is_contiguous():
+            return super().parallel(x)
+        weight, flat = self.masked_weight()[:, :, 0, 0], maps.flatten(1)
+        out = weight @ flat if self.bias is None else torch.addmm(self.bias[:, None], weight, flat)
+        return out.unflatten(1, maps.shape[1:]).permute(3, 0, 1, 2)
+
+
+def batch_last(maps: Tensor) -> Tensor:
+    """Lay maps `(B, C, H, W)` out as `(C, H, W, B)` in memory, so that LSTMs and 1x1 layers need not copy them."""
+    return maps.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2)
 
 
 class RowConv(Streaming):

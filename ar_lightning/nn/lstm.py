@@ -143,8 +143,7 @@ class DiagonalLSTMLayer(Streaming):
         rows = [torch.cat([inputs[k], states[k], states[2 + k]], 1) for k in range(2)]  # (4h, channels + 2h) each
         biases = [whole_gates(i2s.bias, self.colours)[:, None] for i2s in self.input_to_state]
         h0, c0 = (s[:, 0].mT for s in (self.h0, self.c0))  # (2, h, 1)
-        there, back = diagonal_scan(v, torch.stack(rows), torch.stack(biases), h0, c0).permute(0, 4, 1, 2, 3)
-        return there + F.pad(back.flip(3)[:, :, :-1], (0, 0, 1, 0))
+        return diagonal_scan(v, torch.stack(rows), torch.stack(biases), h0, c0)
 
     def start(self, batch: int, width: int) -> None:
         """Make the inputs and states of a row, what the next one reads of these, and the state to the left of a pixel.

@@ -124,11 +124,11 @@ BUGS = {
         "dW.append((x[:, None] * (da - g[:, None] * v)).sum(0))", "tests/nn/test_kernels.py -k nade",
     ),
     "the gradient of a Row LSTM's states goes the wrong way": Bug(
-        "ar_lightning/nn/kernels/lstm_scans.py", "zip(daround.split(h), spans,", "zip(daround.split(h), spans[::-1],",
+        "ar_lightning/nn/kernels/lstm_steps.py", "(*dxs, *dabove)", "(*dxs, *reversed(dabove))",
         "tests/nn/test_lstm.py -k row",
     ),
     "a diagonal's cell state comes from above": Bug(
-        "ar_lightning/nn/kernels/lstm_scans.py", "c = cells[..., above].clone()", "c = cells.roll(batch, 2)[..., above]",
+        "ar_lightning/nn/kernels/lstm_scans.py", "windows(c, beside, sizes)", "windows(c, above, sizes)",
         EXACT + " -k streaming_equals and diagonal",
     ),
     "the vertical stack is one row ahead": Bug(

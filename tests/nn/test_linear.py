@@ -1,9 +1,10 @@
-"""The linear map of many rows: that of `torch.nn.Linear`, with its gradients, whichever way it is computed."""
+"""The linear map of many rows or pixels is the one of PyTorch, with its gradients, whichever way it is computed."""
 
 import pytest
 import torch
 from torch import nn
 
+from ar_lightning.nn.conv import Pointwise, batch_last
 from ar_lightning.nn.kernels.rows_linear import LARGE, RowsLinear
 
 ROWS = {"few": (5, 3), "one": (1,), "many": (2477, 3), "as many as stay": (LARGE // 16,), "a list": (7919,)}
@@ -38,3 +39,16 @@ def test_autocast_gives_bfloat16(rows: int) -> None:
         out = layer(x)
     assert out.dtype == torch.bfloat16
     assert torch.allclose(out.float(), layer(x), atol=0.05)
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+@pytest.mark.parametrize("bias", [False, True])
+def test_of_maps_with_the_batch_last_a_1x1_convolution_is_the_same(bias: bool, colours: int) -> None:
+    torch.manual_seed(0)
+    layer = Pointwise(6, 9, bias=bias, colours=colours).double()
+    maps = torch.randn(2, 6, 4, 5, dtype=torch.float64, requires_grad=True)
+    found = [layer.parallel(x) for x in (maps, batch_last(maps))]
+    assert found[1].permute(1, 2, 3, 0).is_contiguous()
+    torch.testing.assert_close(*found)
+    gradients = [torch.autograd.grad(out.sin().sum(), (maps, *layer.parameters())) for out in found]
+    torch.testing.assert_close(*gradients)

@@ -1,97 +1,28 @@
 """The scans of PixelRNN's LSTMs over rows and diagonals, with backward passes of their own.
 
-    [o, f, i, g] = W [v, h_1, h_2, ...] + b,    c = f c' + i g,    h = o tanh(c)
-
-The states that a step reads are put side by side, so that it is one matrix product and a few passes over memory that
-the cache still holds; the backward pass takes the same steps back. What does not wait for a state is done for all rows
-at once. Maps are kept channels first, then the pixels of a step of all images. As tanh(a) = 2 sigmoid(2a) - 1, one
-sigmoid gives all gates. Cells are computed in float32 or better, also under autocast, which rounds products of rows.
+States and cells lie in blocks of columns, a block a step. The initial ones lie at the ends of each, so that a step
+reads windows of the block before it. Maps are kept channels first and the images of a batch last, so that a row or a
+diagonal of all images is a matrix. All is computed in float32 or better, also under autocast.
 """
 
-from collections.abc import Sequence
-from itertools import chain
-from typing import Any
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ar_lightning.nn.kernels.lstm_steps import Steps, run, run_back
 from ar_lightning.nn.precision import uncast
 
 __all__ = ["DiagonalScan", "RowScan", "diagonal_scan", "row_scan"]
 
 
-Gates = Sequence[Tensor]  # o, f, i, g
-
-
 def precise(t: Tensor) -> torch.dtype:
     """Return the more precise of float32 and the type of the tensor."""
     return torch.promote_types(t.dtype, torch.float32)
-
-
-def doubled(weight: Tensor, h: int) -> Tensor:
-    """Return weights `(..., 4h, n)` with the rows of g doubled."""
-    return torch.cat([weight[..., : 3 * h, :], 2 * weight[..., 3 * h :, :]], -2)
-
-
-def cell_(a: Tensor, gates: Gates, c: Tensor, out: Tensor, tanh: Tensor) -> None:
-    """Turn pre-activations `(..., 4h, n)`, those of g doubled, into gates in place; write the new cell and its tanh.
-
-    `gates` are the views of o, f, i and g in `a`.
-    """
-    a.sigmoid_()
-    _, f, i, g = gates
-    torch.mul(f, c, out=out)
-    out.addcmul_(i, g, value=2).sub_(i)  # i (2 g - 1)
-    torch.mul(out, 2, out=tanh).sigmoid_().mul_(2).sub_(1)
-
-
-def cell_backward_(
-    sigmoids: Tensor, gates: Gates, c: Tensor, tanh: Tensor, dh: Tensor, dc: Tensor, dsigmoids: Tensor, out: Gates
-) -> None:
-    """Write the gradients of the pre-activations, and turn the gradient of the cell into that of the cell before.
-
-    Args:
-        sigmoids: o, f and i as `cell_` left them `(..., 3h, n)`.
-        gates: views of o, f, i and g, `(..., h, n)` each.
-        c: the cell before `(..., h, n)`.
-        tanh: tanh of the cell after.
-        dh: gradient of the state.
-        dc: gradient of the cell after, from later steps; changed in place.
-        dsigmoids: written: the gradients of o, f and i `(..., 3h, n)`.
-        out: written: views of the gradients of o, f, i and g, of pre-activations that are not doubled.
-    """
-    (o, f, i, g), (do, df, di, dg) = gates, out
-    u = torch.mul(g, 2).sub_(1)  # tanh of the pre-activation
-    dc.addcmul_(torch.mul(tanh, tanh).neg_().add_(1).mul_(o), dh)
-    torch.mul(dh, tanh, out=do)
-    torch.mul(dc, c, out=df)
-    torch.mul(dc, u, out=di)
-    torch.ops.aten.sigmoid_backward.grad_input(dsigmoids, sigmoids, grad_input=dsigmoids)
-    torch.mul(dc, u.mul_(u).neg_().add_(1).mul_(i), out=dg)
-    dc.mul_(f)
-
-
-def add_product_(out: Tensor, weight: Tensor, read: Tensor) -> None:
-    """Add `weight @ read` to `out`, which may be more precise."""
-    if weight.dtype == out.dtype:
-        out.addmm_(weight, read)
-    else:
-        out += weight @ read
-
-
-def overlaps(kernel: int, width: int) -> list[tuple[slice, slice]]:
-    """List for each offset of a kernel, from the left, the columns x with x + offset inside the row, and x + offset."""
-    spans = []
-    for offset in range(-(kernel // 2), kernel // 2 + 1):
-        n, first = max(0, width - abs(offset)), max(0, -offset)
-        spans.append((slice(first, first + n), slice(first + offset, first + offset + n)))
-    return spans
-
-
-def rows_of_parts(gates: Tensor) -> list[Gates]:
-    """View o, f, i and g of each row of `(H, 4h, n)`."""
-    return list(zip(*(part.unbind() for part in gates.chunk(4, 1)), strict=True))
 
 
 class RowScan(torch.autograd.Function):
@@ -103,7 +34,7 @@ class RowScan(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor, kernel: int
+        ctx: Any, v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor, kernel: int, keep: bool = True
     ) -> Tensor:
         """Return states `(B, h, H, W)`.
 
@@ -114,86 +45,128 @@ class RowScan(torch.autograd.Function):
             h0: initial state `(h, 1)`, the same for all columns.
             c0: initial cell `(h, 1)`.
             kernel: k, odd.
+            keep: save what the backward pass needs.
         """
-        (batch, channels, H, W), h, dtype = v.shape, len(h0), precise(v)
-        autocast = torch.is_autocast_enabled(v.device.type)
-        kind = torch.get_autocast_dtype(v.device.type) if autocast else dtype  # of matrix products
-        n, rows, spans = batch * W, v.permute(2, 1, 0, 3), overlaps(kernel, W)
-        inputs = (kernel // 2 + 1) * channels
-        read, around = (v.new_zeros(H, size, batch, W, dtype=kind) for size in (inputs, kernel * h))
-        for tap, (here, there) in zip(read.split(channels, 1), spans, strict=False):
-            tap[..., here] = rows[..., there]
-        cells, states = v.new_empty(H + 1, h, n, dtype=dtype), v.new_empty(H + 1, h, batch, W, dtype=dtype)
-        cells[0], states[0] = c0, h0[..., None]
-        tanhs = v.new_empty(H, h, n, dtype=dtype)
-        W_, b_ = doubled(weight.to(dtype), h).to(kind), doubled(bias.to(dtype), h)
-        from_input, from_states = W_[:, :inputs], W_[:, inputs:].contiguous()
+        (batch, _, H, W), h, dtype, reach = v.shape, len(h0), precise(v), kernel // 2
+        x = v.to(dtype).permute(1, 2, 3, 0).contiguous()
+        states, cells = x.new_zeros(h, H + 1, W + 2 * reach, batch), x.new_empty(h, H + 1, W, batch)
+        states[:, 0, reach : reach + W], cells[:, 0] = h0[..., None], -2 * c0[..., None]
+        steps = RowScan.steps(x, states, cells, kernel)
         with uncast(v):
-            gates = torch.bmm(from_input.expand(H, -1, -1), read.flatten(2)).to(dtype).add_(b_)
-            # Views of all rows, made at once: making them in the loop would take as long as the work.
-            a, parts, c, tanh = gates.unbind(), rows_of_parts(gates), cells.unbind(), tanhs.unbind()
-            taps = zip(around.split(h, 1), spans, strict=True)
-            taps_of_rows = zip(*(tap[..., here].unbind() for tap, (here, _) in taps), strict=True)
-            befores = zip(*(states[..., there].unbind() for _, there in spans), strict=True)
-            flat, state = around.flatten(2).unbind(), states.flatten(2).unbind()
-            for y, (row_taps, before) in enumerate(zip(taps_of_rows, befores, strict=False)):
-                for tap, source in zip(row_taps, before, strict=True):
-                    tap.copy_(source)
-                add_product_(a[y], from_states, flat[y])
-                cell_(a[y], parts[y], c[y], c[y + 1], tanh[y])
-                torch.mul(parts[y][0], tanh[y], out=state[y + 1])
-        ctx.save_for_backward(weight, read, around, gates, cells, tanhs)
+            kept = run(steps, row_parts(weight.to(dtype), len(x), kernel), bias.to(dtype), keep)
+        ctx.save_for_backward(weight, x, states, cells, *kept)
         ctx.dtype, ctx.kernel = v.dtype, kernel
-        return states[1:].permute(2, 1, 0, 3).to(v.dtype)
+        return states[:, 1:, reach : reach + W].contiguous().permute(3, 0, 1, 2).to(v.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        weight, read, around, gates, cells, tanhs = ctx.saved_tensors
-        (H, inputs, batch, W), h, kind, dtype = read.shape, tanhs.shape[1], read.dtype, gates.dtype
-        spans = overlaps(ctx.kernel, W)
-        dgates, dstates = torch.empty_like(gates), gates.new_empty(H, h, batch, W)
-        dstates[:] = grad.permute(2, 1, 0, 3)
-        dh, dc, daround = dstates.new_zeros(h, batch, W), gates.new_zeros(h, batch * W), torch.empty_like(around[0])
-        to_input, to_states = weight.to(kind).T.split([inputs, ctx.kernel * h])
-        to_states = to_states.contiguous()
-        parts, dparts = rows_of_parts(gates), rows_of_parts(dgates)
-        ofi, dofi = gates[:, : 3 * h].unbind(), dgates[:, : 3 * h].unbind()
-        c, tanh, dgate, dstate = cells.unbind(), tanhs.unbind(), dgates.unbind(), dstates.unbind()
-        taps = list(zip(daround.split(h), spans, strict=True))
-        dabove, _ = taps.pop(ctx.kernel // 2)
-        beside = [(dh[..., there], tap[..., here]) for tap, (here, there) in taps]
-        dh_flat, daround_flat = dh.flatten(1), daround.flatten(1)
-        with uncast(read):
-            for y in reversed(range(H)):
-                dh += dstate[y]
-                cell_backward_(ofi[y], parts[y], c[y], tanh[y], dh_flat, dc, dofi[y], dparts[y])
-                torch.mm(to_states, dgate[y].to(kind), out=daround_flat)
-                dh.copy_(dabove)
-                for dh_there, tap in beside:
-                    dh_there += tap
-            rounded = dgates.to(kind)
-            dread = torch.bmm(to_input.expand(H, -1, -1), rounded).unflatten(2, (batch, W))
-            dweight = [torch.bmm(rounded, x.flatten(2).mT).sum(0, dtype=dtype) for x in (read, around)]
-        *dbefore, dv = dread.chunk(ctx.kernel // 2 + 1, 1)
-        for tap, (here, there) in zip(dbefore, spans, strict=False):
-            dv[..., there] += tap[..., here]
-        initial = (s.flatten(1).sum(1, keepdim=True) for s in (dh, dc))
-        gradients = (torch.cat(dweight, 1), dgates.sum((0, 2))[:, None], *initial)
-        return dv.permute(2, 1, 0, 3).to(ctx.dtype), *(t.to(weight.dtype) for t in gradients), None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        weight, x, states, cells, *kept = ctx.saved_tensors
+        dx, dstates, dcells = (torch.zeros_like(t) for t in (x, states, cells))
+        steps = RowScan.steps(x, states, cells, ctx.kernel)
+        gradients = RowScan.steps(dx, dstates, dcells, ctx.kernel)
+        inside = slice(ctx.kernel // 2, ctx.kernel // 2 + x.shape[2])
+        dstates[:, 1:, inside] = grad.permute(1, 2, 3, 0)
+        with uncast(x):
+            parts, dbias = run_back(steps, gradients, row_parts(weight.to(x.dtype), len(x), ctx.kernel), kept)
+        *inputs, recurrent = parts
+        dweight = torch.cat([*reversed(inputs), recurrent], 1)
+        dh, dc = (t.sum((1, 2))[:, None] for t in (dstates[:, 0, inside], dcells[:, 0]))
+        dv = dx.permute(3, 0, 1, 2).to(ctx.dtype)
+        return dv, *(t.to(weight.dtype) for t in (dweight, dbias, dh, -dc)), None, None
+
+    @staticmethod
+    def steps(x: Tensor, states: Tensor, cells: Tensor, kernel: int) -> Steps:
+        """View the rows of x `(C, H, W, B)`, states `(h, H + 1, W + 2 (k // 2), B)` and cells `(h, H + 1, W, B)`.
+
+        Of the input, the pixel itself comes first, then those to its left.
+        """
+        width, batch = x.shape[2:]
+        rows, above = x.flatten(2), states.flatten(2)
+        left = [rows[..., : max(0, width - k) * batch].unbind(1) for k in range(kernel // 2 + 1)]
+        beside = [above[..., k * batch : (k + width) * batch].unbind(1) for k in range(kernel)]
+        cell = cells.flatten(2).unbind(1)
+        read = list(zip(*(taps[:-1] for taps in beside), strict=True))
+        return Steps(list(zip(*left, strict=True)), read, cell[:-1], cell[1:], beside[kernel // 2][1:])
+
+
+def row_parts(weight: Tensor, channels: int, kernel: int) -> list[Tensor]:
+    """Split W of a `RowScan` into parts for each input, that of the pixel itself first, and for all states."""
+    inputs = (kernel // 2 + 1) * channels
+    return [*reversed(weight[:, :inputs].split(channels, 1)), weight[:, inputs:]]
+
+
+class Diagonals(NamedTuple):
+    """Where the pixels of an image lie when its diagonals, each from the top, lie one after another.
+
+    States lie in blocks, a diagonal each, with an initial one at both ends. Before the first there are two of these.
+    What has two rows is of the image and of its mirror image. Pixels are numbered row by row.
+
+    Args:
+        sizes: pixels of each diagonal.
+        own: the column of the state of its first pixel.
+        beside: the column of the state beside that pixel; that of the state above is one less.
+        order: the pixels `(2, H W)` one after another.
+        place: at which of these each pixel of the image is `(2, H W)`.
+        column: the column of its state `(2, H W)`.
+        source: the pixel of the map that a column is added to `(2, columns)`, H W for none: the mirror image's is
+            shifted down.
+        ends: the columns of initial states.
+    """
+
+    sizes: list[int]
+    own: list[int]
+    beside: list[int]
+    order: Tensor
+    place: Tensor
+    column: Tensor
+    source: Tensor
+    ends: Tensor
+
+
+@lru_cache(maxsize=8)
+def diagonals(H: int, W: int, device: torch.device) -> Diagonals:
+    """List the diagonals i + j = d of an image."""
+    rows = [range(max(0, d - W + 1), min(d, H - 1) + 1) for d in range(H + W - 1)]
+    own, beside = [], []
+    column, before = 1, range(0)  # where the states of the diagonal before start, and its rows
+    for row in rows:
+        beside.append(column + row.start - before.start)
+        column += len(before) + 2
+        own.append(column)
+        before = row
+    pixels = [(i, d - i) for d, row in enumerate(rows) for i in row]
+    order = torch.tensor([[i * W + j for i, j in pixels], [i * W + W - 1 - j for i, j in pixels]])
+    columns = torch.tensor([start + k for start, row in zip(own, rows, strict=True) for k in range(len(row))])
+    place = order.argsort(1)
+    source = torch.full((2, own[-1] + len(rows[-1]) + 1), H * W)
+    source[0, columns], source[1, columns] = order[0], (order[1] + W).clamp(max=H * W)
+    ends = (source[0] == H * W).nonzero()[:, 0]
+    tables = (t.to(device) for t in (order, place, columns[place], source, ends))
+    return Diagonals([len(row) for row in rows], own, beside, *tables)
+
+
+def windows(maps: Tensor, starts: Iterable[int], sizes: Iterable[int]) -> Sequence[Tensor]:
+    """View columns of `(..., N)`: windows in order, that do not overlap."""
+    cuts, end = [], 0
+    for start, size in zip(starts, sizes, strict=True):
+        cuts += [start - end, size]
+        end = start + size
+    return maps.split([*cuts, maps.shape[-1] - end], -1)[1::2]
 
 
 class DiagonalScan(torch.autograd.Function):
     """Two LSTMs down the diagonals, from the upper left and, on the mirrored map, from the upper right corner.
 
-    A step reads the pixel of the input and the states of the pixels beside and above, one diagonal before.
+    A step reads the pixel of the input and the states of the pixels beside and above, one diagonal before. The second
+    map is shifted down by a row before it is added to the first.
     """
 
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor, keep: bool = True
     ) -> Tensor:
-        """Return the states of both LSTMs `(2, h, H, W, B)`, those of the second mirrored.
+        """Return the sum of the states of both LSTMs `(B, h, H, W)`.
 
         Args:
             v: input maps `(B, C, H, W)`.
@@ -203,81 +176,62 @@ class DiagonalScan(torch.autograd.Function):
             c0: initial cells `(2, h, 1)`.
             keep: save what the backward pass needs.
         """
-        (batch, channels, H, W), h, dtype = v.shape, h0.shape[1], precise(v)
-        x = v.new_empty(2, channels, H, W, batch, dtype=dtype)
-        x[0] = v.permute(1, 2, 3, 0)
-        x[1] = v.flip(3).permute(1, 2, 3, 0)
-        states = h0.to(dtype).repeat(1, 1, (H + 1) * batch)  # the row above the first one, then a row each
-        cells = c0.to(dtype).repeat(1, 1, H * batch)
-        out = v.new_empty(2, h, H, W, batch)
-        W_, b_ = doubled(weight.to(dtype), h), doubled(bias.to(dtype), h)
-        steps = []
+        (batch, C, H, W), h, dtype, at = v.shape, h0.shape[1], precise(v), diagonals(*v.shape[2:], v.device)
+        x = in_both(v.to(dtype).permute(1, 2, 3, 0).flatten(1, 2), at.order)
+        size = at.source.shape[1], batch
+        states = h0.to(dtype)[..., None].expand(-1, -1, *size).contiguous()
+        cells = (-2 * c0.to(dtype)[..., None]).expand(-1, -1, *size).contiguous()
+        steps = DiagonalScan.steps(at, x, states, cells)
         with uncast(v):
-            for d in range(H + W - 1):
-                beside, above = neighbours(d, H, W, batch)
-                read = torch.cat([diagonal(x, d).flatten(2), states[..., beside], states[..., above]], 1)
-                a = torch.baddbmm(b_, W_, read)
-                c = cells[..., above].clone()
-                tanh = torch.empty_like(c)
-                cell_(a, a.chunk(4, 1), c, cells[..., above], tanh)
-                state = torch.mul(a[:, :h], tanh, out=states[..., beside])
-                diagonal(out, d).copy_(state.unflatten(2, (-1, batch)))
-                if keep:
-                    steps.append((read, a, c, tanh))
-        ctx.save_for_backward(weight, *chain.from_iterable(steps))
-        ctx.shape, ctx.dtype = x.shape, v.dtype
-        return out
+            kept = run(steps, weight.to(dtype).split([C, 2 * h], 2), bias.to(dtype), keep)
+        ctx.save_for_backward(weight, x, states, cells, *kept)
+        ctx.shape, ctx.dtype = v.shape, v.dtype
+        there, back = (s.index_select(1, column) for s, column in zip(states, at.column, strict=True))
+        there[:, W:] += back[:, :-W]
+        return there.unflatten(1, (H, W)).permute(3, 0, 1, 2).to(v.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        weight, *kept = ctx.saved_tensors
-        steps = [kept[i : i + 4] for i in range(0, len(kept), 4)]
-        (_, channels, H, W, batch), h, dtype = ctx.shape, weight.shape[1] // 4, kept[0].dtype
-        grad, transposed = grad.contiguous(), weight.to(dtype).mT.contiguous()
-        dx = transposed.new_empty(ctx.shape)
-        dstates, dcells = dx.new_zeros(2, h, (H + 1) * batch), dx.new_zeros(2, h, H * batch)
-        dW, db = torch.zeros_like(weight, dtype=dtype), dx.new_zeros(2, 4 * h)
-        with uncast(dx):
-            for d in reversed(range(H + W - 1)):
-                beside, above = neighbours(d, H, W, batch)
-                read, a, c, tanh = steps[d]
-                own, da, dh = dstates[..., beside], torch.empty_like(a), diagonal(grad, d).flatten(2)
-                cell_backward_(
-                    a[:, : 3 * h], a.chunk(4, 1), c, tanh, dh + own, dcells[..., above], da[:, : 3 * h], da.chunk(4, 1)
-                )
-                dW.baddbmm_(da, read.mT)
-                db += da.sum(2)
-                dread = torch.bmm(transposed, da)
-                diagonal(dx, d).copy_(dread[:, :channels].unflatten(2, (-1, batch)))
-                own.copy_(dread[:, channels : channels + h])
-                dstates[..., above] += dread[:, channels + h :]
-        dv = (dx[0] + dx[1].flip(2)).permute(3, 0, 1, 2).to(ctx.dtype)
-        initial = (s.sum(2, keepdim=True) for s in (dstates, dcells))
-        return dv, *(t.to(weight.dtype) for t in (dW, db[..., None], *initial)), None
+        weight, x, states, cells, *kept = ctx.saved_tensors
+        (_, C, H, W), h, at = ctx.shape, states.shape[1], diagonals(*ctx.shape[2:], grad.device)
+        dx, dcells = torch.zeros_like(x), torch.zeros_like(cells)
+        own = F.pad(grad.to(x.dtype).permute(1, 2, 3, 0).flatten(1, 2), (0, 0, 0, 1))  # zeros come last
+        dstates = in_both(own, at.source)
+        steps, gradients = DiagonalScan.steps(at, x, states, cells), DiagonalScan.steps(at, dx, dstates, dcells)
+        with uncast(x):
+            parts, dbias = run_back(steps, gradients, weight.to(x.dtype).split([C, 2 * h], 2), kept)
+        there, back = (d.index_select(1, place) for d, place in zip(dx, at.place, strict=True))
+        dv = (there + back).unflatten(1, (H, W)).permute(3, 0, 1, 2).to(ctx.dtype)
+        dh, dc = (d.index_select(2, at.ends).sum((2, 3))[..., None] for d in (dstates, dcells))
+        return dv, *(t.to(weight.dtype) for t in (torch.cat(parts, 2), dbias, dh, -dc)), None
+
+    @staticmethod
+    def steps(at: Diagonals, x: Tensor, states: Tensor, cells: Tensor) -> Steps:
+        """View the diagonals of x `(2, C, H W, B)`, and those of states and cells in blocks `(2, h, columns, B)`."""
+        batch = x.shape[3]
+        sizes = [n * batch for n in at.sizes]
+        beside, own = ([batch * start for start in starts] for starts in (at.beside, at.own))
+        above = [start - batch for start in beside]
+        h, c = states.flatten(2), cells.flatten(2)
+        reads = list(zip(windows(h, beside, sizes), windows(h, above, sizes), strict=True))
+        inputs = list(zip(x.flatten(2).split(sizes, 2), strict=True))
+        return Steps(inputs, reads, windows(c, beside, sizes), windows(c, own, sizes), windows(h, own, sizes))
 
 
-def rows_of(d: int, H: int, W: int) -> tuple[int, int]:
-    """Return the first row of the diagonal i + j = d, and the one after its last."""
-    return max(0, d - W + 1), min(d, H - 1) + 1
+def in_both(maps: Tensor, places: Tensor) -> Tensor:
+    """Return pixels of maps `(C, n, B)` in two orders, of `places` `(2, m)`: `(2, C, m, B)`."""
+    out = maps.new_empty(2, len(maps), places.shape[1], maps.shape[2])
+    for part, place in zip(out, places, strict=True):
+        torch.index_select(maps, 1, place, out=part)
+    return out
 
 
-def neighbours(d: int, H: int, W: int, batch: int) -> tuple[slice, slice]:
-    """Return where, among the rows of the image, the states beside and above the pixels of a diagonal are."""
-    low, high = rows_of(d, H, W)
-    return slice((low + 1) * batch, (high + 1) * batch), slice(low * batch, high * batch)
-
-
-def diagonal(maps: Tensor, d: int) -> Tensor:
-    """View the n pixels of a diagonal of contiguous maps `(2, C, H, W, B)` as `(2, C, n, B)`, from the top."""
-    two, channels, H, W, batch = maps.shape
-    low, high = rows_of(d, H, W)
-    first = maps.storage_offset() + (low * W + d - low) * batch
-    return maps.as_strided((two, channels, high - low, batch), (*maps.stride()[:2], (W - 1) * batch, 1), first)
-
-
-# The compiler would unroll every step of a scan, for minutes.
-row_scan = torch.compiler.disable(RowScan.apply)
+@torch.compiler.disable
+def row_scan(v: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, c0: Tensor, kernel: int) -> Tensor:
+    """Apply `RowScan`; without gradients, nothing is kept for the backward pass."""
+    states: Tensor = RowScan.apply(v, weight, bias, h0, c0, kernel, torch.is_grad_enabled())
+    return states
 
 
 @torch.compiler.disable
