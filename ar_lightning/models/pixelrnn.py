@@ -61,7 +61,7 @@ class PixelNetwork(RasterModel):
     blocks = "branches"
     hidden_layers = ("first.*", "branches.*", "head.[0-4]")
     layout: torch.memory_format = torch.contiguous_format  # of the maps and kernels
-    batch_last = True  # branches take their maps so
+    batch_last = True  # its branches take maps with the images of a batch last in memory
 
     def __init__(
         self,
