@@ -79,11 +79,12 @@ def add_drawing(parser: Parser, n: int, things: str, default_class: str) -> None
     parser.add_argument("--out", metavar="FILE", help="path of the files (default: in RUN/samples)")
 
 
-def add_engine(parser: Parser) -> None:
+def add_engine(parser: Parser, default: Engine = "auto", why: str = "") -> None:
     """Add `--engine` of a command that goes from value to value."""
     parser.add_argument(
-        "--engine", choices=get_args(Engine), default="auto",
-        help="compiled: machine code, made once in about a minute; auto: where that saves time (default)",
+        "--engine", choices=get_args(Engine), default=default,
+        help="compiled: machine code, made once in about a minute; auto: where that saves time "
+        f"(default: {default}{why})",
     )  # fmt: skip
 
 

@@ -82,7 +82,7 @@ class Compressed:
 
 
 def compress(
-    run: str, source: str, out: str | None = None, overrides: Sequence[str] = (), engine: Engine = "auto"
+    run: str, source: str, out: str | None = None, overrides: Sequence[str] = (), engine: Engine = "eager"
 ) -> Compressed:
     """Compress a file without loss, by the probabilities of a trained density.
 
