@@ -179,15 +179,16 @@ BUGS = {
         DENSITY + " -k tempered",
     ),
     "log-probabilities of members are averaged": Bug(
-        "ar_lightning/density/density.py", "torch.stack(scores).logsumexp(0) - math.log(len(scores))",
-        "torch.stack(scores).mean(0)", EXACT + " -k sum_to_one and made",
+        "ar_lightning/density/members.py", "log_p.logsumexp(0) - math.log(len(log_p))",
+        "log_p.mean(0)", EXACT + " -k sum_to_one and made",
     ),
     "what is known says nothing about the member": Bug(
         "ar_lightning/density/members.py", "scores[:, k] = (terms", "scores[:, k] = 0 * (terms",
         EXACT + " -k completions and made",
     ),
     "the Jacobian has the wrong sign": Bug(
-        "ar_lightning/density/density.py", "return scores[0] - self.spec.log_volume", "return scores[0] + self.spec.log_volume",
+        "ar_lightning/density/density.py", "torch.stack(scores) - self.spec.log_volume",
+        "torch.stack(scores) + self.spec.log_volume",
         "tests/data/test_dequantised.py -k subtracts",
     ),
     "a prompt is read a token late": Bug(
