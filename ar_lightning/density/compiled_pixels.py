@@ -23,7 +23,7 @@ def fill_pixels(
 
     `compiled` returns the code of a step for its tensors; return None if there is none.
     """
-    rows = torch.arange(size).clamp(max=len(x) - 1)
+    rows = torch.arange(size, device=x.device).clamp(max=len(x) - 1)
     cond = None if cond is None else rows_of(cond, rows)
     above = torch.zeros_like(draw.encode(x[rows][:, :, :1]))
     with streaming(model):
@@ -44,7 +44,7 @@ class _Rows:
         self, model: RasterModel, draw: Draw, walk: Walk, x: Tensor, rows: Tensor, compiled: Callable[..., Any]
     ) -> None:
         self.model, self.draw, self.walk, self.x, self.rows, self.compiled = model, draw, walk, x, rows, compiled
-        self.place = torch.zeros((), dtype=torch.long), torch.zeros((), dtype=torch.long)  # row and column
+        self.place = x.new_zeros((), dtype=torch.long), x.new_zeros((), dtype=torch.long)  # row and column
         self.read = torch.zeros_like(draw.encode(x[rows][:, :, :1, :1])[:, :, 0, 0])
         self.features: list[Tensor] = []
         self.codes: dict[Any, Any] = {}
@@ -54,7 +54,7 @@ class _Rows:
         self.one = isinstance(features, Tensor)
         maps = [None if t is None else t[:, :, 0].permute(2, 0, 1) for t in ([features] if self.one else features)]
         if not self.features:  # the first row has all
-            self.features = [torch.empty(t.shape, dtype=t.dtype) for t in maps if t is not None]
+            self.features = [t.new_empty(t.shape) for t in maps if t is not None]
         for there, here in zip(self.features, maps, strict=True):
             if here is not None:
                 there.copy_(here)
@@ -73,7 +73,7 @@ class _Drawn(_Rows):
         # (B, D, ...) to (H, W, C, B, ...)
         self.given = [t[rows].unflatten(1, x.shape[1:]).movedim((2, 3, 1), (0, 1, 2)) for t in draw.given(x)]
         self.here = [torch.empty_like(t[0], memory_format=torch.contiguous_format) for t in self.given]
-        self.values = torch.empty(x.shape[3], x.shape[1], len(rows), dtype=x.dtype)
+        self.values = x.new_empty(x.shape[3], x.shape[1], len(rows))
 
     def row(self, i: int, features: Any) -> bool:
         """Fill row i by its features; return whether there is code."""

@@ -27,7 +27,7 @@ from ar_lightning.core.errors import UserError, first_line
 from ar_lightning.core.files import write_bytes
 from ar_lightning.core.notice import notice
 
-__all__ = ["SECONDS", "Code", "deterministic_algorithms", "has_compiler", "machine_code", "maker"]
+__all__ = ["SECONDS", "Code", "any_code", "deterministic_algorithms", "has_compiler", "machine_code", "maker"]
 
 SECONDS = 60.0  # that compiling takes, about
 PACKAGE = Path(ar_lightning.__file__).parent
@@ -39,6 +39,11 @@ LOADED: dict[Path, Code] = {}
 def has_compiler() -> bool:
     """Return whether this machine has a C++ compiler."""
     return any(shutil.which(c) for c in (os.environ.get("CXX", "g++"), "g++", "clang++"))
+
+
+def any_code() -> bool:
+    """Return whether there is any in the cache."""
+    return _cache().is_dir() and any(_cache().iterdir())
 
 
 @cache

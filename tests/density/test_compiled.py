@@ -14,6 +14,7 @@ from ar_lightning.core.spec import DataSpec
 from ar_lightning.density import compiled, machine_code
 from ar_lightning.density.compiled import choose_loop
 from ar_lightning.density.loops import group_of
+from ar_lightning.models.base import RasterModel
 from ar_lightning.nn.rotary import rotate, turns
 from tests.support.cases import (
     CONTEXT_CASES,
@@ -42,6 +43,28 @@ def uncompiled(
 ) -> Callable[[Sequence[torch.Tensor]], Any]:
     """Return the function that would be compiled."""
     return lambda given: function(*(t.view_as(t) for t in given))
+
+
+def replayed(
+    function: Callable[..., Any], tensors: Sequence[torch.Tensor], *rest: Any
+) -> Callable[[Sequence[torch.Tensor]], Any]:
+    """Return what a CUDA graph does: the function over the very memory that it was captured with."""
+    kept = [t.view_as(t) for t in tensors]
+
+    def run(given: Sequence[torch.Tensor]) -> Any:
+        assert [t.data_ptr() for t in given] == [t.data_ptr() for t in kept]
+        return function(*kept)
+
+    return run
+
+
+@each([case for case in EXPORTED if issubclass(find("model", case.model), RasterModel)])
+def test_a_step_can_be_replayed_over_the_same_memory(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "machine_code", replayed)
+    monkeypatch.setattr(compiled, "has_compiler", lambda: True)
+    density, cond = case.build(), case.labels(3)
+    drawn = [density.sample(3, cond, generator=seeded(3), engine=e) for e in ("eager", "compiled")]
+    assert torch.allclose(*drawn, rtol=0, atol=0 if case.spec.levels else 1e-8)
 
 
 @each(EXPORTED)
@@ -127,9 +150,12 @@ def test_auto_compiles_where_the_rest_takes_longer(case: Case, monkeypatch: pyte
     monkeypatch.setattr("ar_lightning.density.density.BATCH", 3)  # not a power of two
     density = case.build()
     eager = density.sample(9, case.labels(9), generator=seeded(1), engine="eager")
-    for seconds, expected in ((1e9, [False] * 3), (-1.0, [False, True, True])):
+    for seconds, any_code, expected in (
+        (1e9, True, [False]), (1e9, False, []), (-1.0, True, [False, True, True]), (-1.0, False, [True, True])
+    ):  # fmt: skip
         made.clear()
         monkeypatch.setattr(compiled, "SECONDS", seconds)
+        monkeypatch.setattr(compiled, "any_code", lambda found=any_code: found)
         assert torch.equal(density.sample(9, case.labels(9), generator=seeded(1)), eager)
         assert made == expected
 

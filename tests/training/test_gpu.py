@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from ar_lightning.config.registry import find
+from ar_lightning.core.errors import UserError
+from ar_lightning.models.base import RasterModel
 from tests.support.cases import CASES, Case, random_values
 from tests.support.commands import result, run_here
 
@@ -24,6 +27,19 @@ def test_likelihoods_and_samples_are_those_of_the_cpu(case: Case) -> None:
     torch.testing.assert_close(on_gpu.log_prob(x.cuda(), cond).cpu(), nats)
     for naive in (False, True):
         torch.testing.assert_close(on_gpu.sample(5, cond, noise=noise.cuda(), naive=naive).cpu(), drawn)
+
+
+@pytest.mark.parametrize("case", [case for case in ONE_EACH if find("model", case.model).exports], ids=str)
+def test_a_graph_draws_what_the_steps_draw(case: Case) -> None:
+    density, cond = case.build().to("cuda"), case.labels(5)
+    cond = None if cond is None else cond.cuda()
+    noise = density.noise(5).cuda()
+    if isinstance(density.model, RasterModel):
+        drawn = [density.sample(5, cond, noise=noise, engine=e) for e in ("eager", "compiled")]
+        torch.testing.assert_close(*drawn)
+    else:
+        with pytest.raises(UserError, match="models of images"):
+            density.sample(5, cond, noise=noise, engine="compiled")
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
