@@ -68,7 +68,7 @@ def measure(training: list[str], folder: Path) -> dict[str, Any]:
         "allowed": round(1.01 * promised + 64, 1),
         "bits_per_dim": round(8 * size / x.numel(), 4),
         "test_bits_per_dim": round(result["test/bpd"], 4),
-        "us_a_value": us_a_value(opened.density(), x),
+        "us_a_value": us_a_value(opened.density, x),
     }
 
 
