@@ -49,7 +49,7 @@ class OrderlessDensity(Density):
             return -self.likelihood.log_prob(params, x).flatten(1).sum(1) + self.spec.log_volume
         n = (first == 0).sum(1, keepdim=True)
         d = (first > 0).sum(1, keepdim=True) + (u[:, -1:] * n).long().minimum(n - 1)
-        return self.masked_nll(x, orders.argsort(1) < d, cond)
+        return self.masked_nll(x, ranks_in(orders) < d, cond)
 
     def masked_nll(self, x: Tensor, known: Tensor, cond: Given = None) -> Tensor:
         """Return D / (D - d) times the sum over the D - d unknown of -log p(x_i | known), `(B,)` in nats.
@@ -151,9 +151,17 @@ def orders_of(model: Any, members: Tensor, first: Tensor | None) -> Tensor:
     orders = every[members.to(every.device)]
     if first is None:
         return orders
-    return in_ranks(torch.where(first > 0, every[0].argsort(), orders.argsort(1)).argsort(1), first)
+    return in_ranks(torch.where(first > 0, every[0].argsort(), ranks_in(orders)).argsort(1), first)
+
+
+def ranks_in(orders: Tensor) -> Tensor:
+    """Return the place of each token in orders `(B, tokens)`: an argsort of a permutation, without sorting."""
+    places = torch.arange(orders.shape[1], device=orders.device).expand_as(orders)
+    return torch.empty_like(orders).scatter_(1, orders, places)
 
 
 def in_ranks(orders: Tensor, first: Tensor) -> Tensor:
     """Return orders `(B, tokens)` sorted by numbers `(B, tokens)` of the tokens, the highest first."""
+    if not bool(first.any()):  # as nearly always in training; sorting takes as long as a layer
+        return orders
     return orders.gather(1, first.gather(1, orders).argsort(dim=1, descending=True, stable=True))
