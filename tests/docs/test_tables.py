@@ -199,6 +199,8 @@ def test_codes_are_those_of_the_results() -> None:
     for name, code in read("codec.json")["codes"].items():
         assert f"| {code['bytes_of_the_likelihood']:,.0f} | {code['bytes']:,} |" in row("compression", name)
         assert code["equal"] and code["bytes"] <= code["allowed"]
+        for times in code["us_a_value"].values():
+            assert f"| {times['written']:.2f} and {times['read']:.2f} |" in row("compression", name)
 
 
 def test_the_headlines_of_the_readme_are_those_of_the_results() -> None:
