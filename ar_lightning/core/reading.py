@@ -58,8 +58,12 @@ def read_metrics(file: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def samples_of(folder: Path) -> dict[str, Path]:
-    """Return the last samples of a run, or those that were exported, by their names in an export."""
-    places = {f"samples{end}": (folder / "samples" / f"final{end}", folder / f"samples{end}") for end in SAMPLES}
+    """Return the last samples of a run, or those that were exported, by their names in an export.
+
+    Of a table of mixed columns, they are the picture of the marginals.
+    """
+    places = {f"samples{end}": [folder / "samples" / f"final{end}", folder / f"samples{end}"] for end in SAMPLES}
+    places["samples.png"].append(folder / "samples" / "final-marginals.png")
     return {name: path for name, paths in places.items() for path in paths if path.is_file()}
 
 

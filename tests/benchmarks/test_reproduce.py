@@ -48,6 +48,12 @@ def test_what_is_kept_is_of_the_config(row) -> None:  # type: ignore[no-untyped-
         assert (row.result["data"], row.result["model"]) == (row.config["data.name"], row.config["model.name"])
 
 
+def test_rows_of_mixed_columns_are_in_nats() -> None:
+    adult = next(row for row in ROWS if row.name == "any_order_transformer_adult")
+    assert adult.ours == f"{adult.result['test/nll']:.2f} nats"
+    assert (adult.folder / "samples.png").is_file()  # of the marginals
+
+
 def test_the_page_says_what_is_not_run_and_what_is_missed(tmp_path: Path) -> None:
     row = next(row for row in ROWS if row.name == "nade_binarized_mnist")
     assert row.verdict == "at or below the published value"
