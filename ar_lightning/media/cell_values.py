@@ -66,7 +66,18 @@ def ticked(axes: Any, column: Column, which: str, log: bool, n: int = 4) -> None
         axis.set_minor_formatter(lambda value, place: "")
     else:
         axes.locator_params(axis=which, nbins=n)
-    axis.set_major_formatter(lambda value, place: f"{value:.6g}")
+    axis.set_major_formatter(lambda value, place: _short_number(value))
+
+
+def _short_number(value: float) -> str:
+    """Write the number of a tick, so that large ones do not meet.
+
+    Example:
+        >>> _short_number(99_999.0), _short_number(250_000.0), _short_number(-1_500_000.0)
+        ('99999', '250k', '-1.5M')
+    """
+    unit, name = (1e6, "M") if abs(value) >= 1e6 else (1e3, "k") if abs(value) >= 1e5 else (1.0, "")
+    return f"{value / unit:.6g}{name}"
 
 
 def levels_shown(column: Column, most: int) -> tuple[list[str], int]:
