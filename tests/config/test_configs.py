@@ -49,9 +49,12 @@ def test_an_example_goes_through_a_large_config(config: str) -> None:
     skip_without_data(loaded["data"]["name"])
     if (path := loaded["data"].get("path")) and not Path(path).exists():
         pytest.skip(f"no {path}, which is the user's")
-    lit = build_lit(loaded, build_data_module(loaded, build_dataset(loaded["data"])))
-    density, spec = lit.density, lit.density.spec
+    data = build_data_module(loaded, build_dataset(loaded["data"]))
+    density = build_lit(loaded, data).density
+    spec = density.spec
     x = torch.randn(2, *spec.shape) if spec.levels is None else torch.randint(spec.levels, (1, *spec.shape))
+    if isinstance(spec.medium, MixedTable):
+        x, _ = data.split("test", 2)
     cond = torch.zeros(len(x), dtype=torch.long) if density.conditional else None
     nats = density.loss(x, cond)
     nats.mean().backward()

@@ -50,7 +50,8 @@ def test_a_sweep_from_its_file_to_the_best_config(sweep: Sweeping, tmp_path: Pat
     best = min(trials, key=lambda t: t.value or 0)
     assert (best.value or 0) <= (trials[0].value or 0), "the first is the config itself"
     run_apart("--config", str(sweep.out / "best.yaml"), f"run_dir={tmp_path / 'again'}", *OFF)
-    assert result(tmp_path / "again")["val/bpd"] == best.value
+    again = result(tmp_path / "again")["val/bpd"]
+    assert again == pytest.approx(best.value, rel=1e-9), "up to the order of a sum, which depends on where tensors lie"
     assert "test/nll" in result(tmp_path / "again")
     for name in ("trials.csv", "plots/history.png", "report.txt"):
         assert (sweep.out / name).stat().st_size > 0
