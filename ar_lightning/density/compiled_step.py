@@ -44,18 +44,8 @@ class CompiledStep(nn.Module):
         model, likelihood = self.held
         settings = [(name, *_settings(m)) for module in self.held for name, m in module.named_modules()]
         constants = [(name, t.tolist()) for name, t in likelihood.named_buffers()]  # which are no inputs
-        return repr(
-            (
-                type(self).__name__,
-                str(model),
-                str(likelihood),
-                model.shapes,
-                settings,
-                constants,
-                self.temperature,
-                self.dtype,
-            )
-        )
+        what = (type(self).__name__, str(model), str(likelihood), model.shapes, settings, constants)
+        return repr((*what, self.temperature, self.dtype))
 
     @contextmanager
     def remembering(self, tensors: Iterator[Tensor], **others: Any) -> Iterator[None]:
