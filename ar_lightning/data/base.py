@@ -1,7 +1,9 @@
 """The contract of a dataset; the files that users name, and held-out splits, for several of them."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,7 +15,7 @@ from ar_lightning.core.spec import DataSpec
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SPLITS", "Dataset", "Split", "Splits", "hold_out", "hold_out_last", "shuffled", "users_file"]
+__all__ = ["SPLITS", "Dataset", "Delegated", "Split", "Splits", "hold_out", "hold_out_last", "shuffled", "users_file"]
 
 SPLITS = ("train", "valid", "test")
 
@@ -92,6 +94,32 @@ class Dataset(Protocol):
     def augment(self, x: "torch.Tensor") -> "torch.Tensor":
         """Augment a training batch after `values`; randomness comes from torch's global generator."""
         return x
+
+
+class Delegated(Dataset):
+    """A dataset that is what its `_rows` are, which are read once they are needed: its constructor reads no data."""
+
+    @cached_property
+    @abstractmethod
+    def _rows(self) -> Dataset:
+        """Return the dataset that it is."""
+
+    @property
+    def spec(self) -> DataSpec:
+        return self._rows.spec
+
+    @property
+    def regime(self) -> str:
+        return self._rows.regime
+
+    def load(self) -> Splits:
+        return self._rows.load()
+
+    def describe(self) -> list[list[str]]:
+        return self._rows.describe()
+
+    def true_log_prob(self, x: np.ndarray, features: np.ndarray | None = None) -> np.ndarray | None:
+        return self._rows.true_log_prob(x, features)
 
 
 def hold_out(n: int, missing: Sequence[str], seed: int, where: object) -> dict[str, np.ndarray]:

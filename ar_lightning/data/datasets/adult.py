@@ -11,7 +11,7 @@ import numpy as np
 
 from ar_lightning.core.errors import UserError
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import Dataset, Splits, hold_out
+from ar_lightning.data.base import Dataset, Delegated, hold_out
 from ar_lightning.data.download import ELSEWHERE, data_root
 from ar_lightning.data.frame_file import Frame
 from ar_lightning.data.missing import blanked
@@ -31,7 +31,7 @@ ADULT_COLUMNS = (
 )  # fmt: skip
 
 
-class Adult(Dataset):
+class Adult(Delegated):
     """Adult (census income): 48,842 rows of 6 numbers and 9 categories, some cells missing.
 
     The repository says which rows are for training and which for the test; a tenth of the former is held out as valid.
@@ -62,21 +62,6 @@ class Adult(Dataset):
         self.roles = Roles(tuple(given or ()), label)
         self.data_dir = data_dir
         self.known: DataSpec | None = None  # of a density in whose terms the rows are read
-
-    @property
-    def spec(self) -> DataSpec:
-        return self._rows.spec
-
-    @property
-    def regime(self) -> str:
-        return self._rows.regime
-
-    def load(self) -> Splits:
-        """Return the three splits, `(N, 1, D)` float32 as the columns say they are stored."""
-        return self._rows.load()
-
-    def describe(self) -> list[list[str]]:
-        return self._rows.describe()
 
     def in_terms_of(self, spec: DataSpec) -> Dataset:
         if spec != self.known:

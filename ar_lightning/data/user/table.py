@@ -13,7 +13,7 @@ from ar_lightning.core.fields import NonNegativeInt, PositiveInt
 from ar_lightning.core.medium import MixedTable, Table
 from ar_lightning.core.notice import notice
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.data.base import SPLITS, Dataset, Splits, hold_out, shuffled, users_file
+from ar_lightning.data.base import SPLITS, Dataset, Delegated, hold_out, shuffled, users_file
 from ar_lightning.data.columns import Wanted, numbers_in, read_columns, read_table
 from ar_lightning.data.datasets.survey import Survey
 from ar_lightning.data.missing import blanked
@@ -30,7 +30,7 @@ KINDS = (
 T = TypeVar("T")
 
 
-class TableFile(Dataset):
+class TableFile(Delegated):
     """Your own table: CSV of any dialect, Parquet, Excel, .npz or .hdf5; text, numbers, dates, cells may be missing.
 
     A CSV is separated by commas, semicolons, tabs or white space, with a header or without, and may be in gzip; of an
@@ -116,23 +116,6 @@ class TableFile(Dataset):
         known = self.known.medium.columns if self.known and isinstance(self.known.medium, MixedTable) else ()
         is_category = any(column.name == name and column.kind == "category" for column in known)
         return is_category or self.wishes.kind_of(name) in ("category", "date") or name == self.roles.label
-
-    @property
-    def spec(self) -> DataSpec:
-        return self._rows.spec
-
-    @property
-    def regime(self) -> str:
-        return self._rows.regime
-
-    def load(self) -> Splits:
-        return self._rows.load()
-
-    def describe(self) -> list[list[str]]:
-        return self._rows.describe()
-
-    def true_log_prob(self, x: np.ndarray, features: np.ndarray | None = None) -> np.ndarray | None:
-        return self._rows.true_log_prob(x, features)
 
     def in_terms_of(self, spec: DataSpec) -> Dataset:
         if self.survey:
