@@ -154,12 +154,17 @@ def start_up(setup: Setup) -> list[dict[str, Any]]:
     The answer does not wait for Lightning, and a training not for more than the smallest of its Trainers does.
     """
 
-    def run(*command: str) -> Callable[[], Any]:
-        return lambda: subprocess.run([sys.executable, *command], capture_output=True, check=False, cwd=folder, env=env)
+    def run(*command: str, code: int = 0) -> Callable[[], Any]:
+        def call() -> None:
+            done = subprocess.run([sys.executable, *command], capture_output=True, check=False, cwd=folder, env=env)
+            if done.returncode != code:  # what fails ends early, and would look fast
+                raise RuntimeError(f"{' '.join(command)}: {done.stderr.decode()}")
+
+        return call
 
     with tempfile.TemporaryDirectory() as folder:
         env = os.environ | {"PYTHONPATH": str(RUN.parent)}
-        answer = {"reference": run("-c", "import lightning.pytorch"), "ours": run(str(RUN), "model=naed")}
+        answer = {"reference": run("-c", "import lightning.pytorch"), "ours": run(str(RUN), "model=naed", code=2)}
         step = {name: run("-m", "benchmarks.first_step", arg) for name, arg in FIRST_STEP.items()}
         return [
             {"work": work, **in_turn(calls, setup.rounds(3))}
