@@ -11,7 +11,7 @@ def run(args: list[str]) -> int:
         "file", metavar="FILE", help="an .npz file, a picture, a text; data:test, or data:test[:N] for its first N"
     )
     parser.add_argument("--out", metavar="FILE", help="compressed file (default: FILE.arl; of data:test, RUN/test.arl)")
-    add_engine(parser, "eager", ", which other versions of the compiler and of PyTorch decode too")
+    add_engine(parser, "eager", ", which rounds alike in other versions of this program and of the compiler")
     add_overrides(parser)
     parsed = parser.parse_intermixed_args(args)
 

@@ -162,6 +162,6 @@ def ranks_in(orders: Tensor) -> Tensor:
 
 def in_ranks(orders: Tensor, first: Tensor) -> Tensor:
     """Return orders `(B, tokens)` sorted by numbers `(B, tokens)` of the tokens, the highest first."""
-    if not bool(first.any()):  # as nearly always in training; sorting takes as long as a layer
+    if not bool(first.any()):  # as in most trainings: there is nothing to sort
         return orders
     return orders.gather(1, first.gather(1, orders).argsort(dim=1, descending=True, stable=True))
