@@ -230,3 +230,5 @@ def test_the_number_of_the_first_command_is_that_of_the_zoo() -> None:
     nll = json.loads((ROOT / "zoo" / "gated_pixelcnn_binarized_mnist" / "result.json").read_text())["test/nll"]
     assert f"{nll:.2f} nats on the test images" in TEXT["README"] and f"of {nll:.2f} nats" in TEXT["python"]
     assert f"gives the number again, {nll:.4f} ± " in TEXT["published-numbers"]
+    adult = json.loads((ROOT / "zoo" / "any_order_transformer_adult" / "result.json").read_text())["test/nll"]
+    assert f"at {adult:.2f} nats a row" in TEXT["tables"]
