@@ -4,14 +4,11 @@ import csv
 import json
 import shutil
 from pathlib import Path
-from urllib.parse import unquote
 
 import numpy as np
 import pytest
-import torch
 import yaml
 
-from ar_lightning.training.provenance import machine
 from tests.support.commands import ROOT, result, run_here
 
 RELEASED = Path(__file__).parent / "released_0_1"
@@ -58,30 +55,6 @@ def test_a_released_run_is_resumed(released: Path) -> None:
     assert (again["epochs"], again["steps"]) == (before["epochs"], before["steps"])
     for key in ("test/nll", "val/nll"):
         assert again[key] == pytest.approx(before[key], rel=100 * ROUNDING)  # of several steps
-
-
-def maker(processor: str) -> str:
-    """Return who made a processor: two makers' round otherwise, whatever instructions they share."""
-    return processor.partition(" ")[0]
-
-
-@pytest.mark.parametrize("released", CODES, indirect=True)
-def test_a_released_file_is_decompressed(released: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Bit for bit where the processor rounds as the one that compressed it; else the refusal says why."""
-    code, out = released / "six.arl", released / "again.npz"
-    status = run_here("decompress", str(released), str(code), "--out", str(out))
-    if status == 2:
-        version, processor = map(unquote, code.read_bytes()[20:].decode("latin-1").split("\t")[:2])
-        there = version, f"{processor} of {maker(json.loads((released / 'result.json').read_text())['machine'])}"
-        capability = torch.backends.cpu.get_cpu_capability()
-        here = torch.__version__.partition("+")[0], f"{capability} of {maker(machine('cpu'))}"
-        assert here != there
-        assert "the two round otherwise" in capsys.readouterr().err
-        pytest.skip(f"compressed by PyTorch {' on '.join(there)}, this is {' on '.join(here)}")
-    assert status == 0
-    before, again = np.load(released / "six.npz"), np.load(out)
-    assert set(before) == set(again)
-    assert all(before[key].dtype == again[key].dtype and np.array_equal(before[key], again[key]) for key in before)
 
 
 def test_released_runs_are_compared(tmp_path: Path) -> None:

@@ -115,6 +115,18 @@ BUGS = {
         "ar_lightning/nn/lstm.py", 'return h + past["shifted"][step]', "return h",
         EXACT + " -k streaming_equals and diagonal",
     ),
+    "the joined LSTMs from right to left forget the row above": Bug(
+        "ar_lightning/nn/lstm.py", "self.above.copy_(self.states)", "self.above.copy_(self.above)",
+        EXACT + " -k streaming_equals and diagonal",
+    ),
+    "old codes of PixelCNN++ are read by its newer activation": Bug(
+        "ar_lightning/nn/kernels/elu.py", "if form() == 1:\n        return by_sum(torch.cat", "if False:\n        return by_sum(torch.cat",
+        "tests/inference/test_codec.py -k form_1",
+    ),
+    "a code is read by the newest arithmetic": Bug(
+        "ar_lightning/inference/codec/codec.py", "rounding_of(form)", "rounding_of(FORM)",
+        "tests/inference/test_codec.py -k arithmetic_of_its_form",
+    ),
     "the gate's gradient forgets the slope of its sigmoid": Bug(
         "ar_lightning/nn/kernels/gate.py", "torch.mul(torch.addcmul(through, through, s, value=-1), t, out=db)",
         "torch.mul(through, t, out=db)", "tests/nn/test_kernels.py -k gate",

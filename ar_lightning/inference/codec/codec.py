@@ -30,12 +30,13 @@ from ar_lightning.core.fields import Engine
 from ar_lightning.density.compiled import choose_loop
 from ar_lightning.density.density import Density
 from ar_lightning.density.machine_code import deterministic_algorithms
-from ar_lightning.inference.codec.coding import FORM, Code, Coding, Progress
+from ar_lightning.inference.codec.coding import Code, Coding, Progress
 from ar_lightning.nn.attention import CausalSelfAttention
+from ar_lightning.nn.rounding import FORM, rounding_of
 
 __all__ = ["Decoded", "Encoded", "check_codable", "decode", "encode", "encode_by"]
 
-BATCH = {1: 256, 2: 1024}  # examples coded side by side; part of the form, since kernels may round otherwise in another
+BATCH = {1: 256, 2: 1024, 3: 1024}  # examples coded side by side; part of the form: kernels may round by their number
 ATTENDING = 256  # of models that remember all before, of which more take memory and no less time
 TABLE = 2**21  # probabilities that a step may compute: many levels are coded in smaller batches
 STEP = 2.0**-24  # of the fixed point in which probabilities are coded
@@ -91,21 +92,29 @@ def encode_by(
     density.check_values(x)
     density.check_condition(len(x), cond)
     loop, given = choose_loop(engine, density, len(x)), as_condition(cond)
+    coded = 0
+
+    def update(values: int) -> None:
+        nonlocal coded
+        coded += values
+        if progress:
+            progress(values)
+
     while True:
         writer = _Writer()
         try:
-            nats, _ = _code(density, writer, len(x), x.long(), given, length, progress, FORM, loop)
+            nats, _ = _code(density, writer, len(x), x.long(), given, length, update, FORM, loop)
             break
-        except _Again:
-            loop = loop if loop and loop.make and loop.able else None
+        except _WorthCompiling:
+            update(-coded)  # all is to be of one engine
     if density.model.members == 1:
         nats = writer.nats - (len(x) * math.log(density.model.classes) if density.conditional else 0)
     data = bytes(writer.encoder.get_compressed().astype("<u4").tobytes())
     return Encoded(data, nats, "compiled" if loop and loop.found else "eager")
 
 
-class _Again(Exception):
-    """All is to be of one engine: compiled code would save time after all, or there was some for a part of the step."""
+class _WorthCompiling(Exception):
+    """The first batch took so long that compiled code would save time."""
 
 
 class _Writer:
@@ -159,7 +168,8 @@ def decode(
         progress: as for `encode`.
         context: the vectors `(n, F)` that the examples were given, where the density reads such.
         engine: the one that encoded it, `eager` or `compiled`.
-        form: that of the code; versions up to 0.2 wrote form 1, which is eager.
+        form: that of the code: versions up to 0.2 wrote form 1, which is eager, of smaller batches and of tables that
+            are normalised once more.
 
     Raises:
         UserError: `engine="compiled"`, and the model or the machine cannot.
@@ -208,15 +218,7 @@ def _code(
     length = n * spec.dims if length is None else length
     told: list[Tensor] = []
     parts: list[Tensor] = []
-    coded = 0
-
-    def update(values: int) -> None:
-        nonlocal coded
-        coded += values
-        if progress:
-            progress(values)
-
-    with _deterministic(density):
+    with _deterministic(density), rounding_of(form):
         for rows in _batches(n, BATCH[1]) if density.conditional else []:
             told.append(_uniform(code, rows, density.model.classes, _part(given.labels, rows)))
         known = torch.cat(told) if told else None
@@ -231,13 +233,12 @@ def _code(
                 nats -= float((scores.logsumexp(0) - math.log(members)).sum())
             chosen = (_uniform(code, rows, members, best) + 0.5) / members  # the quantile of that member
             flat = None if values is None else values.flatten(1)
-            draw = Coding(density, code, len(ends), flat, padding, update, form)
+            draw = Coding(density, code, len(ends), flat, padding, progress, form)
             blank = torch.zeros(len(ends), *spec.shape, dtype=torch.long)
             parts.append(density.fill(draw, blank, here, chosen[:, None, None], loop=loop))
             if loop and not (loop.always or loop.found):
-                if (loop.make and loop.able) or coded > rows.stop * spec.dims:  # some by the code that there is
-                    update(-coded)
-                    raise _Again
+                if loop.make and loop.able:
+                    raise _WorthCompiling
                 loop = None  # and so are all other batches
     return nats, Decoded(torch.cat(parts), known)
 

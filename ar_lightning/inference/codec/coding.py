@@ -11,9 +11,7 @@ from ar_lightning.density.density import Density
 from ar_lightning.density.draw import Draw, site_index
 from ar_lightning.density.tables import level_probs
 
-__all__ = ["FORM", "Code", "Coding", "Progress"]
-
-FORM = 2  # of codes; those of form 1 are of smaller batches, and their tables are normalised once more
+__all__ = ["Code", "Coding", "Progress"]
 
 Code = Callable[[Tensor, Tensor | None], Tensor]  # probabilities `(n, K)` and what to write to the `(n,)` coded
 Progress = Callable[[int], Any]

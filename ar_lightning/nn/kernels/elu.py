@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ar_lightning.nn.rounding import form
+
 __all__ = ["concat_elu", "elu"]
 
 
@@ -19,6 +21,8 @@ def concat_elu(x: Tensor) -> Tensor:
     """Return elu([x, -x]), with twice the channels."""
     if not x.is_cpu:
         return F.elu(torch.cat([x, -x], 1))
+    if form() == 1:
+        return by_sum(torch.cat([x, -x], 1))
     y: Tensor = ConcatELU.apply(x) if x.requires_grad else by_maximum(x)
     return y
 
@@ -27,8 +31,15 @@ def elu(x: Tensor) -> Tensor:
     """Return x where it is positive, else exp(x) - 1."""
     if not x.is_cpu:
         return F.elu(x)
+    if form() == 1:
+        return by_sum(x)
     y: Tensor = ELU.apply(x) if x.requires_grad else torch.maximum(x, below_zero(x))
     return y
+
+
+def by_sum(x: Tensor) -> Tensor:
+    """Compute elu(x) as codes of form 1 were."""
+    return (F.relu(x) + x.clamp(max=0).exp_()).sub_(1)
 
 
 def below_zero(x: Tensor) -> Tensor:
