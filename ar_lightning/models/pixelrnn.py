@@ -178,6 +178,8 @@ class Block(nn.Module):
 
     def forward(self, v: Tensor) -> Tensor:
         """Map `(B, stream, h, w)` to what is added to it."""
+        if v.ndim == 2:  # a pixel
+            return self.up.step(self.conv.step(self.down.step(torch.relu(v)).relu_()).relu_())
         h = torch.relu(self.conv(torch.relu(self.down(torch.relu(v)))))
         added: Tensor = self.up(F.dropout(h, self.dropout) if self.training and self.dropout else h)
         return added

@@ -46,8 +46,10 @@ class CausalConv(nn.Conv2d, Streaming):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, channels, h, w)` to `(B, out, h, w)`; while streaming, the next group of a pixel, `(B, n)`."""
-        if x.ndim == 4:
-            return self.parallel(x)
+        return self.parallel(x) if x.ndim == 4 else self.step(x)
+
+    def step(self, x: Tensor) -> Tensor:
+        """Read the next group of a pixel, `(B, n)`."""
         assert self.past is not None
         row, above, matrices = self.past["row"], self.past["above"], self.past["matrices"]
         if row is None:
