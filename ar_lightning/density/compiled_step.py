@@ -8,11 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ar_lightning.density.draw import Draw
-from ar_lightning.nn.streaming import Streaming, mapped
+from ar_lightning.nn.streaming import Streaming, mapped, settings
 
 __all__ = ["CompiledStep"]
-
-PLAIN = (bool, int, float, str, tuple, list)  # settings of modules; others have no lasting form
 
 
 class CompiledStep(nn.Module):
@@ -42,9 +40,9 @@ class CompiledStep(nn.Module):
     def architecture(self) -> str:
         """What it does, but for the shapes of its tensors: each setting of a module, whether that prints it or not."""
         model, likelihood = self.held
-        settings = [(name, *_settings(m)) for module in self.held for name, m in module.named_modules()]
+        every = [(name, *settings(m)) for module in self.held for name, m in module.named_modules()]
         constants = [(name, t.tolist()) for name, t in likelihood.named_buffers()]  # which are no inputs
-        what = (type(self).__name__, str(model), str(likelihood), model.shapes, settings, constants)
+        what = (type(self).__name__, str(model), str(likelihood), model.shapes, every, constants)
         return repr((*what, self.temperature, self.dtype))
 
     @contextmanager
@@ -71,8 +69,3 @@ class CompiledStep(nn.Module):
             values.append(torch.where(fixed, value, drawn.to(known.dtype)))
         read: Tensor = likelihood.encode(torch.stack(values, 1)[..., None])[..., 0]
         return torch.stack(values), read.to(self.dtype)
-
-
-def _settings(module: nn.Module) -> tuple[str, list[tuple[str, str]]]:
-    plain = {k: v for k, v in vars(module).items() if k[0] != "_" and isinstance(v, PLAIN)}
-    return str(type(module)), sorted((k, repr(v)) for k, v in plain.items())

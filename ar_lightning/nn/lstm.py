@@ -10,6 +10,7 @@ References:
     van den Oord, Kalchbrenner & Kavukcuoglu, Pixel Recurrent Neural Networks (2016), sections 3.1 and 3.2.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ar_lightning.nn.conv import CausalConv, Pointwise
+from ar_lightning.nn.kernels import lstm_steps
 from ar_lightning.nn.kernels.lstm_scans import diagonal_scan, row_scan
+from ar_lightning.nn.precision import uncast
 from ar_lightning.nn.streaming import Steps, Streaming
 
 __all__ = ["DiagonalLSTMLayer", "RowLSTMLayer", "diagonal_reference", "row_reference"]
@@ -174,10 +177,20 @@ class DiagonalLSTMLayer(Streaming):
         else:
             rows = [h[..., None].expand(-1, -1, width) for h in h0]
         above = [torch.einsum("bhw,hg->bgw", row, kernel) for row, kernel in zip(rows, self.above, strict=True)]
-        past["above"].fill(above[0], self.colours)
         past["back"].copy_(above[1])
-        past["h_side"].copy_(h0[0])
-        past["c_side"].fill(c0[0][..., None], self.colours)
+        self.begin(above[0])
+
+    def begin(self, above: Tensor) -> None:
+        """Begin a row, given what its pixels read of the states above them, `(B, 4h, W)`."""
+        past = self.past
+        assert past is not None
+        past["above"].fill(above, self.colours)
+        past["h_side"].copy_(self.h0[0, 0])
+        past["c_side"].fill(self.c0[0, 0].mT.expand(len(above), -1, -1), self.colours)
+
+    @staticmethod
+    def joined(layers: Sequence["DiagonalLSTMLayer"], batch: int, width: int) -> Callable[[], None]:
+        return JoinedRows(layers, batch, width)
 
     def _right_to_left(self, v: Tensor, above: Tensor, h: Tensor, c: Tensor) -> Tensor:
         """Return the states `(B, h, W)` of a whole row, given its input and what it reads of the row above."""
@@ -199,3 +212,43 @@ class DiagonalLSTMLayer(Streaming):
         if group + 1 == self.colours:  # the pixel is finished
             past["h_side"].copy_(torch.cat([past["h"][step - k] for k in reversed(range(self.colours))], 1))
         return h + past["shifted"][step]
+
+
+class JoinedRows:
+    """What `start_row` does, for n layers that are alike: a product serves all of them."""
+
+    def __init__(self, layers: Sequence[DiagonalLSTMLayer], batch: int, width: int) -> None:
+        self.layers, self.colours = layers, layers[0].colours
+        self.kernel = torch.stack([layer.above[0].T for layer in layers])[:, None]
+        of_layers = (
+            [layer.input_to_state[1].masked_weight()[:, :, 0, 0] for layer in layers],
+            [layer.above[1].T for layer in layers],
+            [layer.side[1].T for layer in layers],
+            [layer.input_to_state[1].bias[:, None] for layer in layers],
+        )
+        inputs, above, side, self.bias = (torch.stack([whole_gates(w, self.colours) for w in ws]) for ws in of_layers)
+        self.weights = torch.cat([inputs, above], 2), side
+        h0, c0 = (torch.stack(s)[:, 1].mT for s in zip(*((m.h0[:, 0], m.c0[:, 0]) for m in layers), strict=True))
+        # What the right-to-left LSTMs read at each column, the pixel and the state above; states and cells, the first
+        # of them last.
+        self.read = h0.new_empty(width, len(layers), inputs.shape[2] + h0.shape[1], batch)
+        self.pixels, self.above = self.read.split([inputs.shape[2], h0.shape[1]], 2)
+        self.above.copy_(h0)
+        states, cells = (first.repeat(width + 1, 1, 1, batch) for first in (h0, -2 * c0))
+        self.states = states[:-1]
+        read, h, c = ([*reversed(t.unbind())] for t in (self.read, states, cells))
+        self.steps = lstm_steps.Steps([(x,) for x in read], [(x,) for x in h[:-1]], c[:-1], c[1:], h[1:])
+
+    def __call__(self) -> None:
+        v, h = (torch.stack([m.past[name].row(self.colours) for m in self.layers if m.past]) for name in ("v", "h"))
+        if self.layers[0].place.row:  # (n, B, C, W) both
+            self.pixels.copy_(v.permute(3, 0, 2, 1))
+            with uncast(v):
+                lstm_steps.run(self.steps, self.weights, self.bias, keep=False)
+            self.above.copy_(self.states)
+            for layer, states in zip(self.layers, self.states.unbind(1), strict=True):
+                layer.past["shifted"].fill(states.permute(2, 1, 0), self.colours)  # type: ignore[index]
+        else:
+            h = torch.stack([layer.h0[0, 0].mT.expand_as(row) for layer, row in zip(self.layers, h, strict=True)])
+        for layer, above in zip(self.layers, self.kernel @ h, strict=True):
+            layer.begin(above)
