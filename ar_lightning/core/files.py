@@ -25,19 +25,19 @@ CHECKPOINT_KEY = "ar_lightning"  # in both, of the config, data and version that
 
 
 @contextmanager
-def written(path: Path, shared: bool = False) -> Iterator[Path]:
+def written(path: Path, alone: bool = False) -> Iterator[Path]:
     """Yield the place to write to instead of `path`, which becomes `path` at the end; its folder is made if need be.
 
-    If `shared`, other processes, maybe on other machines, may write it at the same time: the last one wins. What they
-    leave behind when they are killed, nobody writes over. A device or a pipe is written to directly. An `OSError` says
-    which file could not be written.
+    Other processes, maybe on other machines, may write it at the same time: the last one wins. What they leave behind
+    when they are killed, nobody writes over, unless this process is `alone` to write here. A device or a pipe is
+    written to directly. An `OSError` says which file could not be written.
     """
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file() and not path.is_dir():
             yield path
             return
-        mine = f".{socket.gethostname()}-{os.getpid()}" if shared else ""
+        mine = "" if alone else f".{socket.gethostname()}-{os.getpid()}"
         partial = path.with_name(f"{path.name}{mine}.partial")
         try:
             yield partial

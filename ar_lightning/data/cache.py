@@ -71,7 +71,7 @@ def cached_files(
         remarks: Counter[str] = Counter()
         yield from decoded(files, read, stem.name, labels, remarks)
         if remarks:
-            with written(beside, shared=True) as partial:
+            with written(beside) as partial:
                 partial.write_text(json.dumps(remarks))
 
     split = cached_split(path, blocks, f"make room, or set {ENVIRONMENT}")
@@ -114,7 +114,7 @@ def _write(path: Path, labels_path: Path, blocks: Blocks) -> None:
     By plain writes: a full disk under a memory map kills the process.
     """
     n, labels = 0, []
-    with written(path, shared=True) as partial, partial.open("wb") as file:
+    with written(path) as partial, partial.open("wb") as file:
         for x, y in blocks:
             if not n:
                 _write_header(file, 0, x)  # which leaves room for n
@@ -126,7 +126,7 @@ def _write(path: Path, labels_path: Path, blocks: Blocks) -> None:
         file.seek(0)
         _write_header(file, n, x)
         if labels:
-            with written(labels_path, shared=True) as aside, aside.open("wb") as labels_file:
+            with written(labels_path) as aside, aside.open("wb") as labels_file:
                 np.save(labels_file, np.concatenate(labels))
 
 

@@ -5,12 +5,12 @@ All tensors are inputs, weights too, so that the code serves any weights.
 """
 
 import hashlib
+import io
 import json
 import os
 import platform
 import shutil
 import subprocess
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -87,7 +87,7 @@ def machine_code(
             LOADED[folder] = _loaded(folder)
         except Exception as error:  # of the compiler, the linker or the loader
             shutil.rmtree(folder, ignore_errors=True)  # what is damaged is made anew the next time
-            if _is_ours(error):
+            if _is_ours(error) or isinstance(error, UserError):  # of a file that cannot be written
                 raise
             raise UserError(f"the step of the sampler does not compile here: {first_line(error)}") from error
     return LOADED[folder]
@@ -113,12 +113,10 @@ def _loaded(folder: Path) -> Code:
 def _compile(function: nn.Module, tensors: Sequence[Tensor], folder: Path, longest: int | None) -> None:
     """Compile a function of tensors into a folder, of those alone that it reads."""
     notice("compiling the step of the sampler, once for this architecture; it takes about a minute")
-    folder.mkdir(parents=True, exist_ok=True)
     with (
         torch.inference_mode(False),
         torch.no_grad(),
         deterministic_algorithms(False),  # all are on one thread, and others are slow at writing in place
-        tempfile.TemporaryDirectory(dir=folder) as building,
     ):
         examples = [torch.empty_strided(t.shape, t.stride(), dtype=t.dtype).zero_() for t in tensors]
         lengths: Any = [None] * len(examples)
@@ -131,10 +129,10 @@ def _compile(function: nn.Module, tensors: Sequence[Tensor], folder: Path, longe
 
         nodes = [node for node in exported(range(len(examples))).graph.nodes if node.op == "placeholder"]
         read = [i for i, node in enumerate(nodes[-len(examples) :]) if node.users]
-        package = Path(building) / "step.pt2"
+        package = io.BytesIO()  # PyTorch ends the process where a file has no room
         settings = {"cpp.threads": 1}  # a step is too small to share
-        torch._inductor.aoti_compile_and_package(exported(read), package_path=str(package), inductor_configs=settings)
-        package.replace(folder / package.name)
+        torch._inductor.aoti_compile_and_package(exported(read), package_path=package, inductor_configs=settings)
+    write_bytes(package.getvalue(), folder / "step.pt2")
     write_bytes(json.dumps(read).encode(), folder / INPUTS)
 
 

@@ -107,7 +107,7 @@ class Sweep:
         plain = {key: getattr(self, key) for key in KEYS if key not in ("study", "sweep_dir")}
         plain |= {"study": self.study, "sweep_dir": str(self.folder), **self.definition}
         plain |= {"sampler": self.sampler, "pruner": self.pruner}
-        with written(self.folder / SAVED, shared=True) as partial:
+        with written(self.folder / SAVED) as partial:
             partial.write_text(OmegaConf.to_yaml(OmegaConf.create({"sweep": plain})), encoding="utf-8")
 
 

@@ -159,7 +159,7 @@ class RunCheckpoints(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with written(Path(path)) as partial, partial.open("wb") as file:
+        with written(Path(path), alone=True) as partial, partial.open("wb") as file:
             torch.save(here(checkpoint, Path()), file)
             file.flush()
             os.fsync(file.fileno())

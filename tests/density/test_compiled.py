@@ -1,5 +1,6 @@
 """The compiled engine draws what the eager one draws, and is chosen where it can be and pays."""
 
+import errno
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,22 @@ def test_a_compiler_that_fails_leaves_auto_eager(tmp_path: Path, monkeypatch: py
     assert torch.equal(density.sample(6, labels, generator=seeded(1)), eager)
     with pytest.raises(UserError, match=r"the step of the sampler does not compile here: no omp\.h$"):
         density.sample(6, labels, engine="compiled")
+
+
+def test_a_full_cache_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch would end the process, could it not write the file itself."""
+
+    def no_room(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(
+        torch._inductor, "aoti_compile_and_package", lambda _, package_path, **to: package_path.write(b"")
+    )
+    monkeypatch.setattr(Path, "write_bytes", no_room)
+    with pytest.raises(UserError, match=r"step\.pt2: No space left on device; make room there, or name another place$"):
+        machine_code.machine_code(torch.nn.ReLU(), [torch.zeros(2)], "relu")
+    assert not list(tmp_path.rglob("compiled/*"))
 
 
 def test_a_mistake_of_ours_is_none_of_the_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

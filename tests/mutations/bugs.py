@@ -295,8 +295,8 @@ BUGS = {
         "ar_lightning/data/samplers.py", "[self.seed, self.epoch]", "[self.seed, id(self)]", TRAIN + " -k killed and nade"
     ),
     "resume starts from the averaged weights": Bug(
-        "ar_lightning/training/trainer.py", "        with written(Path(path))",
-        "        checkpoint.pop('current_model_state', None)\n        with written(Path(path))",
+        "ar_lightning/training/trainer.py", "        with written(Path(path)",
+        "        checkpoint.pop('current_model_state', None)\n        with written(Path(path)",
         TRAIN + " -k killed and nade",
     ),
     "samples do not depend on the seed": Bug(

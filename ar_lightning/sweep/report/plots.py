@@ -32,7 +32,7 @@ def write_plots(study: Study, folder: Path) -> tuple[dict[str, Path], dict[str, 
     for kind, draw in _pictures(study, metrics_of(study)).items():
         path = folder / f"{re.sub('[^A-Za-z0-9_]+', '-', kind)}.png"
         try:
-            with _pyplot() as optunas, written(path, shared=True) as unfinished:
+            with _pyplot() as optunas, written(path) as unfinished:
                 figure = np.ravel(draw(optunas))[0].figure
                 for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
                     if axis.get_scale() == "log":  # Matplotlib writes powers as formulas

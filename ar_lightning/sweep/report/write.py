@@ -45,7 +45,7 @@ def write_report(study: Study, folder: Path) -> dict[str, Path]:
     console(file=text, width=100).print(summary(study, files))
     text.writelines(f"no picture of {kind}: {reason}\n" for kind, reason in missing.items())
     files["report"] = folder / "report.txt"
-    with written(files["report"], shared=True) as partial:
+    with written(files["report"]) as partial:
         partial.write_text(text.getvalue(), encoding="utf-8")
     return files
 
@@ -66,7 +66,7 @@ def _write_config(study: Study, trial: FrozenTrial, path: Path) -> None:
         f"Ended {trial.datetime_complete:%Y-%m-%d %H:%M}; based on {definition['config']}.",
         f"{program()} --config {shlex.quote(str(path))}",
     ]
-    with written(path, shared=True) as partial:
+    with written(path) as partial:
         save_config(config, partial)
         head = "".join(f"# {' '.join(line.splitlines())}\n" for line in comment)
         partial.write_text(head + partial.read_text(encoding="utf-8"), encoding="utf-8")
@@ -90,7 +90,7 @@ def _write_table(study: Study, trials: list[FrozenTrial], path: Path) -> None:
     params = sorted({name for t in trials for name in t.params})
     others = sorted({name for t in trials for name in t.user_attrs.get("metrics", {})} - set(metrics))
     columns = ["number", "state", *metrics, "epochs", "seconds", *params, "retry_of", "run", "reason", *others]
-    with written(path, shared=True) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    with written(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(columns)))
         writer.writeheader()
         writer.writerows(rows)
