@@ -173,7 +173,9 @@ def decompress(run: str, source: str, out: str | None = None, engine: Engine = "
             same = False
     if not same:
         here = "PyTorch {} on {}".format(*_environment())
-        why = f"compressed by PyTorch {version} on {processor}, this is {here}, and the two round otherwise"
+        there = f"PyTorch {version} on {processor}"
+        of = "another processor or version of this program" if there == here else here
+        why = f"compressed by {there}, this is {of}, and the two round otherwise"
         if wrote != engine:
             why = f"it was compressed by the {wrote} engine, and the {engine} one rounds otherwise"
         elif made and made != maker():
