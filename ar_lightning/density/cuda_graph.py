@@ -20,6 +20,11 @@ WARM = 3  # runs before a capture, in which libraries set up what they need
 
 def captured(step: nn.Module, tensors: Sequence[Tensor]) -> Code:
     """Return a step over tensors on a GPU, which it changes in place, as a graph; they are left as they were."""
+    with torch.cuda.device(tensors[0].device):  # of several, streams are of the current one
+        return _captured(step, tensors)
+
+
+def _captured(step: nn.Module, tensors: Sequence[Tensor]) -> Code:
     before = [t.clone() for t in tensors]
     here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
     aside.wait_stream(here)
