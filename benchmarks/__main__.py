@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parts = f"{', '.join(PARTS)}; what was measured of the others stays"
+    parts = f"{', '.join(PARTS)}; what was measured of the others here stays, and of other models"
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help=parts)
     parser.add_argument(
         "--models", nargs="+", choices=WORKS, default=list(WORKS), metavar="NAME", help=", ".join(WORKS)
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
         measured["rates"] = rates(args.device, setup.dtype)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     for part in args.only:  # kept one by one: all take long
-        measured[part] = PARTS[part](args.models, setup)
+        measured[part] = _beside(measured.get(part), PARTS[part](args.models, setup), args.models)
         _write(measured, args.out)
     print(tables(measured))
 
@@ -78,8 +78,21 @@ def _write(measured: dict[str, Any], out: Path) -> None:
 def _before(file: Path, about: dict[str, Any]) -> dict[str, Any]:
     """Return what the file says of parts that were measured before, if that was on the same machine."""
     before: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    same = all(before.get(key) == about[key] for key in ("machine", "torch", "precision"))
-    return before if same else {}
+    if other := [f"{key} {before.get(key)}" for key in about if before.get(key) != about[key]]:
+        if before:
+            print(f"note: {file} is of {', '.join(other)}: nothing of it is kept", file=sys.stderr)
+        return {}
+    return before
+
+
+def _beside(before: Any, now: Any, models: list[str]) -> Any:
+    """Return what was measured now of a part, beside what was before of other models."""
+    if isinstance(now, dict):
+        return {**(before or {}), **now}
+    if not now:  # of none of these models
+        return before or []
+    others = [row for row in before or [] if row.get("model", models[0]) in {*WORKS} - {*models}]
+    return sorted([*others, *now], key=lambda row: list(WORKS).index(row.get("model", models[0])))
 
 
 def shown(names: list[str], part: str) -> Any:

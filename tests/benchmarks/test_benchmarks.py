@@ -79,6 +79,31 @@ def test_it_writes_its_tables_and_its_plot(tmp_path: Path, monkeypatch: pytest.M
     assert Image.open(tmp_path / "speed.png").width > 500
 
 
+def test_what_was_measured_of_other_models_stays_unless_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measured(models: list[str], setup: object) -> list[dict[str, object]]:
+        return [{"model": name, "ours": len(models)} for name in models]
+
+    monkeypatch.setattr(
+        "benchmarks.__main__.PARTS", {"a": measured, "b": measured, "c": lambda *_: {}, "d": lambda *_: []}
+    )
+    monkeypatch.setattr("benchmarks.__main__.plot", lambda *_: None)
+    monkeypatch.setattr("benchmarks.__main__.LIMITED", set())
+    out = tmp_path / "speed"
+
+    def rows(part: str) -> dict[str, int]:
+        return {row["model"]: row["ours"] for row in json.loads(out.with_suffix(".json").read_text())[part]}
+
+    main(["--models", "nade", "made", "pixelcnn", "--only", "a", "b", "--out", str(out)])
+    main(["--models", "made", "--only", "a", "c", "d", "--out", str(out)])
+    assert rows("a") == {"nade": 3, "made": 1, "pixelcnn": 3} and rows("b") == dict.fromkeys(rows("a"), 3)
+    assert not capsys.readouterr().err
+    monkeypatch.setattr("benchmarks.__main__.machine", lambda device: "another")
+    main(["--models", "nade", "--only", "a", "--out", str(out)])
+    assert rows("a") == {"nade": 1} and "nothing of it is kept" in capsys.readouterr().err
+
+
 def test_the_multiply_adds_are_those_of_the_weights() -> None:
     """Counted by hand: what is masked, or not used, is no work."""
     assert multiply_adds(density_of(WORKS["nade"])) == 2 * 784 * 500
