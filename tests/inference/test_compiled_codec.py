@@ -17,6 +17,7 @@ from ar_lightning.inference.codec import codec, coding
 from ar_lightning.inference.codec import file as codec_file
 from ar_lightning.inference.codec.codec import decode, encode, encode_by
 from ar_lightning.inference.codec.file import FRAME, HEADER
+from ar_lightning.models.base import RasterModel
 from tests.support.cases import CONTEXT_CASES, EVERY_CASE, LARGE_CASES, Case, each, random_values
 from tests.support.commands import QUICK, run_apart, run_here
 
@@ -93,6 +94,29 @@ def test_a_compiler_that_fails_leaves_auto_eager(case: Case, tmp_path: Path, mon
     x, cond = random_values(case.spec, 6), case.labels(6)
     code = encode_by("auto", density, x, cond)
     assert code.engine == "eager" and code.data == encode(density, x, cond)
+
+
+@pytest.mark.parametrize("seconds", [1e9, -1.0], ids=["eager", "compiled"])
+def test_code_for_a_part_of_the_step_writes_nothing_twice(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is kept where compiling was interrupted after the first group of channels."""
+    case = next(
+        c for c in EXPORTED if issubclass(find("model", c.model), RasterModel) and c.build().model.shapes.groups > 1
+    )
+    density, n = case.build(torch.float32), 5
+    x, cond = random_values(case.spec, n), case.labels(n)
+    monkeypatch.setattr(compiled, "has_compiler", lambda: True)
+    monkeypatch.setattr(compiled, "any_code", lambda: True)
+    monkeypatch.setattr(compiled, "SECONDS", seconds)
+    monkeypatch.setattr(codec, "_size", lambda *args: 3)
+
+    def code(step: Any, tensors: Any, architecture: str, make: bool, *rest: Any) -> Any:
+        return uncompiled(step, tensors) if make or step.group == 0 else None
+
+    monkeypatch.setattr(compiled, "machine_code", code)
+    coded: list[int] = []
+    found = encode_by("auto", density, x, cond, progress=coded.append)
+    assert found.data == encode(density, x, cond, engine=found.engine) and sum(coded) == x.numel()
+    assert found.engine == ("eager" if seconds > 0 else "compiled")
 
 
 def test_a_code_is_read_by_a_certain_engine() -> None:

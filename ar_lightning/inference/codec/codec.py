@@ -92,29 +92,21 @@ def encode_by(
     density.check_values(x)
     density.check_condition(len(x), cond)
     loop, given = choose_loop(engine, density, len(x)), as_condition(cond)
-    coded = 0
-
-    def update(values: int) -> None:
-        nonlocal coded
-        coded += values
-        if progress:
-            progress(values)
-
     while True:
         writer = _Writer()
         try:
-            nats, _ = _code(density, writer, len(x), x.long(), given, length, update, FORM, loop)
+            nats, _ = _code(density, writer, len(x), x.long(), given, length, progress, FORM, loop)
             break
-        except _WorthCompiling:
-            update(-coded)  # all is to be of one engine
+        except _Again:
+            loop = loop if loop and loop.make and loop.able else None
     if density.model.members == 1:
         nats = writer.nats - (len(x) * math.log(density.model.classes) if density.conditional else 0)
     data = bytes(writer.encoder.get_compressed().astype("<u4").tobytes())
     return Encoded(data, nats, "compiled" if loop and loop.found else "eager")
 
 
-class _WorthCompiling(Exception):
-    """The first batch took so long that compiled code would save time."""
+class _Again(Exception):
+    """All is to be of one engine: compiled code would save time after all, or there was some for a part of the step."""
 
 
 class _Writer:
@@ -218,6 +210,14 @@ def _code(
     length = n * spec.dims if length is None else length
     told: list[Tensor] = []
     parts: list[Tensor] = []
+    coded = 0
+
+    def update(values: int) -> None:
+        nonlocal coded
+        coded += values
+        if progress:
+            progress(values)
+
     with _deterministic(density), rounding_of(form):
         for rows in _batches(n, BATCH[1]) if density.conditional else []:
             told.append(_uniform(code, rows, density.model.classes, _part(given.labels, rows)))
@@ -233,12 +233,13 @@ def _code(
                 nats -= float((scores.logsumexp(0) - math.log(members)).sum())
             chosen = (_uniform(code, rows, members, best) + 0.5) / members  # the quantile of that member
             flat = None if values is None else values.flatten(1)
-            draw = Coding(density, code, len(ends), flat, padding, progress, form)
+            draw = Coding(density, code, len(ends), flat, padding, update, form)
             blank = torch.zeros(len(ends), *spec.shape, dtype=torch.long)
             parts.append(density.fill(draw, blank, here, chosen[:, None, None], loop=loop))
             if loop and not (loop.always or loop.found):
-                if loop.make and loop.able:
-                    raise _WorthCompiling
+                if (loop.make and loop.able) or coded > rows.stop * spec.dims:  # some by the code that there is
+                    update(-coded)
+                    raise _Again
                 loop = None  # and so are all other batches
     return nats, Decoded(torch.cat(parts), known)
 
