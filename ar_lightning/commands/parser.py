@@ -34,6 +34,9 @@ class Parser(argparse.ArgumentParser):
             options = [option for action in self._actions for option in action.option_strings]
             hint = did_you_mean(unknown[1].partition("=")[0], options)
             message = f"no option '{unknown[1]}'{hint}" if unknown[1].startswith("-") else f"unexpected '{unknown[1]}'"
+        if wrong := re.match(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message):
+            choices = wrong[3].replace("'", "").split(", ")
+            message = f"{wrong[1]}: no '{wrong[2]}'{did_you_mean(wrong[2], choices)}"
         raise UserError(f"command line: {message.removeprefix('argument ')}")
 
 

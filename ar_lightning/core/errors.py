@@ -8,7 +8,7 @@ from pathlib import Path
 
 __all__ = [
     "BAD_INPUT", "INTERRUPTED", "UserError", "did_you_mean", "first_line", "is_out_of_memory", "nearby", "nearest",
-    "of_the_system", "refuse_pipe",
+    "of_the_system", "refuse_over", "refuse_pipe",
 ]  # fmt: skip
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; the second is that of a program that Ctrl-C ended
@@ -111,6 +111,13 @@ def refuse_pipe(path: Path, where: str = "") -> None:
         raise UserError(f"{path} is a pipe or a device", where, "save what comes of it in a file")
 
 
+def refuse_over(out: Path, source: str | Path | None) -> None:
+    """Raise `UserError` where a file would be written over the one that it is made of."""
+    read = None if source is None else Path(source).expanduser()
+    if read and read.is_file() and out.exists() and out.samefile(read):
+        raise UserError("would be written over what it is made of", out, "name another file by --out")
+
+
 def nearby(path: Path, fits: Callable[[Path], bool] = lambda path: True, kind: str = "") -> str:
     """Return `; did you mean 'X'?` for the nearest name in a path's folder, of the entries that fit.
 
@@ -119,7 +126,7 @@ def nearby(path: Path, fits: Callable[[Path], bool] = lambda path: True, kind: s
     folder = path.parent
     if not folder.is_dir():
         return f"; there is no folder {folder} either" if kind else ""
-    names = [entry.name for entry in folder.iterdir() if fits(entry)]
+    names = [entry.name for entry in folder.iterdir() if fits(entry) and entry.name != path.name]
     if not kind:
         return nearest(path.name, names)
     return did_you_mean(path.name, names) if names else f"; {folder} has no {kind}"

@@ -60,7 +60,7 @@ def complete(
     """
     opened = open_run(run, overrides)
     density, media = opened.density, media_of(opened.density.spec)
-    stem = stem_of(out, opened.folder / "samples" / f"completed-{seed}")
+    stem = stem_of(out, opened.folder / "samples" / f"completed-{seed}", source)
     if density.spec.support == "mixed":
         if mask is not None:
             raise UserError(f"--mask {mask}: a table is completed where its cells are missing; leave it out")

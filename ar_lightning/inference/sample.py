@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ar_lightning.core.condition import Condition, as_condition, repeated, rows_of
-from ar_lightning.core.errors import UserError, nearest
+from ar_lightning.core.errors import UserError, nearest, refuse_over
 from ar_lightning.core.fields import Engine
 from ar_lightning.core.files import write_npz
 from ar_lightning.core.medium import MixedTable, Roll
@@ -61,6 +61,7 @@ def sample(
         UserError: the run, the class, the prompt, the length or the device cannot be used.
     """
     saved = read_run(run, overrides)
+    stem = stem_of(out, saved.folder / "samples" / f"drawn-{seed}", given, prompt)
     densities = [saved.density(device, length) for device in _devices(device)]
     density = densities[0]
     cond = _condition(density, saved, n, label, given)
@@ -72,7 +73,6 @@ def sample(
     if density.spec.end is not None and (cut := int(x[:, 0, -1].ne(density.spec.end).sum())):
         unit = "frames" if x.shape[1] > 1 else "values"
         notice(f"{cut} of {n} samples have not ended after {x.shape[2]} {unit}, and are cut; --length takes more")
-    stem = stem_of(out, saved.folder / "samples" / f"drawn-{seed}")
     in_turn = density.conditional and label is None and (given is not None or not _reads_more(density))
     columns = density.spec.classes if in_turn else 0
     media = media_of(density.spec)
@@ -245,9 +245,15 @@ def class_of(density: Density, label: int | str | None) -> int | None:
     return number
 
 
-def stem_of(out: str | None, default: Path) -> Path:
-    """Return the path of the files, of which there may be several, without their endings: `grid` for `grid.png`."""
-    if out is None:
-        return default
-    path = Path(out).expanduser()
-    return path.with_suffix("") if path.suffix.lower() in ENDINGS else path
+def stem_of(out: str | None, default: Path, *sources: str | None) -> Path:
+    """Return the path of the files, of which there may be several, without their endings: `grid` for `grid.png`.
+
+    Raises:
+        UserError: one of the `sources`, from which they are made, has the name of such a file.
+    """
+    path = default if out is None else Path(out).expanduser()
+    stem = path.with_suffix("") if out and path.suffix.lower() in ENDINGS else path
+    for source in sources:
+        for ending in ENDINGS:
+            refuse_over(stem.with_name(f"{stem.name}{ending}"), source)
+    return stem

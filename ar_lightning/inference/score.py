@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ar_lightning.config.registry import DATA
 from ar_lightning.core.condition import as_condition
-from ar_lightning.core.errors import UserError, did_you_mean
+from ar_lightning.core.errors import UserError, did_you_mean, refuse_over
 from ar_lightning.core.files import write_csv
 from ar_lightning.core.medium import MixedTable
 from ar_lightning.core.notice import notice
@@ -60,6 +60,8 @@ def score(
     if path is not None and any(o.startswith("data") for o in overrides):
         raise UserError(f"--data {data}: a file has no keys data.*; they go with the name of a dataset")
     chosen = [f"data.name={data}", *overrides] if data in DATA else overrides
+    file = Path(out).expanduser()
+    refuse_over(file, path)
     opened = open_run(run, chosen, resize=path is None)
     density = opened.density
     if by and not isinstance(density.spec.medium, MixedTable):
@@ -102,7 +104,6 @@ def score(
             columns["p_label"] = _text(joint.softmax(1).gather(1, labels[:, None])[:, 0])
     if inputs and inputs.names:
         columns["file"] = inputs.names
-    file = Path(out).expanduser()
     bpd = None if bits is None else float((bits * dims).sum() / (bits * 0 + dims).sum())
     found: dict[str, Any] = {"examples": len(nll), "nll": float(nll.mean()), "bpd": bpd}
     if by:

@@ -136,6 +136,8 @@ COMMANDS = [
     (["fi\nt"], "no command 'fi t'"),
     (["ok.yaml"], "did you mean '--config ok.yaml'?"),
     (["list", "foo"], "unexpected 'foo'"),
+    (["compress", "run", "file", "--engine", "compield"], "--engine: no 'compield'; did you mean 'compiled'?"),
+    (["compress", "run", "file", "--engine", "x"], "--engine: no 'x'; choose from auto, compiled, eager"),
     ([], "nothing to do: give a config"),
     (["seed=1"], "command line: model.name is missing"),
     (["model=row_lstm", "data={name: npz, path: table.npz}"], "model.name=row_lstm reads images (C, H, W), not"),

@@ -259,7 +259,9 @@ def test_another_rounding_is_noticed(runs: Path, tmp_path: Path, monkeypatch: py
         ("decompress", "nade", "short.arl", "not a file that"),
         ("decompress", "nade", "good.npz", "not a file that"),
         ("decompress", "nade", "newer.arl", "version 3"),
-        ("decompress", "nade", "none.arl", "cannot be read"),
+        ("decompress", "nade", "god.arl", "cannot be read (No such file or directory); did you mean 'good.arl'?"),
+        ("decompress", "nade", ".", "cannot be read (Is a directory)"),
+        ("compress", "nade", ".", "is a folder"),
         ("decompress", "nade", "", "the following arguments"),
     ],
 )

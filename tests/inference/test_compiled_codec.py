@@ -179,6 +179,24 @@ def test_without_a_compiler_a_compiled_file_is_one_line(
     assert not (tmp_path / "out.npz").exists() and len(unpacked(run, eager)) == 5
 
 
+def test_an_eager_file_is_not_said_to_be_compiled(
+    run: Path, tmp_path: Path, in_python: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed = packed_by("eager", run, tmp_path)
+    asked = ("decompress", str(run), str(packed), "--out", str(tmp_path / "out.npz"), "--engine", "compiled")
+    body = packed.read_bytes()[FRAME.size :].replace(b"\teager", b"", 1)
+    for version, able, message in (
+        (2, False, f"--engine compiled: this machine has no C++ compiler; {packed} was compressed by the eager one"),
+        (1, True, "is of version 1, which is eager alone; take --engine auto"),
+    ):
+        monkeypatch.setattr(compiled, "has_compiler", lambda able=able: able)
+        if version == 1:
+            packed.write_bytes(FRAME.pack(b"ARL\x01", codec_file.zlib.crc32(body)) + body)
+        capsys.readouterr()
+        assert run_here(*asked) == 2
+        assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "maker", "why"),
     [

@@ -110,3 +110,25 @@ def test_compare(each: Trained, tmp_path: Path) -> None:
         models = {row["model"] for row in csv.DictReader(file)}
     assert models == {"nade", "row_lstm", "pixelcnn", "gated_pixelcnn", "wavenet", "rnn", "rnade"}
     assert {"table.md", "table.csv", "index.html"} <= files(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["complete", "score", "compress", "decompress", "sample"])
+def test_nothing_is_written_over_what_it_is_made_of(
+    each: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    run, digits, packed = str(each / "nade"), tmp_path / "a.npz", tmp_path / "b.arl"
+    np.savez(digits, test=np.zeros((2, 8, 8), np.uint8))
+    assert run_here("compress", run, str(digits), "--out", str(packed)) == 0
+    options, file = {
+        "complete": (["--input", str(digits), "--out", str(tmp_path / "a")], digits),
+        "score": (["--data", str(digits), "--out", str(digits)], digits),
+        "compress": ([str(digits), "--out", str(tmp_path / "." / "a.npz")], digits),
+        "decompress": ([str(packed), "--out", str(packed)], packed),
+        "sample": (["--prompt", str(digits), "--out", str(digits)], digits),
+    }[command]
+    before = digits.read_bytes(), packed.read_bytes()
+    capsys.readouterr()
+    assert run_here(command, run, *options) == 2
+    error = capsys.readouterr().err
+    assert f"{file}: would be written over what it is made of" in error and error.count("\n") == 1
+    assert (digits.read_bytes(), packed.read_bytes()) == before

@@ -56,7 +56,7 @@ def read_content(path: Path, spec: DataSpec, conditional: bool) -> Content:
     """Read an .npz file with a `test` array or one array, a picture or, where the data is text, any other file."""
     refuse_pipe(path)
     if not path.is_file():
-        raise UserError("no such file", path, nearby(path))
+        raise UserError("is a folder" if path.is_dir() else "no such file", path, nearby(path))
     if path.suffix.lower() == ".npz":
         names = npz_names(path)
         found = examples_in(names, "test", path)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ar_lightning.core.errors import UserError
+from ar_lightning.core.errors import UserError, nearby, refuse_over, refuse_pipe
 from ar_lightning.core.fields import Engine
 from ar_lightning.core.files import CHECKPOINT_KEY, write_bytes
 from ar_lightning.core.spec import DataSpec
@@ -104,6 +104,8 @@ def compress(
     else:
         content = read_content(Path(source).expanduser(), density.spec, density.conditional)
         default = Path(f"{source}{SUFFIX}").expanduser()
+    path = Path(out).expanduser() if out else default
+    refuse_over(path, source)
     x, fields, labels, context = content
     n, length = extent(fields, density.spec, density.conditional)
     start = time.perf_counter()
@@ -115,7 +117,6 @@ def compress(
     vectors = b"" if context is None else context.tobytes()
     body = HEADER.pack(_crc_of(x, labels), digest) + line.encode() + b"\n" + vectors + payload
     packed = FRAME.pack(MAGIC, zlib.crc32(body)) + body
-    path = Path(out).expanduser() if out else default
     write_bytes(packed, path)
     label_nats = 0.0 if labels is None else n * math.log(density.spec.classes)
     others = _others(x, length, density.spec)
@@ -161,10 +162,18 @@ def decompress(run: str, source: str, out: str | None = None, engine: Engine = "
         given = None if context is None else given_context(context)
     except (ValueError, IndexError):
         raise UserError("its header is none that `compress` writes", source, "it was changed; copy it again") from None
+    stem = Path(Path(source).name.removesuffix(SUFFIX)).stem
+    ending = {"lines": "txt"}.get(fields[0], fields[0])
+    path = (Path(out) if out else Path(source).with_name(f"{stem}-decoded.{ending}")).expanduser()
+    refuse_over(path, source)
     engine = wrote if engine == "auto" else engine
     if engine == "compiled" and (why := why_not_compiled(density)):
+        if wrote != engine:
+            raise UserError(f"--engine compiled: {why}; {source} was compressed by the eager one, take --engine auto")
         hint = "decompress it where it was compressed, or try --engine eager, which may round as it did"
         raise UserError(f"{source}: was compressed by compiled code, and {why}; {hint}")
+    if engine == "compiled" and form == 1:
+        raise UserError(f"{source}: is of version 1, which is eager alone; take --engine auto")
     with tqdm(total=n * density.spec.dims, desc="decoding", unit=" values", leave=False, disable=None) as bar:
         try:
             x, labels = decode(density, payload, n, length, bar.update, given, engine, form)
@@ -181,9 +190,6 @@ def decompress(run: str, source: str, out: str | None = None, engine: Engine = "
         elif made and made != maker():
             why = "the code that compressed it was compiled by other versions or for another processor"
         raise UserError(f"{source}: does not come out as it went in: {why}; decompress it there, or copy it again")
-    stem = Path(Path(source).name.removesuffix(SUFFIX)).stem
-    ending = {"lines": "txt"}.get(fields[0], fields[0])
-    path = (Path(out) if out else Path(source).with_name(f"{stem}-decoded.{ending}")).expanduser()
     write_bytes(restored(fields, x, labels, density.spec, context), path)
     return path
 
@@ -215,10 +221,12 @@ def _engine_of(field: str) -> tuple[Engine, str]:
 
 def _opened(path: Path) -> tuple[int, bytes]:
     """Return the form of a compressed file and what follows its frame, if it is whole."""
+    refuse_pipe(path)
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        hint = nearby(path, lambda entry: entry.suffix == SUFFIX)
+        raise UserError(f"cannot be read ({error.strerror})", path, hint) from None
     if len(content) < FRAME.size + HEADER.size or content[:3] != MAGIC[:3]:
         raise UserError(f"{path}: not a file that `run.py compress` wrote")
     magic, crc = FRAME.unpack_from(content)
