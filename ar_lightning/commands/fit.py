@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ar_lightning.commands.parser import BOUND, Parser, add_config, print_columns, print_facts
+from ar_lightning.commands.parser import BOUND, Parser, add_config, print_columns, print_facts, print_members
 from ar_lightning.config.overlay import flat
 from ar_lightning.config.slurm import check_nodes, leave_allocation
 from ar_lightning.core.errors import INTERRUPTED, UserError, nearby, of_the_system
@@ -117,6 +117,7 @@ def _print(result: dict[str, Any], run_dir: Path, config: dict[str, Any]) -> Non
     curves = run_dir / "curves.png"
     facts |= {**result["pictures"], **({"curves": curves} if curves.exists() else {}), "run": run_dir}
     print_facts(f"{result['model']} on {result['data']}", facts)
+    print_members(result.get("test/nll_by_members", {}), each)
     if result.get("columns"):
         print_columns(result["columns"], result["test_examples"], result.get("members", 1))
 

@@ -15,7 +15,7 @@ from ar_lightning.training.zoo import checked_name, is_zoo
 
 __all__ = [
     "BOUND", "RUN", "Parser", "add_config", "add_drawing", "add_engine", "add_overrides", "known_run", "number",
-    "print_columns", "print_facts", "print_files", "run_parser",
+    "print_columns", "print_facts", "print_files", "print_members", "run_parser",
 ]  # fmt: skip
 
 BOUND = "the text has other encodings, which are not scored"  # by tokens
@@ -115,6 +115,17 @@ def print_facts(title: str, facts: Mapping[str, object]) -> None:
     for name, fact in facts.items():
         table.add_row(name, str(fact))
     console().print(table)
+
+
+def print_members(nll: Mapping[int, float], each: str) -> None:
+    """Print what mixtures of the first of several members come to, in nats `each`; nothing where there are none."""
+    from rich.table import Table
+
+    table = Table("average of the first", f"nats {each}")
+    for n, nats in nll.items():
+        table.add_row(f"{n} of {max(nll)}", f"{nats:.4f}")
+    if nll:
+        console().print(table)
 
 
 def print_columns(columns: Sequence[Mapping[str, Any]], rows: int, members: int) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ar_lightning.commands.parser import BOUND, print_columns, print_facts, run_parser
+from ar_lightning.commands.parser import BOUND, print_columns, print_facts, print_members, run_parser
 from ar_lightning.tracking.console import console
 
 __all__ = ["run"]
@@ -46,11 +46,7 @@ def run(args: list[str]) -> int:
     if not found.independent:
         facts[""] = "windows of one text are not independent: the errors may be too small"
     print_facts(f"{names['model']} on {names['data']}", facts | {"regime": found.regime, "written": str(path)})
-    if found.nll_by_members:
-        sizes = Table("average of the first", "nats per example")
-        for n, nll in found.nll_by_members.items():
-            sizes.add_row(f"{n} of {opened.density.model.members}", f"{nll:.4f}")
-        console().print(sizes)
+    print_members(found.nll_by_members, each)
     if found.columns:
         print_columns([asdict(share) for share in found.columns], found.examples, opened.density.model.members)
     if found.classes:

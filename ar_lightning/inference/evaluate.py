@@ -142,12 +142,13 @@ def evaluate(
 @torch.inference_mode()
 def scores(
     density: Density, data: ArrayDataModule, split: str = "test", limit: int | None = None,
-    log_prior: Tensor | None = None, cells: bool = True,
+    log_prior: Tensor | None = None, parts: bool = True,
 ) -> Iterator[Scored]:  # fmt: skip
     """Yield the batches of a split, test or valid, scored, behind a progress bar; `limit` of them, null for all.
 
     Where a conditional density is given no labels, it is scored by log p(x) = log sum_y p(x | y) p(y); `log_prior` is
-    log p(y) `(classes,)` in nats, null for no p(x | y) of other classes. Of a mixed table, `cells` are scored, too.
+    log p(y) `(classes,)` in nats, null for no p(x | y) of other classes. `parts` are scored, too: cells of a mixed
+    table, and an example under each of several members.
     """
     if split not in EVALUATED:
         raise UserError(f"split '{split}': only {' and '.join(EVALUATED)} are evaluated")
@@ -166,14 +167,16 @@ def scores(
             x = read(x, rows).to(density.device)
             condition = Condition(*(None if t is None else t.to(density.device) for t in as_condition(cond)))
             more: dict[str, Any] = {"symbols": symbols_of(x, density.spec)}
-            if cells and density.spec.support == "mixed" and (condition.labels is not None or not density.conditional):
+            if parts and density.spec.support == "mixed" and (condition.labels is not None or not density.conditional):
                 more |= {"terms": -density.terms(x, condition)[:, 0], "scored": density.scored(x)[:, 0]}
             if log_prior is None:
                 with carried(density.model, memory, len(x)) if data.stream else nullcontext():
                     log_p = density.member_log_probs(x, condition)
-                more |= {"members": log_p} if len(log_p) > 1 else {}
+                more |= {"members": log_p} if parts and len(log_p) > 1 else {}
                 yield Scored(rows, -log_mean(log_p), condition.labels, None, **more)
                 continue
+            if parts and density.model.members > 1 and condition.labels is not None:
+                more |= {"members": density.member_log_probs(x, condition)}
             log_p = density.class_log_probs(x, condition)
             joint = log_p + log_prior.to(log_p.device)
             of_x = joint.logsumexp(1) if condition.labels is None else log_p.gather(1, condition.labels[:, None])[:, 0]

@@ -87,7 +87,7 @@ def score(
                 f"{data}: scores are log p(row), over all classes of {label_column(opened.config)}, which is not there"
             )
     with opened.computing():
-        parts = list(scores(density, module, split if inputs is None else "test", log_prior=prior, cells=False))
+        parts = list(scores(density, module, split if inputs is None else "test", log_prior=prior, parts=False))
     rows = torch.cat([part.rows for part in parts]).argsort()  # a stream is read in lanes
     nll = torch.cat([part.nll for part in parts]).double().cpu()[rows]
     dims: Any = density.spec.dims

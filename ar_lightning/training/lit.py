@@ -61,7 +61,7 @@ class LitDensity(pl.LightningModule):
             self.metrics["test_accuracy"] = MulticlassAccuracy(
                 density.spec.classes, average="micro", validate_args=False
             )
-        elif density.model.members > 1:
+        if density.model.members > 1:
             self.metrics["test_members"] = MixtureLikelihood(density.model.members)
 
     def setup(self, stage: str) -> None:
@@ -133,17 +133,23 @@ class LitDensity(pl.LightningModule):
             with self._reading("test", batch[0], index):
                 log_p = self.density.member_log_probs(*batch)
             self._update("test", -log_mean(log_p), batch[0])
-            if "test_members" in self.metrics:
-                mixtures: Any = self.metrics["test_members"]
-                mixtures.update(log_p)
+            self._update_members(log_p)
             return
         x, cond = batch
+        if "test_members" in self.metrics:
+            self._update_members(self.density.member_log_probs(x, cond))
         labels: Any = as_condition(cond).labels
         log_p = self.density.class_log_probs(x, cond)  # (B, classes)
         self._update("test", -log_p.gather(1, labels[:, None])[:, 0], x)
         accuracy: Any = self.metrics["test_accuracy"]
         accuracy.update((log_p + self.log_prior).argmax(1), labels)
         self.log("test/accuracy", accuracy, on_step=False, on_epoch=True, batch_size=len(x))
+
+    def _update_members(self, log_p: Tensor) -> None:
+        """Add log p(x) under each member `(members, B)`, where there are several."""
+        if "test_members" in self.metrics:
+            mixtures: Any = self.metrics["test_members"]
+            mixtures.update(log_p)
 
     def on_test_epoch_end(self) -> None:
         """Log the share of each column of a mixed table; keep what the first members of a mixture come to."""

@@ -47,7 +47,8 @@ def result_of(
         **(_test_set(config, data, trainer.world_size) if "test/nll" in metrics else {}),
         **(_bits_per_character(float(metrics["test/nll"]), config, data) if "test/nll" in metrics else {}),
         **(dict(zip(("tested_epoch", "tested_step"), written_at, strict=True)) if "test/nll" in metrics else {}),
-        **({"members": members, "test/nll_by_members": lit.mixtures} if members > 1 else {}),
+        **({"members": members} if members > 1 else {}),
+        **({"test/nll_by_members": lit.mixtures} if lit.mixtures else {}),
         **({"given": " and ".join(given)} if model.context or data.spec.given else {}),  # else the config says it
         **({} if reach is None else {"receptive_field": reach}),
         "val/nll": None if best is None else float(best),

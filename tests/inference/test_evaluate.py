@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -109,8 +110,25 @@ def test_a_mixture_says_what_its_first_members_come_to(runs: Path, capsys: pytes
     trained = result(runs / "members")["test/nll_by_members"]
     assert {int(n): nll for n, nll in trained.items()} == pytest.approx(expected, abs=1e-3)
     assert trained["3"] == pytest.approx(result(runs / "members")["test/nll"])
+    capsys.readouterr()
     assert run_here("test", str(runs / "members")) == 0
     assert f"2 of 3 {expected[2]:.2f}"[:-1] in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_a_mixture_of_classes_says_what_its_first_members_come_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the end of a training, and in `test`."""
+    settings = ("model=made", "model.hidden=8", "model.masks=2", "model.conditional=true", "data=digits")
+    assert run_here(*settings, *QUICK, "trainer.limit_test=null", f"run_dir={tmp_path}") == 0
+    printed, trained = capsys.readouterr().out, result(tmp_path)
+    opened = open_run(tmp_path)
+    x, cond = opened.data().split("test")
+    log_p = opened.density.member_log_probs(x, cond).detach().double()
+    expected = {1: float(-log_p[0].mean()), 2: float(math.log(2) - log_p.logsumexp(0).mean())}
+    assert {int(n): nll for n, nll in trained["test/nll_by_members"].items()} == pytest.approx(expected, abs=1e-3)
+    assert evaluate(opened.density, opened.data()).nll_by_members == pytest.approx(expected, abs=1e-3)
+    assert f"1 of 2 {trained['test/nll_by_members']['1']:.4f}" in " ".join(printed.replace("│", " ").split())
 
 
 def test_the_standard_error_is_that_of_a_bootstrap(runs: Path) -> None:

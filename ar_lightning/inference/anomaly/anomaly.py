@@ -141,7 +141,7 @@ def nll_of(opened: Run, data: ArrayDataModule, examples: Split) -> np.ndarray:
         raise UserError(f"log p(x) sums over classes: {density.spec.classes} are more than {MAX_CLASSES}")
     module = input_data(examples, density.spec, opened.config["seed"])
     with opened.computing():
-        parts = [part.nll.double().cpu() for part in scores(density, module, log_prior=prior, cells=False)]
+        parts = [part.nll.double().cpu() for part in scores(density, module, log_prior=prior, parts=False)]
     nll: np.ndarray = torch.cat(parts).numpy()
     if np.isnan(nll).any():
         raise UserError("this density gives no likelihood but NaN: it has diverged in training")
