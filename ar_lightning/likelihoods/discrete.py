@@ -33,7 +33,10 @@ class Bernoulli(Likelihood):
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         logits = at_least_float32(params)
         sign = (x.to(logits.dtype) - 0.5).mul_(2)
-        return F.logsigmoid(sign * logits)  # as binary_cross_entropy_with_logits in fewer passes
+        signed = sign * logits
+        if signed.requires_grad or not signed.is_cpu:
+            return F.logsigmoid(signed)  # as binary_cross_entropy_with_logits in fewer passes
+        return log_sigmoid(signed)
 
     def distribution(self, params: Tensor, x: Tensor) -> distributions.Categorical:
         logits = at_least_float32(params)
@@ -52,6 +55,14 @@ class Bernoulli(Likelihood):
 
     def check(self, x: Tensor) -> None:
         check_levels(x, 2)
+
+
+def log_sigmoid(x: Tensor) -> Tensor:
+    """Return log(sigmoid(x)), without a gradient, as `F.logsigmoid` does: with one log, in place of a slow log1p."""
+    e = x.abs().neg_().exp_()
+    u = e + 1
+    e.sub_(u - 1).div_(u)  # log1p(e) - log(u): what rounding takes from u, to the first order
+    return x.clamp(max=0).sub_(u.log_()).sub_(e)
 
 
 class Categorical(Likelihood):

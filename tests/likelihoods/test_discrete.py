@@ -1,10 +1,13 @@
-"""Levels are scored by a softmax, however the parameters lie in memory."""
+"""Levels are scored by a softmax, however the parameters lie in memory; two of them by one logit."""
+
+import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from ar_lightning.core.spec import DataSpec
-from ar_lightning.likelihoods.discrete import Categorical
+from ar_lightning.likelihoods.discrete import Bernoulli, Categorical
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -25,3 +28,13 @@ def test_scores_and_gradients_are_those_of_a_softmax(channels: int, last: bool) 
     scores.sum().backward()
     grad = torch.zeros_like(logits).scatter_(2, x[:, :, None], 1.0) - logits.softmax(2)
     torch.testing.assert_close(params.grad, grad.flatten(1, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_binary_values_are_scored_with_and_without_gradients_alike(dtype: torch.dtype) -> None:
+    logits = torch.cat([torch.linspace(-120, 120, 4001), torch.tensor([1e-30, math.inf, -math.inf])]).to(dtype)
+    likelihood, ones = Bernoulli(DataSpec((1, 1), levels=2)), torch.ones(4004, dtype=torch.long)
+    exact = F.logsigmoid(logits.double())
+    for t in (logits, logits.clone().requires_grad_()):
+        found = likelihood.log_prob(t, ones).double()
+        torch.testing.assert_close(found, exact, rtol=4 * torch.finfo(dtype).eps, atol=1e-37)
