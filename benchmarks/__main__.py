@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from ar_lightning.core.files import write_json, written
 from ar_lightning.training.provenance import machine
+from benchmarks import command
 from benchmarks.limits import rates
 from benchmarks.overhead import overhead
 from benchmarks.peers.command import main as peers
@@ -140,4 +141,4 @@ PARTS: dict[str, Callable[[list[str], Setup], Any]] = {
 }
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

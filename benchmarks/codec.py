@@ -24,10 +24,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ar_lightning.core.fields import Engine
+from ar_lightning.core.files import write_json
 from ar_lightning.density.compiled import why_not_compiled
 from ar_lightning.density.density import Density
 from ar_lightning.inference.codec.codec import decode, encode
 from ar_lightning.inference.open import open_run
+from benchmarks import command
 
 ROOT = Path(__file__).parent.parent
 TRAININGS = {
@@ -104,17 +106,17 @@ def main() -> None:
         "trainings": {name: " ".join(args) for name, args in TRAININGS.items()}, "codes": kept,
     }  # fmt: skip
     table = Table("test images", "bytes", "-log2 p(x) / 8", "bits/dim", "decoded equal", "us a value, written and read")
+    write_json(result, given.out)  # a place that cannot be written is told of before it trains
     for name in given.trainings:
         with tempfile.TemporaryDirectory() as folder:
             code = result["codes"][name] = measure(TRAININGS[name], Path(folder))
+        write_json(result, given.out)
         bits = f"{code['bits_per_dim']:.4f}"
         times = "; ".join(f"{work}: {t['written']:.2f}, {t['read']:.2f}" for work, t in code["us_a_value"].items())
         likelihood = f"{code['bytes_of_the_likelihood']:,.0f}"
         table.add_row(name, f"{code['bytes']:,}", likelihood, bits, str(code["equal"]), times)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(result, indent=2) + "\n")
     Console().print(table)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -18,6 +18,7 @@ from ar_lightning.core.fields import Engine
 from ar_lightning.core.files import write_json
 from ar_lightning.density.density import Density
 from ar_lightning.training.provenance import machine
+from benchmarks import command
 from benchmarks.report import table
 from benchmarks.works import WORKS, Work, density_of
 
@@ -87,4 +88,4 @@ def seconds(density: Density, n: int, engine: Engine) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -16,6 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import command
 from benchmarks.codec import ROOT, run
 
 MODELS = ("nade", "pixelcnn", "pixelrnn", "pixel_transformer")
@@ -50,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -17,6 +17,7 @@ import numpy as np
 from ar_lightning.core.files import write_json
 from ar_lightning.data.datasets.mnist import MNIST
 from ar_lightning.training.provenance import machine
+from benchmarks import command
 from benchmarks.codec import ROOT, run
 
 CONFIG = "conf/pixelcnn.yaml"
@@ -89,4 +90,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

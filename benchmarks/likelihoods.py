@@ -12,6 +12,7 @@ from pathlib import Path
 from ar_lightning.cli import main as run
 from ar_lightning.config.overlay import flat
 from ar_lightning.config.resolve import load_config
+from benchmarks import command
 from benchmarks.published.rows import ROOT, keep, kept_in
 
 SAME = ROOT / "conf" / "pixelrnn.yaml"  # as conf/row_lstm.yaml
@@ -54,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from ar_lightning.core.files import write_json
 from ar_lightning.density.density import Density
 from ar_lightning.inference.open import read_run
+from benchmarks import command
 
 __all__ = ["main", "passes"]
 
@@ -72,4 +73,4 @@ def passes(density: Density, noise: Tensor) -> tuple[Tensor, Tensor]:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -36,6 +36,7 @@ from ar_lightning.sweep.slots import Slot
 from ar_lightning.sweep.space import suggest
 from ar_lightning.sweep.storage import open_storage
 from ar_lightning.sweep.study import join
+from benchmarks import command
 
 SPACE = {
     "optimizer.lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
@@ -168,4 +169,4 @@ def show(result: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -23,6 +23,7 @@ from ar_lightning.core.files import write_json
 from ar_lightning.data.datasets.names import Names
 from ar_lightning.data.module import ArrayDataModule
 from ar_lightning.training.provenance import machine
+from benchmarks import command
 from benchmarks.codec import ROOT
 from benchmarks.peers.checkout import commit_of, imported
 
@@ -110,4 +111,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -23,6 +23,7 @@ from sklearn.metrics import roc_auc_score
 from ar_lightning.core.files import write_json
 from ar_lightning.data.datasets.adult import ADULT_COLUMNS, ADULT_NUMBERS, read_adult
 from ar_lightning.training.provenance import machine
+from benchmarks import command
 from benchmarks.codec import ROOT, run
 
 LABEL, RARER = "income", ">50K"
@@ -131,4 +132,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

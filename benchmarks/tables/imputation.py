@@ -34,6 +34,7 @@ from ar_lightning.density.orderless import OrderlessDensity
 from ar_lightning.media.frames import from_frame
 from ar_lightning.training.checkpoints import load
 from ar_lightning.training.provenance import machine
+from benchmarks import command
 from benchmarks.codec import ROOT, run
 
 SHARE, DRAWS, SEED = 0.2, 100, 0
@@ -217,4 +218,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -20,6 +20,7 @@ import numpy as np
 
 from ar_lightning.core.files import write_json, written
 from ar_lightning.training.provenance import machine
+from benchmarks import command
 from benchmarks.codec import ROOT, run
 
 SEED = 0
@@ -104,4 +105,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -25,6 +25,7 @@ from scipy.special import ndtr
 
 from ar_lightning.core.files import write_json
 from ar_lightning.training.provenance import machine
+from benchmarks import command
 from benchmarks.codec import ROOT
 
 REALS, WHOLES, CATEGORIES = 40, 30, 29  # columns
@@ -124,4 +125,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

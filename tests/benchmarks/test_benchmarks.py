@@ -2,6 +2,8 @@
 
 import json
 import os
+import runpy
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,3 +136,18 @@ def test_a_first_step_is_one_optimizer_step(name: str, tmp_path: Path, monkeypat
     torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1).step()  # the hook is gone
     assert steps == [0]
     assert (name == "ours") == any(tmp_path.rglob("config.yaml"))
+
+
+@pytest.mark.parametrize("mistake", [["row_blocks", "zoo:nope"], ["codec", "--out", "FILE/codec.json"]])
+def test_a_mistake_is_one_line(
+    mistake: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    name, *args = (word.replace("FILE", str(tmp_path / "file")) for word in mistake)
+    monkeypatch.setattr("sys.argv", [name, *args])
+    monkeypatch.delitem(sys.modules, f"benchmarks.{name}", raising=False)  # else runpy warns
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+    said = capsys.readouterr()
+    assert ended.value.code == 2
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1 and not said.out
