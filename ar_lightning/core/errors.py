@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from textwrap import shorten
 
 __all__ = [
     "BAD_INPUT", "INTERRUPTED", "UserError", "did_you_mean", "first_line", "is_out_of_memory", "nearby", "nearest",
@@ -74,8 +75,14 @@ def of_the_system(error: OSError, then: str = "") -> UserError:
 
 
 def first_line(error: BaseException, longest: int = 120) -> str:
-    """Return the first line of an error's message, the name of its type where that is empty."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:longest].rstrip(".")
+    """Return the first line of an error's message, whole words of it; the name of its type where that is empty.
+
+    Example:
+        >>> first_line(RuntimeError("No driver. See https://example.org/driver"), longest=20)
+        'No driver. See ...'
+    """
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return shorten(line, longest, placeholder=" ...") if len(line) > longest else line.rstrip(".")
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

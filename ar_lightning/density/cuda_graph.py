@@ -35,7 +35,7 @@ def _captured(step: nn.Module, tensors: Sequence[Tensor]) -> Code:
                 t.copy_(kept)
     here.wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):  # which runs nothing
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # runs nothing; other threads use other GPUs
         step(*tensors)
 
     def run(given: Sequence[Tensor]) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ar_lightning.core.condition import Condition, as_condition, repeated, rows_of
-from ar_lightning.core.errors import UserError, nearest, refuse_over
+from ar_lightning.core.errors import UserError, first_line, nearest, refuse_over
 from ar_lightning.core.fields import Engine
 from ar_lightning.core.files import write_npz
 from ar_lightning.core.medium import MixedTable, Roll
@@ -145,7 +145,7 @@ def _devices(names: str) -> list[str]:
         try:
             torch.zeros(1, device=name).item()  # `meta` has no values
         except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch without CUDA
-            raise UserError(f"--device {name}: {str(error).splitlines()[0][:120]}") from None
+            raise UserError(first_line(error), f"--device {name}", "take auto or cpu") from None
     return names.split(",")
 
 
