@@ -29,6 +29,8 @@ TEXT: dict[str, Any] = {"shape": (1, 256), "levels": 65}
 TIMED = {name: WORKS[name] for name in NAMES} | {
     "transformer": Work("Transformer, 4 x 64, text", {"name": "transformer", "width": 64}, **TEXT),
     "rnn": Work("LSTM, 256 units, text", {"name": "rnn"}, **TEXT),
+    "any_order_transformer": Work("Any-order transformer, 4 x 64", {"name": "any_order_transformer", "width": 64}),
+    "deep_nade": Work("Deep NADE, 2 x 500", {"name": "deep_nade"}),
 }
 TIMED["wavenet"] = replace(TIMED["wavenet"], shape=(1, 1000))
 ENGINES: tuple[Engine, ...] = ("eager", "compiled")

@@ -19,7 +19,7 @@ from ar_lightning.density.compiled_step import CompiledStep
 from ar_lightning.density.compiled_tokens import fill_tokens
 from ar_lightning.density.cuda_graph import captured
 from ar_lightning.density.draw import Draw
-from ar_lightning.density.loops import loop_of, sample_raster, sample_sequence
+from ar_lightning.density.loops import loop_of, sample_orderless, sample_raster
 from ar_lightning.density.machine_code import SECONDS, Code, any_code, has_compiler, machine_code
 from ar_lightning.models.base import RasterModel, SequenceModel
 
@@ -68,16 +68,17 @@ class Loop:
         self.left, self.always, self.make, self.size = examples, always, always, 1
         self.able, self.there = True, always or any_code()
 
-    def __call__(self, model: Any, draw: Draw, x: Tensor, cond: Any = None) -> Tensor:
-        """Fill `x` (B, C, *sites), as `sample_sequence` or `sample_raster` does."""
+    def __call__(self, model: Any, draw: Draw, x: Tensor, cond: Any = None, orders: Tensor | None = None) -> Tensor:
+        """Fill `x` (B, C, *sites), as `sample_raster`, `sample_sequence` or, in `orders`, `sample_orderless` does."""
+        plain = loop_of(model) if orders is None else partial(sample_orderless, orders=orders)
         self.left -= len(x)
         self.size = max(self.size, 1 << (len(x) - 1).bit_length())  # one for all batches: the last may be smaller
         start, self.found = time.perf_counter(), False
         if not (self.there or self.make):  # to look for code takes as long as to begin
-            filled = loop_of(model)(model, draw, x, cond)
+            filled = plain(model, draw, x, cond)
         elif isinstance(model, SequenceModel):
             rest = partial(fill_tokens, size=self.size, compiled=self.code)
-            filled = sample_sequence(model, draw, x, cond, rest)
+            filled = plain(model, draw, x, cond, rest=rest)
         else:
             drawn = fill_pixels(model, draw, x, cond, self.size, self.code)
             filled = sample_raster(model, draw, x, cond) if drawn is None else drawn

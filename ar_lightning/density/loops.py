@@ -96,18 +96,24 @@ def sample_sequence(
     return whole
 
 
-def sample_orderless(model: Any, draw: Draw, x: Tensor, orders: Tensor, cond: Any = None) -> Tensor:
-    """Fill `x` (B, C, *sites) token by token, each example in its order `orders` (B, tokens)."""
+def sample_orderless(
+    model: Any, draw: Draw, x: Tensor, cond: Any, orders: Tensor, rest: Callable[..., bool] | None = None
+) -> Tensor:
+    """Fill `x` (B, C, *sites) token by token, each example in its order `orders` (B, tokens); `rest` as above."""
     past = torch.zeros(len(x), model.shapes.token_inputs, device=x.device, dtype=draw.dtype)
     one = len(orders) > 0 and bool((orders == orders[:1]).all())  # for all, whose weights are then looked up once
-    path, memory = F.pad(orders[0] if one else orders, (1, 0)), None
-    for i in range(orders.shape[1]):
-        params, memory = model.visit(past[:, None], path[..., i : i + 2], memory, cond)
-        past = draw.fill(x, params[:, 0], int(orders[0, i]) if one else orders[:, i])
+    path = F.pad(orders[0] if one else orders, (1, 0))
+    with streaming(model):
+        for i in range(orders.shape[1]):
+            params = model.scan_in(past[:, None], path, cond)[:, 0]
+            past = draw.fill(x, params, int(orders[0, i]) if one else orders[:, i])
+            if rest and rest(model, draw, x, cond, i + 1, past, path):
+                break
+            rest = None
     return x
 
 
-def sample_orderless_naive(model: Any, draw: Draw, x: Tensor, orders: Tensor, cond: Any = None) -> Tensor:
+def sample_orderless_naive(model: Any, draw: Draw, x: Tensor, cond: Any, orders: Tensor) -> Tensor:
     """Do the same with a full forward pass per token."""
     groups, sites = model.shapes.groups, model.shapes.sites
     rows = torch.arange(len(x), device=x.device)

@@ -138,8 +138,9 @@ class OrderlessDensity(Density):
         """Fill a batch, each example in an order of its own: known values first."""
         known = None if draw.mask is None else draw.mask.view_as(x)
         orders = orders_of(self.model, draw_members(self, draw, cond, u), self.visited_first(x, known))
-        fill = sample_orderless_naive if naive else sample_orderless
-        return fill(self.model, draw, x, orders, self.condition_of(cond))
+        fill = sample_orderless_naive if naive else loop or sample_orderless
+        filled: Tensor = fill(self.model, draw, x, self.condition_of(cond), orders)
+        return filled
 
 
 def orders_of(model: Any, members: Tensor, first: Tensor | None) -> Tensor:

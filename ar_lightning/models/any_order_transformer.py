@@ -17,7 +17,7 @@ Deviations: those of `transformer`; queries are turned by the place to predict, 
 No published number is reproduced here.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,7 +27,6 @@ from ar_lightning.core.fields import Dropout, NonNegativeInt, PositiveInt
 from ar_lightning.core.spec import Shapes
 from ar_lightning.models.orders import token_order
 from ar_lightning.models.transformer import Transformer
-from ar_lightning.nn.attention import CausalSelfAttention
 
 __all__ = ["AnyOrderTransformer"]
 
@@ -58,7 +57,6 @@ class AnyOrderTransformer(Transformer):
     reads_context = True
     blocks = "layers"
     any_length = False
-    exports = False
     orderless = True
     one_pass = True
 
@@ -99,23 +97,10 @@ class AnyOrderTransformer(Transformer):
         of_each = self.tokens(params).unflatten(0, (-1, n))  # (B, n, n, P)
         return self.at_sites(of_each.diagonal(dim1=1, dim2=2).transpose(1, 2))
 
-    def visit(
-        self, past: Tensor, path: Tensor, memory: list[dict[str, Any]] | None = None, cond: Given = None
-    ) -> tuple[Tensor, list[dict[str, Any]] | None]:
-        """Read on, as `SequenceModel.visit`; what is remembered are the keys and values of each attention layer.
-
-        Nothing is where `past` are all tokens, since none follows.
-        """
-        if memory is None:
+    def scan_in(self, past: Tensor, path: Tensor, cond: Given = None) -> Tensor:
+        n = past.shape[1]
+        start = self.memory.advance(n)
+        path = path[..., start : start + n + 1]
+        if not start:
             path = torch.cat([torch.full_like(path[..., :1], self.places.start), path[..., 1:]], -1)
-            if past.shape[1] == self.shapes.tokens:
-                return self.along(past, path, cond), None
-            memory = [{} for _ in self.layers]  # of each attention
-        attentions = [m for m in self.layers.modules() if isinstance(m, CausalSelfAttention)]
-        try:
-            for attention, kept in zip(attentions, memory, strict=True):
-                attention.past = kept
-            return self.along(past, path, cond), memory
-        finally:
-            for attention in attentions:
-                attention.past = None
+        return self.along(past, path, cond)

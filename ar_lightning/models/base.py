@@ -48,7 +48,7 @@ class Model(nn.Module, ABC):
     blind: bool = False  # reads no values at all
     mixed: bool = True  # reads columns of several kinds too
     joint_colours: bool = False  # leaves the channels of a site to the likelihood, which models them jointly
-    orderless: bool = False  # predicts any values from any others: has `in_orders` and `visit`, see `OrderlessDensity`
+    orderless: bool = False  # predicts any values from any others: has `scan_in`, see `OrderlessDensity`
     one_pass: bool = False  # orderless, and all conditionals of an order take one pass
     any_length: bool = False  # has the same weights for sequences of every length
     carries: bool = False  # can read on from one window of a stream to the next
@@ -186,13 +186,11 @@ class SequenceModel(Model):
         ordered = self.scan(self.tokens_before(z), cond)
         return self.at_sites(torch.empty_like(ordered).index_copy(1, self._places(ordered), ordered))
 
-    def visit(self, past: Tensor, path: Tensor, memory: Any = None, cond: Any = None) -> tuple[Tensor, Any]:
-        """Read the encoded tokens `past` `(B, n, E)` one by one, and predict the next token after each; if orderless.
+    def scan_in(self, past: Tensor, path: Tensor, cond: Any = None) -> Tensor:
+        """Do as `scan` in any order, if orderless.
 
-        `path` has their indices, and then that of the last token to predict: `(n + 1,)`, or `(B, n + 1)` where the
-        examples go different ways. `memory` is what an earlier call returned, to go on from there; at the very start it
-        is None, and the first token stands for none. Return parameters `(B, n, P)` of the tokens `path[1:]`, and what
-        is to be remembered of `past`.
+        `path` has the indices of all tokens as they are visited, after one that stands for none: `(tokens + 1,)`, or
+        `(B, tokens + 1)` where the examples go different ways.
         """
         raise NotImplementedError(f"{type(self).__name__} reads in one order")
 
@@ -200,7 +198,7 @@ class SequenceModel(Model):
         """Return the parameters as `forward` does, each example in an order of its own: `orders` `(B, tokens)`."""
         tokens = self.tokens(z)
         past = F.pad(tokens.gather(1, orders[..., None].expand_as(tokens))[:, :-1], (0, 0, 1, 0))
-        ordered, _ = self.visit(past, F.pad(orders, (1, 0)), None, cond)
+        ordered = self.scan_in(past, F.pad(orders, (1, 0)), cond)
         return self.at_sites(torch.empty_like(ordered).scatter(1, orders[..., None].expand_as(ordered), ordered))
 
     def tokens_before(self, z: Tensor) -> Tensor:

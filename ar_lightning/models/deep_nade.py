@@ -55,6 +55,7 @@ class DeepNADE(SequenceModel):
     encoding = "scaled"
     reads_context = True
     orderless = True
+    exports = True
     hidden_layers = ("layers.*", "units")
 
     def __init__(
@@ -105,19 +106,13 @@ class DeepNADE(SequenceModel):
         return self.at_sites(params)
 
     def scan(self, past: Tensor, cond: Given = None) -> Tensor:
-        n, memory = past.shape[1], self.memory
-        start = memory.advance(n)
-        path = F.pad(token_order(self.order, self.shapes), (1, 0))[start : start + n + 1]
-        params, a = self.visit(past, path, memory.past["a"] if memory.past and start else None, cond)
-        if memory.past is not None:
-            memory.past["a"] = a
-        return params
+        return self.scan_in(past, F.pad(token_order(self.order, self.shapes), (1, 0)), cond)
 
-    def visit(
-        self, past: Tensor, path: Tensor, memory: Tensor | None = None, cond: Given = None
-    ) -> tuple[Tensor, Tensor]:
-        """Read on, as `SequenceModel.visit`; what is remembered are the pre-activations `(B, H)` of the first layer."""
-        a = memory
+    def scan_in(self, past: Tensor, path: Tensor, cond: Given = None) -> Tensor:
+        memory, n = self.memory, past.shape[1]
+        start = memory.advance(n)
+        path = path[..., start : start + n + 1]
+        a = memory.past.get("a") if memory.past else None
         outs = []
         for i in range(0, past.shape[1], BLOCK):
             tokens = past[:, i : i + BLOCK]
@@ -131,8 +126,9 @@ class DeepNADE(SequenceModel):
             h = self._hidden(pre)
             with uncast(past):  # rounding a logit to bfloat16 costs likelihood
                 outs.append(at(self.V, here, h.to(self.V.dtype)) + self.b[here])
-        assert a is not None
-        return torch.cat(outs, 1), a
+        if memory.past is not None:
+            memory.past["a"] = memory.past["a"].copy_(a) if memory.compiling else a
+        return torch.cat(outs, 1)
 
     def _start(self, cond: Given) -> Tensor:
         """Return the pre-activations `(B, H)` or `(H,)` of the first layer before anything is read."""

@@ -6,7 +6,7 @@ from torch import Tensor
 from ar_lightning.core.fields import Order
 from ar_lightning.core.spec import Shapes
 
-__all__ = ["site_order", "token_order"]
+__all__ = ["site_order", "token_order", "value_order"]
 
 
 def site_order(shapes: Shapes, order: Order = "raster", seed: int = 0) -> Tensor:
@@ -21,9 +21,15 @@ def site_order(shapes: Shapes, order: Order = "raster", seed: int = 0) -> Tensor
         tokens = torch.cat([torch.arange(given), given + others])
     else:
         tokens = torch.arange(groups * sites).view(groups, sites).t().flatten()
-    return (tokens[:, None] + sites * torch.arange(shapes.data[0] // groups)).flatten()
+    return value_order(tokens, shapes)
 
 
 def token_order(order: Tensor, shapes: Shapes) -> Tensor:
     """Return the order of the groups of channels, as indices into the flattened `(groups, *sites)`."""
     return order[:: shapes.data[0] // shapes.groups]
+
+
+def value_order(tokens: Tensor, shapes: Shapes) -> Tensor:
+    """Return the order `(..., D)` of the values, of that `(..., tokens)` of their groups, as `token_order` gives it."""
+    channels = torch.arange(shapes.data[0] // shapes.groups, device=tokens.device)
+    return (tokens[..., None] + shapes.sites * channels).flatten(-2)

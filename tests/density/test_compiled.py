@@ -253,7 +253,9 @@ def test_no_weight_is_a_constant_of_the_code(model: str, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "steps"), [("gated_pixelcnn", 1), ("transformer", 1), ("pixelcnnpp", 3)])
+@pytest.mark.parametrize(("model", "steps"), [
+    ("gated_pixelcnn", 1), ("transformer", 1), ("pixelcnnpp", 3), ("deep_nade", 1)
+])  # fmt: skip
 def test_compiled_code_serves_any_weights_and_is_kept(
     model: str, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

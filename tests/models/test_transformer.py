@@ -227,10 +227,9 @@ def test_keys_kept_in_any_order_give_what_the_whole_gives(case: Case) -> None:
     orders, tokens = random_orders(density, n), model.tokens(density.encode(x))
     past = tokens.gather(1, orders[..., None].expand_as(tokens)).roll(1, 1)
     past[:, 0] = 0
-    path, memory, parts = torch.nn.functional.pad(orders, (1, 0)), None, []
-    for i, j in ((0, 1), (1, 3), (3, len(orders[0]))):
-        params, memory = model.visit(past[:, i:j], path[:, i : j + 1], memory, cond)
-        parts.append(params)
+    path = torch.nn.functional.pad(orders, (1, 0))
+    with streaming(model.eval()):
+        parts = [model.scan_in(past[:, i:j], path, cond) for i, j in ((0, 1), (1, 3), (3, len(orders[0])))]
     whole = model.tokens(model.in_orders(density.encode(x), orders, cond))
     expected = whole.gather(1, orders[..., None].expand_as(whole))
     assert torch.allclose(torch.cat(parts, 1), expected, atol=1e-12, rtol=0)
