@@ -61,7 +61,7 @@ BUGS = {
         "logits = 2 * at_least_float32(params).unflatten", EXACT + " -k frequencies",
     ),
     "Bernoulli scored as a regression": Bug(
-        "ar_lightning/likelihoods/discrete.py", "return F.logsigmoid(sign * logits)",
+        "ar_lightning/likelihoods/discrete.py", "signed = sign * logits",
         'return -F.mse_loss(logits.sigmoid(), x.to(logits.dtype), reduction="none")', EXACT + " -k sum_to_one and independent",
     ),
     "the first site is not scored": Bug(
