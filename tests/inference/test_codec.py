@@ -258,7 +258,7 @@ def test_another_rounding_is_noticed(runs: Path, tmp_path: Path, monkeypatch: py
         ("decompress", "nade", "flipped.arl", "damaged"),
         ("decompress", "nade", "short.arl", "not a file that"),
         ("decompress", "nade", "good.npz", "not a file that"),
-        ("decompress", "nade", "newer.arl", "version 3"),
+        ("decompress", "nade", "newer.arl", f"version {FORM + 1}"),
         ("decompress", "nade", "god.arl", "cannot be read (No such file or directory); did you mean 'good.arl'?"),
         ("decompress", "nade", ".", "cannot be read (Is a directory)"),
         ("compress", "nade", ".", "is a folder"),
@@ -302,7 +302,7 @@ def bad(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "cut.arl").write_bytes(packed[:-3])
     (folder / "flipped.arl").write_bytes(packed[:-3] + bytes([packed[-3] ^ 1]) + packed[-2:])
     (folder / "short.arl").write_bytes(packed[:9])
-    (folder / "newer.arl").write_bytes(packed[:3] + b"\x03" + packed[4:])
+    (folder / "newer.arl").write_bytes(packed[:3] + bytes([FORM + 1]) + packed[4:])
     return folder
 
 
